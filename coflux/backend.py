@@ -1,0 +1,64 @@
+"""What a target, a handle or a log function talks to.
+
+Inside an execution the worker installs a `Backend`; outside one there is none and targets are plain functions. The
+API modules know this protocol only, never pipes or processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from coflux.handles import Execution
+    from coflux.target import Target
+
+__all__ = ["Backend", "current", "install"]
+
+
+class Backend(Protocol):
+    """The engine as seen from inside one execution. Every method may be called from any thread of the process."""
+
+    def submit(self, target: Target[..., Any], arguments: Sequence[object], group: int | None) -> Execution[Any]:
+        """Submit `target` with one value per parameter of its signature (`*args` as a tuple, `**kwargs` as a dict)."""
+
+    def identify(self, handle: Execution[Any]) -> str:
+        """Return the execution id of a handle that was submitted here."""
+
+    def result(self, handle: Execution[Any]) -> Any:
+        """Block until the handle's chain ends; return its value or raise its failure."""
+
+    async def result_async(self, handle: Execution[Any]) -> Any:
+        """As `result`, without blocking the event loop."""
+
+    def poll(self, handle: Execution[Any], timeout: float | None, default: Any) -> Any:
+        """Return the value (or raise the failure) if it is there within `timeout` seconds, else `default`."""
+
+    def cancel(self, handles: Sequence[Execution[Any]]) -> None:
+        """Cancel the handles' pending executions and their descendants."""
+
+    def open_group(self, name: str | None, parent: int | None) -> int:
+        """Register a group of this execution and return its number."""
+
+    def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
+        """Record a structured log entry. Levels are `coflux.logs.Level`."""
+
+    def execution_id(self) -> str:
+        """The id of the execution that is running."""
+
+    def project_dir(self) -> str:
+        """The project's directory (an execution's working directory is a temporary one)."""
+
+
+_current: Backend | None = None
+
+
+def current() -> Backend | None:
+    """The backend of the execution running in this process, or `None` outside one."""
+    return _current
+
+
+def install(backend: Backend | None) -> None:
+    """Make `backend` the current one of this process (`None`: none)."""
+    global _current
+    _current = backend

@@ -1,0 +1,64 @@
+"""The engine and the store as commands see them: their errors end the command with one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Literal, TypeVar
+
+from coflux.cli import exits
+from coflux.executor.client import Client, ConnectionLost, EngineError, NoEngine, RequestError
+from coflux.executor.database import StoreError
+from coflux.executor.history import History, NoStore, RunNotFound
+from coflux.executor.messages import ToSupervisor
+from coflux.project import Project
+
+__all__ = ["NothingStored", "connect", "open_history", "requested"]
+
+_STATUS = {"usage": exits.USAGE, "not_found": exits.NOT_FOUND, "failed": exits.FAILED}
+
+_Reply = TypeVar("_Reply")
+
+
+class NothingStored(exits.CommandError):
+    """There is no store yet, so nothing that is asked for can be in it."""
+
+
+@contextmanager
+def connect(
+    project: Project, role: Literal["foreground", "command", "dashboard"], *, start: bool = True
+) -> Iterator[Client]:
+    """A connection to the project's engine, which is started if need be. `NoEngine` passes when `start` is false."""
+    try:
+        with Client.connect(project, role, start=start) as client:
+            yield client
+    except NoEngine:
+        raise
+    except EngineError as error:
+        raise exits.CommandError(str(error)) from None
+    except ConnectionLost as error:
+        raise exits.CommandError(f"lost the engine: {error}", exits.FAILED) from None
+
+
+def requested(client: Client, message: ToSupervisor, reply_type: type[_Reply]) -> _Reply:
+    """Send a request and return its reply. A refusal ends the command with the status of its kind."""
+    try:
+        reply = client.request(message)
+    except RequestError as error:
+        raise exits.CommandError(str(error), _STATUS[error.kind]) from None
+    assert isinstance(reply, reply_type), reply
+    return reply
+
+
+@contextmanager
+def open_history(project: Project) -> Iterator[History]:
+    """The project's store, for reading. Runs that do not exist are not found; other trouble is one line."""
+    try:
+        with closing(History.open(project.data_dir)) as history:
+            yield history
+    except NoStore as error:
+        raise NothingStored(str(error), exits.NOT_FOUND) from None
+    except RunNotFound as error:
+        raise exits.CommandError(str(error), exits.NOT_FOUND) from None
+    except StoreError as error:
+        raise exits.CommandError(str(error)) from None

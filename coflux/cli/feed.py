@@ -1,0 +1,126 @@
+"""What happened in a run, as a sequence of events: the one way from the store to every display of progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from coflux.executor.history import History, LogEntry, StepInfo
+from coflux.executor.messages import Outcome
+from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, parse_execution_id
+
+__all__ = ["Event", "ExecutionChanged", "Feed", "GroupOpened", "Logged", "RunChanged", "StepSubmitted"]
+
+FAILURES = ("failed", "timed_out", "abandoned")
+
+
+class RunChanged(NamedTuple):
+    row: RunRow
+
+
+class GroupOpened(NamedTuple):
+    row: GroupRow
+
+
+class StepSubmitted(NamedTuple):
+    """`spawned_by` is the execution that became this run, for the root step of a child run."""
+
+    step: StepInfo
+    spawned_by: str | None
+
+
+class ExecutionChanged(NamedTuple):
+    """A new state. `outcome` is there for failures only. What was quick is seen once, finished."""
+
+    row: ExecutionRow
+    outcome: Outcome | None
+
+
+class Logged(NamedTuple):
+    entry: LogEntry
+
+
+Event = RunChanged | GroupOpened | StepSubmitted | ExecutionChanged | Logged
+
+
+class _Position:
+    """How far one run has been read."""
+
+    __slots__ = ("ended", "groups", "log", "row", "sequence", "step")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.row: RunRow | None = None
+        self.sequence = 0
+        self.step = 0
+        self.log = 0
+        self.groups: set[tuple[int, int, int]] = set()
+
+
+class Feed:
+    """Reads a run and its child runs from the store, each time from where it stopped."""
+
+    def __init__(self, history: History, run: str) -> None:
+        self._history = history
+        self._positions = {run: _Position()}
+
+    def events(self) -> Iterator[Event]:
+        """What is new: a run before its steps, a step after its group and before its executions, log entries and states
+        in the order of time, as far as they came together."""
+        unread = [run for run, position in self._positions.items() if not position.ended]
+        while unread:
+            run = unread.pop(0)
+            position = self._positions[run]
+            # A run that had settled before this pass has nothing new after it.
+            position.ended = position.row is not None and position.row.settled
+            more = True
+            while more:
+                # States first: whatever they mention is in the store by the time the rest is read.
+                changes = self._history.changed_executions(position.sequence, run)
+                entries = self._history.logs(run, after=position.log)
+                position.sequence, more = changes.sequence, changes.more or bool(entries)
+                yield from self._run_and_steps(run, position)
+                yield from self._in_order(changes.rows, entries)
+                if entries:
+                    position.log = entries[-1].id
+                unread += self._follow_spawned(changes.rows)
+
+    def _run_and_steps(self, run: str, position: _Position) -> Iterator[Event]:
+        row = self._history.run(run)
+        if row is None:
+            return
+        if row != position.row:
+            position.row = row
+            yield RunChanged(row)
+        while steps := self._history.steps(run, after=position.step):
+            for step in steps:
+                if step.group is not None:
+                    yield from self._groups(step, position)
+                yield StepSubmitted(step, row.parent if step.parent is None else None)
+            position.step = steps[-1].number
+
+    def _groups(self, step: StepInfo, position: _Position) -> Iterator[Event]:
+        """The groups that are new, when the step's own group is."""
+        assert step.parent is not None
+        assert step.group is not None
+        _, parent, attempt = parse_execution_id(step.parent)
+        if (parent, attempt, step.group) in position.groups:
+            return
+        for row in self._history.groups(step.run):
+            key = (row.step, row.attempt, row.number)
+            if key not in position.groups:
+                position.groups.add(key)
+                yield GroupOpened(row)
+
+    def _in_order(self, rows: list[ExecutionRow], entries: list[LogEntry]) -> list[ExecutionChanged | Logged]:
+        changes: list[tuple[float, ExecutionChanged | Logged]] = [(entry.at, Logged(entry)) for entry in entries]
+        for row in rows:
+            outcome = self._history.outcome(row.id) if row.status in FAILURES else None
+            changes.append((row.finished_at or row.started_at or row.created_at, ExecutionChanged(row, outcome)))
+        return [event for _, event in sorted(changes, key=lambda change: change[0])]
+
+    def _follow_spawned(self, rows: list[ExecutionRow]) -> list[str]:
+        spawned = [parse_execution_id(row.next)[0] for row in rows if row.status == "spawned" and row.next is not None]
+        new = [run for run in spawned if run not in self._positions]
+        self._positions.update((run, _Position()) for run in new)
+        return new

@@ -1,0 +1,44 @@
+"""The result of an execution, for standard output; and what to say when there is none."""
+
+from __future__ import annotations
+
+import json
+
+from coflux.cli import exits
+from coflux.cli.lines import problem_of
+from coflux.cli.terminal import Output
+from coflux.cli.text import visible
+from coflux.executor.history import History
+from coflux.executor.messages import Outcome, Succeeded
+from coflux.executor.rows import ExecutionRow
+from coflux.values import json_of, preview_of
+
+__all__ = ["describe_end", "end_of", "print_result"]
+
+
+def end_of(history: History, execution_id: str) -> tuple[ExecutionRow, Outcome | None]:
+    """The end of the execution's chain, so far, and its outcome, if it has one."""
+    end = history.chain_end(execution_id)
+    if end is None:
+        raise exits.CommandError(f"there is no execution {execution_id}", exits.NOT_FOUND)
+    return end, history.outcome(end.id)
+
+
+def print_result(out: Output, outcome: Outcome | None, *, raw: bool) -> None:
+    """Print the value of a success as one line of JSON, or as its repr if it has no JSON form. A `raw` text is printed
+    as it is."""
+    if not isinstance(outcome, Succeeded):
+        return
+    text = json_of(outcome.value)
+    if text is None:
+        out.line(preview_of(outcome.value))
+    elif raw and text.startswith('"'):
+        out.line(json.loads(text))
+    else:
+        out.json(text)
+
+
+def describe_end(run: str, row: ExecutionRow, outcome: Outcome | None) -> str:
+    """One line on how a run ended that did not succeed."""
+    why = visible(problem_of(outcome) or row.reason)
+    return f"run {run} {row.status.replace('_', ' ')}{f': {why}' if why else ''}"

@@ -1,0 +1,233 @@
+"""`coflux runs`: list, inspect, result, cancel, delete. Reading needs no engine."""
+
+from __future__ import annotations
+
+import time
+from typing import cast, get_args
+
+import click
+import msgspec
+
+from coflux.cli import exits
+from coflux.cli.engine import NothingStored, connect, open_history, requested
+from coflux.cli.feed import ExecutionChanged, Feed, GroupOpened, StepSubmitted
+from coflux.cli.lines import Painter, problem_of
+from coflux.cli.marks import MARKS
+from coflux.cli.ndjson import VERSION, result_fields, run_object
+from coflux.cli.options import complete_runs, json_option, project_option
+from coflux.cli.result import describe_end, end_of, print_result
+from coflux.cli.streams import Streams, open_streams
+from coflux.cli.targets import RunId, parse_id
+from coflux.cli.terminal import Terminal
+from coflux.cli.text import duration, visible
+from coflux.cli.view import Line, RunView
+from coflux.executor.history import History
+from coflux.executor.messages import CancelRun, DeleteRun, Done, Outcome
+from coflux.executor.rows import ExecutionRow, RunRow, Status, format_execution_id
+from coflux.project import Project
+
+__all__ = ["command"]
+
+INSPECT_LINES = 1000  # of the tree; `--json` has everything
+
+
+@click.group()
+def command() -> None:
+    """List, inspect, cancel and delete runs."""
+
+
+# -- list -------------------------------------------------------------------------------------------------------------
+
+
+@command.command("list")
+@click.option("--limit", metavar="NUMBER", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option("--status", type=click.Choice(get_args(Status)), metavar="STATE", help="Only runs in this state.")
+@click.option("--before", metavar="RUN", help="Only runs older than this one.")
+@click.option("--children", is_flag=True, help="Also runs that other runs called.")
+@json_option
+@project_option
+def list_runs(
+    project: Project, limit: int, status: str | None, before: str | None, children: bool, as_json: bool
+) -> None:
+    """List runs, the newest first."""
+    streams = open_streams()
+    rows: list[RunRow] = []
+    try:
+        with open_history(project) as history:
+            older_than = history.resolve_run(before) if before else None
+            rows = history.runs(limit, older_than, cast("Status | None", status), children)
+    except NothingStored as error:
+        streams.err.line(str(error))
+    if as_json:
+        streams.out.json(msgspec.json.encode({"version": VERSION, "runs": [run_object(row) for row in rows]}))
+    else:
+        _print_table(streams, rows)
+    streams.out.flush()
+
+
+def _print_table(streams: Streams, rows: list[RunRow]) -> None:
+    painter = Painter(streams.out_terminal.color)
+    now = time.time()
+    for row in rows:
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.created_at))
+        took = "" if row.started_at is None else duration((row.finished_at or now) - row.started_at)
+        # Padded before it is painted: escape sequences have no width.
+        state = painter.paint(f"{row.status.replace('_', ' '):<9}", MARKS[row.status].style)
+        streams.out.line(f"{row.id:<6} {state}  {started}  {took:>7}  {visible(f'{row.module}/{row.name}')}")
+
+
+# -- inspect ----------------------------------------------------------------------------------------------------------
+
+
+@command.command("inspect")
+@click.argument("run", metavar="RUN", shell_complete=complete_runs)
+@json_option
+@project_option
+def inspect_run(project: Project, run: str, as_json: bool) -> None:
+    """Show a run with its steps, as it is now."""
+    streams = open_streams()
+    with open_history(project) as history:
+        run_id = history.resolve_run(run)
+        if as_json:
+            streams.out.json(history.document_json(run_id))
+        else:
+            _print_run(streams, history, run_id)
+    streams.out.flush()
+
+
+def _print_run(streams: Streams, history: History, run_id: str) -> None:
+    row = history.run(run_id)
+    assert row is not None
+    painter = Painter(streams.out_terminal.color)
+    streams.out.line(f"run {row.id} {visible(f'{row.module}/{row.name}')} {painter.state(row.status)}")
+    if row.parent is not None:
+        streams.out.line(f"called by {row.parent}")
+    for line in _tree(history, run_id).lines(INSPECT_LINES, time.time()):
+        streams.out.line(_tree_line(line, streams.out_terminal, painter))
+    end, outcome = end_of(history, f"{run_id}:1:1")
+    if end.status == "succeeded":
+        streams.out.write("result: ")
+        print_result(streams.out, outcome, raw=False)
+    elif outcome is not None:
+        streams.out.line(describe_end(run_id, end, outcome))
+
+
+def _tree(history: History, run_id: str) -> RunView:
+    view = RunView()
+    for event in Feed(history, run_id).events():
+        match event:
+            case GroupOpened(row):
+                view.add_group(row)
+            case StepSubmitted(step, spawned_by):
+                view.add_step(step, spawned_by)
+            case ExecutionChanged(row, outcome):
+                view.update(row, problem_of(outcome))
+            case _:
+                pass
+    return view
+
+
+def _tree_line(line: Line, terminal: Terminal, painter: Painter) -> str:
+    mark = MARKS[line.state]
+    parts = [
+        "  " * (line.depth + 1) + painter.paint(mark.unicode if terminal.unicode else mark.ascii, mark.style),
+        visible(line.title),
+        painter.paint(f" {visible(line.note)}", mark.style) if line.note else "",
+        f" {duration(line.seconds)}" if line.seconds is not None else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+# -- result -----------------------------------------------------------------------------------------------------------
+
+
+@command.command("result")
+@click.argument("identifier", metavar="RUN[:STEP[:ATTEMPT]]", shell_complete=complete_runs)
+@click.option("--raw", is_flag=True, help="Print a text result as it is, not as JSON.")
+@json_option
+@project_option
+def show_result(project: Project, identifier: str, raw: bool, as_json: bool) -> int:
+    """Print the result of a run, of a step's latest attempt, or of one attempt."""
+    parsed = parse_id(identifier)
+    streams = open_streams()
+    with open_history(project) as history:
+        run_id = history.resolve_run(parsed.run)
+        end, outcome = _outcome_of(history, parsed._replace(run=run_id))
+    if as_json:
+        fields = {"version": VERSION, "execution": end.id, "status": end.status, **result_fields(outcome)}
+        streams.out.json(msgspec.json.encode(fields))
+    elif end.status == "succeeded":
+        print_result(streams.out, outcome, raw=raw)
+    elif outcome is None:
+        raise exits.CommandError(f"{identifier} has no result yet: it is {end.reason or end.status}", exits.FAILED)
+    else:
+        streams.err.line(f"{end.id} {end.status.replace('_', ' ')}: {visible(problem_of(outcome))}")
+    streams.out.flush()
+    return exits.exit_status(end.status)
+
+
+def _outcome_of(history: History, identifier: RunId) -> tuple[ExecutionRow, Outcome | None]:
+    """An attempt's own outcome if it has one, else that of the execution its chain ends with."""
+    attempt = identifier.attempt or _latest_attempt(history, identifier.run, identifier.step or 1)
+    execution_id = format_execution_id(identifier.run, identifier.step or 1, attempt)
+    row = history.execution(execution_id)
+    if row is None:
+        raise exits.CommandError(f"there is no execution {execution_id}", exits.NOT_FOUND)
+    outcome = history.outcome(execution_id)
+    if identifier.attempt is not None and outcome is not None:
+        return row, outcome
+    return end_of(history, execution_id)
+
+
+def _latest_attempt(history: History, run_id: str, step: int) -> int:
+    latest = 0
+    while page := history.executions(run_id, after=(step, latest)):
+        attempts = [row.attempt for row in page if row.step == step]
+        latest = max([latest, *attempts])
+        if len(attempts) < len(page):
+            break
+    if latest == 0:
+        raise exits.CommandError(f"there is no step {run_id}:{step}", exits.NOT_FOUND)
+    return latest
+
+
+# -- cancel and delete ------------------------------------------------------------------------------------------------
+
+
+@command.command("cancel")
+@click.argument("identifiers", metavar="RUN[:STEP[:ATTEMPT]]...", nargs=-1, required=True, shell_complete=complete_runs)
+@project_option
+def cancel_runs(project: Project, identifiers: tuple[str, ...]) -> None:
+    """Cancel runs or single executions, with everything below them."""
+    unfinished = []
+    with open_history(project) as history:
+        for identifier in identifiers:
+            parsed = parse_id(identifier)
+            row = history.run(history.resolve_run(parsed.run))
+            assert row is not None
+            target = row.id
+            if parsed.step is not None:
+                attempt = parsed.attempt or _latest_attempt(history, row.id, parsed.step)
+                target = format_execution_id(row.id, parsed.step, attempt)
+                if history.execution(target) is None:
+                    raise exits.CommandError(f"there is no execution {target}", exits.NOT_FOUND)
+            if row.settled:
+                click.echo(f"{target} has ended already: run {row.id} {row.status.replace('_', ' ')}")
+            else:
+                unfinished.append(target)
+    if unfinished:
+        with connect(project, "command") as client:
+            for target in unfinished:
+                click.echo(visible(requested(client, CancelRun(client.next_request(), target), Done).message))
+
+
+@command.command("delete")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs)
+@project_option
+def delete_runs(project: Project, runs: tuple[str, ...]) -> None:
+    """Delete runs that have ended, with their child runs."""
+    with open_history(project) as history:
+        run_ids = [history.resolve_run(run) for run in runs]
+    with connect(project, "command") as client:
+        for run_id in run_ids:
+            click.echo(visible(requested(client, DeleteRun(client.next_request(), run_id), Done).message))

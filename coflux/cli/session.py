@@ -1,0 +1,178 @@
+"""Following a run in the foreground, from its start until everything of it has ended.
+
+One loop waits for the engine's messages, for signals, for readers that make room, and for the clock. Nothing in it
+blocks: a terminal that is stopped or a pipe that nobody reads delays what is shown, never the reaction to Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import time
+from typing import Protocol
+
+from coflux.cli import exits
+from coflux.cli.feed import ExecutionChanged, Feed
+from coflux.cli.progress import Display, Problems
+from coflux.cli.signals import Signals
+from coflux.cli.terminal import BACKLOG, Output
+from coflux.executor.client import Client, ConnectionLost
+from coflux.executor.messages import Advanced, CancelRun, FromSupervisor, Notice, RunFinished, RunSettled, Subscribe
+
+__all__ = ["Session"]
+
+REFRESH = 0.1  # seconds between two pictures
+PATIENCE = 3.0  # seconds, beyond the grace period, that a first Ctrl-C waits for the run to end
+WAITING_NOTICE = 1.0  # seconds after the result until it is said what the run still waits for
+
+
+class OnFinished(Protocol):
+    def __call__(self) -> None:
+        """The root's result is in the store."""
+
+
+class Session:
+    """Shows the progress of `run` on `display` until it ends, and reacts to signals."""
+
+    def __init__(
+        self, client: Client, run: str, feed: Feed, display: Display, streams: tuple[Output, ...], grace: float
+    ) -> None:
+        self._client = client
+        self._run = run
+        self._feed = feed
+        self._display = display
+        self._streams = streams
+        self._grace = grace
+        self.problems = Problems(run)
+        self._unfinished: dict[str, str] = {}
+        self.status = ""  # of the root, once it has ended
+        self._settled = False
+        self._advanced = True  # the store may have something new
+        self._signal = 0  # the first that came
+        self._give_up_at: float | None = None
+        self._explain_at: float | None = None
+        self._refreshed_at = 0.0
+
+    def follow(self, signals: Signals, on_finished: OnFinished, *, wait_children: bool) -> int:
+        """Wait until the run has settled, or only until its root has finished, and return the exit status."""
+        poll = select.poll()
+        poll.register(self._client.fileno(), select.POLLIN)
+        poll.register(signals.fd, select.POLLIN)
+        self._client.send(Subscribe(self._run))
+        while True:
+            self._receive(on_finished)
+            if self._settled or (self.status and not wait_children and not self._signal):
+                return self._exit_status()
+            for number in signals.read():
+                if self._interrupted(number):
+                    return self._exit_status()
+            if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
+                self._display.say(f"run {self._run} has not ended yet: `coflux runs inspect {self._run}` shows why")
+                return self._exit_status()
+            self._show()
+            self._wait(poll)
+
+    def _receive(self, on_finished: OnFinished) -> None:
+        try:
+            while (message := self._client.receive(0)) is not None:
+                self._handle(message, on_finished)
+        except ConnectionLost as error:
+            self._show_news()
+            raise exits.CommandError(
+                f"lost the engine ({error}); the next coflux command in this project starts it again, and run"
+                f" {self._run} goes on from what is stored",
+                exits.FAILED,
+            ) from None
+
+    def _handle(self, message: FromSupervisor, on_finished: OnFinished) -> None:
+        match message:
+            case Advanced():
+                self._advanced = True
+            case Notice(level, text):
+                self._display.say(text if level == "info" else f"{level}: {text}")
+            case RunFinished(run, status) if run == self._run:
+                self._finish(status, on_finished)
+            case RunSettled(run, status) if run == self._run:
+                if not self.status:
+                    self._finish(status, on_finished)
+                self._show_news()
+                self._settled = True
+            case _:
+                pass  # replies that nobody waits for, and news of other runs
+
+    def _finish(self, status: str, on_finished: OnFinished) -> None:
+        self._show_news()
+        self.status = status
+        self._explain_at = time.monotonic() + WAITING_NOTICE
+        on_finished()
+
+    # -- showing ------------------------------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if self._advanced and all(stream.pending < BACKLOG for stream in self._streams):
+            self._show_news()
+        if self._explain_at is not None and now >= self._explain_at:
+            self._explain_at = None
+            self._display.say(f"waiting for {self._what_runs()} (Ctrl-C cancels)")
+        if self._display.animated and now - self._refreshed_at >= REFRESH:
+            self._refreshed_at = now
+            self._display.refresh()
+        for stream in self._streams:
+            stream.push()
+
+    def _show_news(self) -> None:
+        self._advanced = False
+        for event in self._feed.events():
+            self._display.take(event)
+            self.problems.take(event)
+            if isinstance(event, ExecutionChanged):
+                if event.row.status in ("queued", "running"):
+                    name = self.problems.name_of(event.row)
+                    self._unfinished[event.row.id] = f"{event.row.id} {name} ({event.row.reason or event.row.status})"
+                else:
+                    self._unfinished.pop(event.row.id, None)
+
+    def _what_runs(self, limit: int = 5) -> str:
+        named = list(self._unfinished.values())[:limit]
+        more = len(self._unfinished) - len(named)
+        return ", ".join(named) + (f" and {more} more" if more else "") or "the last processes to end"
+
+    # -- waiting and signals ------------------------------------------------------------------------------------------
+
+    def _wait(self, poll: select.poll) -> None:
+        """Wait for something to do, at most until the next picture or deadline is due."""
+        due = [at for at in (self._explain_at, self._give_up_at) if at is not None]
+        if self._display.animated:
+            due.append(self._refreshed_at + REFRESH)
+        timeout = max(min(due) - time.monotonic(), 0.0) * 1000 if due else None
+        blocked = [stream for stream in self._streams if stream.pending]
+        for stream in blocked:
+            poll.register(stream.fd, select.POLLOUT)
+        try:
+            poll.poll(timeout)
+        finally:
+            for stream in blocked:
+                poll.unregister(stream.fd)
+
+    def _interrupted(self, number: int) -> bool:
+        """React to a signal; return whether to leave at once."""
+        if self._signal:
+            if number == signal.SIGINT:
+                self._client.send(CancelRun(self._client.next_request(), self._run, now=True))
+            return number == signal.SIGINT
+        self._signal = number
+        self._give_up_at = time.monotonic() + self._grace + PATIENCE
+        self._client.send(CancelRun(self._client.next_request(), self._run))
+        again = "; Ctrl-C again kills it" if number == signal.SIGINT else ""
+        self._display.say(f"cancelling run {self._run}{again}")
+        return False
+
+    def _exit_status(self) -> int:
+        match self._signal:
+            case signal.SIGINT:
+                return exits.INTERRUPTED
+            case signal.SIGTERM:
+                return exits.TERMINATED
+            case _:
+                return exits.exit_status(self.status)

@@ -1,0 +1,167 @@
+"""Blobs as files, named by the hash of their content."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import weakref
+from collections.abc import Sequence
+from functools import cache
+
+from blake3 import blake3
+
+from coflux.values import BlobDamaged, BlobMissing
+
+__all__ = ["FileBlobs"]
+
+PIECES_PER_WRITE = 1024  # what one writev takes (IOV_MAX)
+MAPPED_SIZE = 256 * 1024  # bytes; below, reading is as quick, and a process can have only some 65,000 mappings
+
+
+class FileBlobs:
+    """A `BlobStore` in a directory: `<directory>/<first two hex digits>/<the other 62>`, readable by the owner only.
+
+    Processes may share the directory. A blob appears by a rename, complete; until then it is a file in
+    `<directory>/tmp`, named by its writer's process id. Nothing is synced to disk here.
+
+    Hashing uses one thread. blake3's thread pool halves the time for big blobs on two cores, but a process forked after
+    its first use deadlocks in the next one, and workers are forked from processes that run the user's code.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._temporary = os.path.join(directory, "tmp")
+        self._verified: set[str] = set()
+
+    def path_of(self, digest: str) -> str:
+        return os.path.join(self._directory, digest[:2], digest[2:])
+
+    def exists(self, digest: str) -> bool:
+        return os.path.exists(self.path_of(digest))
+
+    def size_of(self, digest: str) -> int:
+        """Size in bytes. Raises `BlobMissing`."""
+        try:
+            return os.stat(self.path_of(digest)).st_size
+        except FileNotFoundError:
+            raise self._missing(digest) from None
+
+    def write(self, parts: Sequence[bytes | memoryview]) -> str:
+        """Store the concatenation of `parts`, none of which is copied, and return its blake3 digest in hex.
+
+        Raises `OSError` (no space, no permission); then nothing is left behind.
+        """
+        views = [view for view in (memoryview(part).cast("B") for part in parts) if view.nbytes]
+        hasher = blake3()
+        for view in views:
+            hasher.update(view)
+        digest = hasher.hexdigest()
+        path = self.path_of(digest)
+        if not _has_size(path, sum(view.nbytes for view in views)):
+            self._install(views, path)
+        return digest
+
+    def open(self, digest: str, size: int) -> memoryview:
+        """Map a blob copy-on-write: the view can be changed, and the file never is.
+
+        Raises:
+            BlobMissing: there is no such file.
+            BlobDamaged: its size is not `size`, or (checked on the first opening in this process) its hash differs.
+            OSError: it cannot be opened or mapped.
+        """
+        path = self.path_of(digest)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise self._missing(digest) from None
+        try:
+            found = os.fstat(descriptor).st_size
+            if found != size:
+                raise BlobDamaged(f"blob {digest} has {found} bytes instead of {size} ({path})")
+            view = _map(descriptor, size) if size >= MAPPED_SIZE else _read(descriptor, size)
+        finally:
+            os.close(descriptor)
+        if digest not in self._verified:
+            actual = blake3(view).hexdigest()
+            if actual != digest:
+                raise BlobDamaged(f"blob {digest} has the wrong content, with hash {actual} ({path})")
+            self._verified.add(digest)
+        return view
+
+    def _install(self, views: list[memoryview], path: str) -> None:
+        temporary = os.path.join(self._temporary, f"{os.getpid()}-{os.urandom(8).hex()}")
+        os.makedirs(self._temporary, mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                _write_all(descriptor, views)
+            finally:
+                os.close(descriptor)
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def _missing(self, digest: str) -> BlobMissing:
+        return BlobMissing(f"blob {digest} is not in {self._directory}")
+
+
+def _map(descriptor: int, size: int) -> memoryview:
+    """Map a file copy-on-write, for as long as the view or a part of it is in use.
+
+    `mmap.mmap` would keep a descriptor open for every mapping (until Python 3.13), so that a thousand arrays in use
+    would leave a process none.
+    """
+    address = _libc().mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE, descriptor, 0)
+    if address == ctypes.c_void_p(-1).value:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    content = (ctypes.c_ubyte * size).from_address(address)
+    weakref.finalize(content, _libc().munmap, address, size).atexit = False
+    return memoryview(content).cast("B")
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    integers = (ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+    libc.mmap.argtypes = (ctypes.c_void_p, *integers)
+    libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    return libc
+
+
+def _read(descriptor: int, size: int) -> memoryview:
+    view = memoryview(bytearray(size))
+    offset = 0
+    while offset < size:
+        count = os.readv(descriptor, [view[offset:]])
+        if not count:
+            raise OSError(errno.EIO, "the file was truncated while it was read")
+        offset += count
+    return view
+
+
+def _has_size(path: str, size: int) -> bool:
+    try:
+        return os.stat(path).st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def _write_all(descriptor: int, views: list[memoryview]) -> None:
+    """Write all of `views`, however little each system call takes."""
+    index = 0
+    views = list(views)
+    while index < len(views):
+        written = os.writev(descriptor, views[index : index + PIECES_PER_WRITE])
+        while written:
+            view = views[index]
+            if written < view.nbytes:
+                views[index] = view[written:]
+                break
+            written -= view.nbytes
+            index += 1

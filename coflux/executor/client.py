@@ -1,0 +1,261 @@
+"""The client's side of the supervisor's socket: what the CLI, the dashboard, `cf.run` and tests use."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from coflux import __version__
+from coflux.executor.channel import Channel, ChannelClosed
+from coflux.executor.launch import EngineError, launch
+from coflux.executor.messages import (
+    CancelRun,
+    Context,
+    FromSupervisor,
+    Hello,
+    Refused,
+    RequestFailed,
+    RunFinished,
+    RunOptions,
+    RunSettled,
+    RunStarted,
+    StartRun,
+    Welcome,
+)
+from coflux.project import Project, find_project
+
+__all__ = ["Client", "ConnectionLost", "EngineError", "NoEngine", "RequestError", "start_target"]
+
+CONNECT_TIMEOUT = 20.0  # seconds: a supervisor that is leaving may have to wait for processes to die
+
+
+class NoEngine(EngineError):
+    """No supervisor runs for this project."""
+
+
+class ConnectionLost(Exception):
+    """The supervisor ended, or closed the connection."""
+
+
+class RequestError(Exception):
+    """The supervisor refused a request. `kind` is "usage", "not_found" or "failed"."""
+
+    def __init__(self, kind: Literal["usage", "not_found", "failed"], message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def _connect(path: str) -> socket.socket | None:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        sock.close()
+        return None
+    return sock
+
+
+class Client:
+    """A connection to a project's supervisor. For one thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._channel: Channel[FromSupervisor] = Channel(sock, FromSupervisor)
+        self._kept: deque[FromSupervisor] = deque()
+        self._requests = 0
+        self.supervisor_pid = 0
+
+    @classmethod
+    def connect(
+        cls, project: Project, role: Literal["foreground", "command", "dashboard"], *, start: bool = True
+    ) -> Self:
+        """Attach to the project's supervisor; with `start`, start one if none runs.
+
+        Raises:
+            NoEngine: none runs, and `start` is false.
+            EngineError: it could not be started, or refuses this client. One line.
+        """
+        deadline = time.monotonic() + CONNECT_TIMEOUT
+        while True:
+            sock = _connect(project.socket_path)
+            if sock is None:
+                if not start:
+                    raise NoEngine(f"no engine runs for {project.root}")
+                sock = launch(project)
+            client = cls(sock)
+            try:
+                if client._greet(project, role):
+                    return client
+            except ConnectionLost:
+                pass  # it was leaving when we came, or another starter was quicker
+            client.close()
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"the engine of {project.root} does not answer; its log is {project.data_dir}/supervisor.log"
+                )
+            time.sleep(0.01)
+
+    def _greet(self, project: Project, role: Literal["foreground", "command", "dashboard"]) -> bool:
+        """Say hello. False when the supervisor makes room for one of our version."""
+        self.send(Hello(__version__, current_context(project), role))
+        reply = self.receive(CONNECT_TIMEOUT)
+        if isinstance(reply, Welcome):
+            self.supervisor_pid = reply.pid
+            return True
+        if isinstance(reply, Refused) and not reply.leaving:
+            raise EngineError(reply.message)
+        return False
+
+    def next_request(self) -> int:
+        self._requests += 1
+        return self._requests
+
+    def send(self, message: object) -> None:
+        try:
+            self._channel.send(message)
+        except ChannelClosed:
+            raise ConnectionLost("the engine has ended") from None
+
+    def receive(self, timeout: float | None) -> FromSupervisor | None:
+        """The next message; `None` when there is none within `timeout` seconds (`None`: wait for ever)."""
+        if self._kept:
+            return self._kept.popleft()
+        return self._receive(timeout)
+
+    def _receive(self, timeout: float | None) -> FromSupervisor | None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            for message in self._channel.pending():
+                return message
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            if not select.select([self._channel.fileno()], [], [], left)[0]:
+                return None
+            try:
+                self._channel.fill(wait=False)
+            except ChannelClosed:
+                raise ConnectionLost("the engine has ended") from None
+
+    def request(self, message: Any) -> FromSupervisor:
+        """Send a request and return its reply. Other messages that come meanwhile are kept for `receive`.
+
+        Raises `RequestError` when it is refused, `ConnectionLost` when the supervisor ends.
+        """
+        self.send(message)
+        while True:
+            reply = self._receive(None)
+            if reply is None:
+                continue
+            if getattr(reply, "request", None) != message.request:
+                self._kept.append(reply)
+            elif isinstance(reply, RequestFailed):
+                raise RequestError(reply.kind, reply.message)
+            else:
+                return reply
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def current_context(project: Project) -> Context:
+    """Where the code of this process's runs is to run: as it would run here.
+
+    The command's own directory on the path is replaced by the project's: that is where a user's modules are.
+    """
+    path = [entry for entry in sys.path if entry]
+    if _is_command():
+        path = [entry for entry in path if entry != os.path.dirname(os.path.realpath(sys.argv[0]))]
+        source = os.path.join(project.root, "src")
+        own = [os.getcwd(), project.root, *([source] if os.path.isdir(source) else [])]
+        path = [*dict.fromkeys(own), *(entry for entry in path if entry not in own)]
+    elif "" in sys.path and os.getcwd() not in path:
+        path.insert(0, os.getcwd())
+    return Context(sys.executable, tuple(path), dict(os.environ), os.getcwd())
+
+
+def _is_command() -> bool:
+    """Whether this process is the `coflux` command, not a script of the user's."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return bool(spec.name.partition(".")[0] == "coflux")
+    return os.path.basename(sys.argv[0] if sys.argv else "") == "coflux"
+
+
+class ClientRun:
+    """A run that this process started (`cf.start`)."""
+
+    def __init__(self, client: Client, project: Project, run: str) -> None:
+        self._client = client
+        self._project = project
+        self.id = run
+
+    def result(self) -> Any:
+        """Block until the root's chain has ended; return its value or raise its error."""
+        while True:
+            message = self._client.receive(None)
+            if isinstance(message, RunFinished | RunSettled) and message.run == self.id:
+                return self._read()
+
+    def _read(self) -> Any:
+        from coflux.executor.blobs import FileBlobs
+        from coflux.executor.history import History
+        from coflux.executor.runtime import decode_outcome
+
+        history = History.open(self._project.data_dir)
+        try:
+            end = history.chain_end(f"{self.id}:1:1")
+            outcome = None if end is None else history.outcome(end.id)
+        finally:
+            history.close()
+        if outcome is None:
+            raise EngineError(f"{self.id} has no result in the store")
+        return decode_outcome(outcome, FileBlobs(os.path.join(self._project.data_dir, "blobs")))
+
+    def cancel(self) -> None:
+        self._client.request(CancelRun(self._client.next_request(), self.id))
+
+
+def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
+    """Start a run of a target from a script or notebook. Targets that cannot be imported by name travel by value."""
+    from coflux import values
+    from coflux.executor.blobs import FileBlobs
+    from coflux.executor.manifest import spec_of
+
+    project = find_project()
+    project.prepare()
+    blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
+    import msgspec
+
+    spec = spec_of(target)
+    if target.by_value:
+        spec = msgspec.structs.replace(spec, code=values.pack(target, blobs, name=target.name))
+    if target.submitted_when is not None:
+        spec = msgspec.structs.replace(spec, when=values.pack(target.submitted_when, blobs, name="when"))
+    encoded = tuple(
+        values.encode(argument, blobs, name=name)
+        for name, argument in zip(target.parameters, arguments, strict=True)
+    )
+    client = Client.connect(project, "foreground")
+    started = client.request(
+        StartRun(
+            client.next_request(), target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec
+        )
+    )
+    assert isinstance(started, RunStarted)
+    return ClientRun(client, project, started.run)

@@ -1,0 +1,96 @@
+"""What reads values, what it says when one does not fit, and what both kinds of converters need."""
+
+from __future__ import annotations
+
+import collections
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from coflux.previews import message_of, preview
+
+__all__ = ["Converter", "Misfit", "called", "parse_json"]
+
+MESSAGE_LIMIT = 500  # characters of a message that the user's code wrote
+
+
+class Misfit(Exception):
+    """A value does not fit. `path` leads to it from the argument's beginning: `[3].port`, or "" for all of it."""
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path
+
+    def inside(self, step: str) -> Misfit:
+        """The same, seen from the container that has the value at `step`."""
+        self.path = step + self.path
+        return self
+
+
+class Converter:
+    """How the values of one annotation are read.
+
+    Attributes:
+        expected: what fits, for errors: `"a whole number"`.
+        rank: its place among the members of a union; lower ones are tried first.
+        is_scalar: whether several fit into one word, with commas between them.
+        is_flag: whether `--name` alone means true.
+        takes_many: whether a repeated `--name` adds to the value, by `words`.
+    """
+
+    expected = "a value"
+    rank = -1  # before the scalars, which take nearly every word
+    is_scalar = False
+    is_flag = False
+    takes_many = False
+
+    def word(self, text: str) -> Any:
+        """The value that a word means: JSON text, where the type has no form of its own. Raises `Misfit`."""
+        return self.json(parse_json(text))
+
+    def words(self, texts: Sequence[str]) -> Any:
+        """The value that one or several words mean together. Raises `Misfit`."""
+        return self.word(texts[0])
+
+    def json(self, value: Any) -> Any:
+        """The value that a JSON value means. Raises `Misfit`."""
+        raise NotImplementedError
+
+    def misfit(self, value: object) -> Misfit:
+        return Misfit(f"{preview(value)} is not {self.expected}")
+
+
+def parse_json(text: str, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """What `json.loads` reads, except that two equal keys in an object are an error. Raises `Misfit`."""
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=parse_constant)
+    except RecursionError:
+        raise Misfit(f"{preview(text)} is nested too deeply") from None
+    except ValueError as error:
+        raise Misfit(f"{preview(text)} is not JSON: {error}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        [(key, _)] = collections.Counter(key for key, _ in pairs).most_common(1)
+        raise Misfit(f"an object has the key {preview(key)} twice")
+    return result
+
+
+def called(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """The user's own constructor or validator, which may refuse the value."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: Exception) -> Misfit:
+    """What `error` says; a pydantic error by the first of its details."""
+    if not hasattr(error, "errors"):
+        return Misfit(f"{type(error).__name__}: {message_of(error)[:MESSAGE_LIMIT]}")
+    first = error.errors()[0]
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    return Misfit(f"{preview(first['input'])}: {first['msg']}", path)

@@ -1,0 +1,142 @@
+"""The simple types: `scalar_rows` is their table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path, PurePath
+from types import NoneType
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from coflux.executor.conversion.base import Converter, Misfit, called
+from coflux.previews import preview
+
+__all__ = ["BOOLEANS", "Scalar", "ScalarRow", "scalar_rows"]
+
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_DURATION = re.compile(r"(?=\d)(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_NON_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})  # what results are printed with: JSON has no such numbers
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _null(text: str) -> None:
+    if text.casefold() not in ("null", "none"):
+        raise ValueError
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        if text.strip().lstrip("+-").isdigit():  # refused for its length, as converting takes minutes
+            raise Misfit(f"{preview(text)}: {error}") from None
+        raise
+
+
+def _non_finite(text: str) -> float:
+    if text not in _NON_FINITE:
+        raise ValueError
+    return float(text)
+
+
+def _boolean(text: str) -> bool:
+    if (value := BOOLEANS.get(text.casefold())) is None:
+        raise ValueError
+    return value
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return timedelta(seconds=float(text))
+    except ValueError:
+        pass  # not a number of seconds: hours, minutes and the like
+    match = _DURATION.fullmatch(text.removeprefix("-"))
+    if match is None:
+        raise ValueError
+    weeks, days, hours, minutes, seconds, milliseconds = (float(number or 0) for number in match.groups())
+    value = timedelta(days, seconds, 0, milliseconds, minutes, hours, weeks)
+    return -value if text.startswith("-") else value
+
+
+def _seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def _decimal(number: float) -> Decimal:
+    """By its shortest digits, which are those that were written, up to 15 of them. More have to be in quotes."""
+    return Decimal(repr(number))
+
+
+def _path(directory: str, text: str) -> Path:
+    if not text:  # rather an unset shell variable than the directory itself
+        raise ValueError
+    return Path(directory, text)
+
+
+class ScalarRow(NamedTuple):
+    """A simple type: what is expected, how a word is read, and how a JSON value is, by its type."""
+
+    cls: type
+    expected: str
+    word: Callable[[str], Any]
+    json: Mapping[type, Callable[[Any], Any]]
+
+
+def scalar_rows(directory: str) -> tuple[ScalarRow, ...]:
+    """The most specific first, as unions try them. Readers raise `ValueError`, `ArithmeticError` or `Misfit`."""
+    path, day, moment, clock = partial(_path, directory), date.fromisoformat, datetime.fromisoformat, time.fromisoformat
+    return (
+        ScalarRow(NoneType, "null", _null, {NoneType: _same}),
+        ScalarRow(int, "a whole number", _whole_number, {int: _same}),
+        ScalarRow(float, "a number", float, {float: _same, int: float, str: _non_finite}),
+        ScalarRow(Decimal, "a decimal number", Decimal, {str: Decimal, int: Decimal, float: _decimal}),
+        ScalarRow(bool, "true or false", _boolean, {bool: _same}),
+        ScalarRow(UUID, "a UUID", UUID, {str: UUID}),
+        ScalarRow(date, "a date like 2026-01-31", day, {str: day}),
+        ScalarRow(datetime, "a date and time like 2026-01-31T08:30", moment, {str: moment}),
+        ScalarRow(time, "a time like 08:30", clock, {str: clock}),
+        ScalarRow(
+            timedelta,
+            "a duration: seconds, or like 1h30m",
+            _duration,
+            {str: _duration, int: _seconds, float: _seconds},
+        ),
+        ScalarRow(PurePath, "a path", path, {str: path}),
+        ScalarRow(str, "a text", _same, {str: _same}),
+    )
+
+
+class Scalar(Converter):
+    """`cls` is the row's class or inherits from it."""
+
+    is_scalar = True
+
+    def __init__(self, row: ScalarRow, rank: int, cls: type) -> None:
+        self.expected = row.expected
+        self.rank = rank
+        self.is_flag = row.cls is bool
+        self.row = row
+        self._cls = cls
+
+    def word(self, text: str) -> Any:
+        return self._read(self.row.word, text)
+
+    def json(self, value: Any) -> Any:
+        reader = self.row.json.get(type(value))
+        if reader is None:
+            raise self.misfit(value)
+        return self._read(reader, value)
+
+    def _read(self, reader: Callable[[Any], Any], source: Any) -> Any:
+        try:
+            value = reader(source)
+        except (ValueError, ArithmeticError):
+            raise self.misfit(source) from None
+        return value if isinstance(value, self._cls) else called(self._cls, value)

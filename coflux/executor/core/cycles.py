@@ -1,0 +1,74 @@
+"""Waits that can never end, seen before they begin.
+
+An execution cannot end before `waiter` does if one of its waits is for nothing but `waiter` and such executions. Waits
+with a timeout end by themselves, so they hold nobody up.
+"""
+
+from __future__ import annotations
+
+from coflux.executor.core.state import Execution
+
+__all__ = ["closed_cycle"]
+
+
+def closed_cycle(waiter: Execution, targets: list[Execution]) -> str | None:
+    """Why a wait of `waiter` for the first of `targets` could never end, with the cycle; `None` when it can."""
+    ends = [target.end() for target in targets]
+    if not all(end is waiter or end.waits for end in ends):
+        return None
+    stuck = _stuck_behind(waiter, ends)
+    if not stuck.issuperset(ends):
+        return None
+    path = [waiter, *_path_to(ends[0], waiter, stuck)]
+    chain = " → ".join(f"{execution.step.spec.name} ({execution.id})" for execution in path)
+    return f"this wait can never end, it closes a cycle: {chain}"
+
+
+def _needs(execution: Execution) -> list[list[Execution]]:
+    """For each of its waits that only an outcome ends: the executions of which one must end first."""
+    waits = execution.waits.values()
+    return [[target.end() for target in wait.targets] for wait in waits if not wait.timed and wait.resolved is None]
+
+
+def _stuck_behind(waiter: Execution, ends: list[Execution]) -> set[Execution]:
+    """Of all that these executions wait for: what cannot end before `waiter` does, itself included."""
+    order: dict[Execution, None] = {waiter: None}
+    stack = list(ends)
+    while stack:
+        execution = stack.pop()
+        if execution not in order:
+            order[execution] = None
+            for need in _needs(execution):
+                stack.extend(need)
+    del order[waiter]
+    stuck = {waiter, *order}
+    shrinking = True
+    while shrinking:
+        # From the far end: what is freed there frees those that wait for it in the same pass.
+        free = [execution for execution in reversed(order) if _set_free(execution, stuck)]
+        shrinking = bool(free)
+    return stuck
+
+
+def _set_free(execution: Execution, stuck: set[Execution]) -> bool:
+    """Take an execution out of `stuck` if each of its waits can end; whether that was so."""
+    if execution not in stuck or any(stuck.issuperset(need) for need in _needs(execution)):
+        return False
+    stuck.remove(execution)
+    return True
+
+
+def _path_to(start: Execution, goal: Execution, stuck: set[Execution]) -> list[Execution]:
+    """The executions from `start` to `goal` along the waits that cannot end, as far as they lead there."""
+    stack = [[start]]
+    seen: set[Execution] = set()
+    path = [start]
+    while stack:
+        path = stack.pop()
+        last = path[-1]
+        if last is goal:
+            break
+        if last not in seen:
+            seen.add(last)
+            stack.extend([*path, end] for need in _needs(last) if stuck.issuperset(need) for end in need)
+    return path

@@ -1,0 +1,130 @@
+"""What happens to the scheduler. Each event is told with an `Instant`."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from coflux.executor.messages import OpenGroup, Outcome, RunOptions, TargetSpec, Usage
+from coflux.values import Value
+
+__all__ = [
+    "CancelAsked",
+    "CancelRequested",
+    "Event",
+    "GroupOpened",
+    "HostLost",
+    "HostReady",
+    "HostRefused",
+    "IdentifyAsked",
+    "Returned",
+    "RunRequested",
+    "Submitted",
+    "WaitAsked",
+    "WorkerExited",
+    "WorkerReady",
+    "WorkerRefused",
+]
+
+
+class Event(Struct, frozen=True, gc=False):
+    pass
+
+
+class RunRequested(Event, frozen=True):
+    run: str
+    spec: TargetSpec
+    encoded: bytes
+    arguments: tuple[Value, ...]
+    options: RunOptions
+    context: int
+    host: int
+
+
+class Submitted(Event, frozen=True):
+    worker: int
+    number: int
+    spec: TargetSpec
+    encoded: bytes
+    arguments: tuple[Value, ...]
+    group: int | None
+
+
+class WaitAsked(Event, frozen=True):
+    worker: int
+    request: int
+    handles: tuple[str, ...]
+    timeout: float | None
+
+
+class IdentifyAsked(Event, frozen=True):
+    worker: int
+    request: int
+    number: int
+
+
+class CancelAsked(Event, frozen=True):
+    """An execution cancels handles that it holds."""
+
+    worker: int
+    handles: tuple[str, ...]
+
+
+class GroupOpened(Event, frozen=True):
+    worker: int
+    group: OpenGroup
+
+
+class Returned(Event, frozen=True):
+    worker: int
+    execution: str
+    outcome: Outcome
+    retryable: bool
+    unclean: str
+    usage: Usage
+
+
+class CancelRequested(Event, frozen=True):
+    """A person or a client cancels an execution and what follows from it. `immediate` skips the grace period."""
+
+    execution: str
+    immediate: bool
+
+
+class WorkerReady(Event, frozen=True):
+    worker: int
+    pid: int
+
+
+class WorkerExited(Event, frozen=True):
+    """The process and all it left behind is gone. `evidence` says how, for people."""
+
+    worker: int
+    evidence: str
+    usage: Usage | None
+
+
+class WorkerRefused(Event, frozen=True):
+    """No process could be started: a limit was met."""
+
+    worker: int
+    message: str
+
+
+class HostReady(Event, frozen=True):
+    """A module host serves `families` (root run ids) from now on, in the place of the one they had."""
+
+    host: int
+    families: tuple[str, ...]
+
+
+class HostLost(Event, frozen=True):
+    """The host died. Its workers' exits are told apart; its families wait for another."""
+
+    host: int
+
+
+class HostRefused(Event, frozen=True):
+    """The modules of these families do not import: what is queued fails with this outcome."""
+
+    families: tuple[str, ...]
+    outcome: Outcome

@@ -1,0 +1,312 @@
+"""The scheduler's objects: executions and their states, steps, runs, families, workers.
+
+A *family* is a root run with all its child runs: the unit of fairness, of depth and of "everything has settled".
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from coflux.executor.messages import Outcome, RunOptions, TargetSpec, Usage
+from coflux.values import Value
+
+__all__ = [
+    "ALLOWED",
+    "FAILURES",
+    "Execution",
+    "Family",
+    "Host",
+    "Instant",
+    "InvalidTransition",
+    "Run",
+    "State",
+    "Step",
+    "Wait",
+    "Worker",
+    "WorkerState",
+]
+
+
+class Instant(NamedTuple):
+    """One reading of the three clocks. `monotonic` times timeouts and stands still while the engine was stopped;
+    `elapsed` times delays and includes suspend-to-RAM; `wall` is for people. All in seconds."""
+
+    monotonic: float
+    elapsed: float
+    wall: float
+
+
+class State(Enum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    ABANDONED = "abandoned"
+    CANCELLED = "cancelled"
+    CACHED = "cached"
+    DEFERRED = "deferred"
+    SPAWNED = "spawned"
+    SUSPENDED = "suspended"
+    RECURRED = "recurred"
+
+
+ALLOWED: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset(
+        # FAILED: refused without a process (nested too deeply, the module does not import, no process to be had)
+        {State.RUNNING, State.CANCELLED, State.CACHED, State.DEFERRED, State.SPAWNED, State.FAILED}
+    ),
+    State.RUNNING: frozenset(
+        {
+            State.SUCCEEDED,
+            State.FAILED,
+            State.TIMED_OUT,
+            State.ABANDONED,
+            State.CANCELLED,
+            State.SUSPENDED,
+            State.RECURRED,
+        }
+    ),
+}
+"""What may follow what. A state that is not a key is an outcome, and an outcome never changes."""
+
+FAILURES = frozenset({State.FAILED, State.TIMED_OUT, State.ABANDONED})
+
+_UNFINISHED = frozenset({State.QUEUED, State.RUNNING})
+
+
+class InvalidTransition(Exception):
+    """A bug of the scheduler, with the story of the execution it befell."""
+
+    def __init__(self, execution: Execution, to: State) -> None:
+        story = ", ".join(f"{state.value} at {at:.6f}" for state, at in execution.history())
+        super().__init__(f"execution {execution.id} cannot go from {execution.state.value} to {to.value} ({story})")
+
+
+class Step:
+    """One invocation of a target within a run."""
+
+    __slots__ = ("arguments", "created_at", "depth", "encoded", "group", "number", "parent", "run", "spec")
+
+    def __init__(
+        self,
+        run: Run,
+        number: int,
+        parent: Execution | None,
+        group: int | None,
+        spec: TargetSpec,
+        encoded: bytes,
+        arguments: tuple[Value, ...],
+        depth: int,
+        created_at: float,
+    ) -> None:
+        self.run = run
+        self.number = number
+        self.parent = parent
+        self.group = group
+        self.spec = spec
+        self.encoded = encoded  # `spec` as it came, and as it goes to the worker and the store
+        self.arguments = arguments
+        self.depth = depth
+        self.created_at = created_at
+
+
+class Execution:
+    """One attempt at a step."""
+
+    __slots__ = (
+        "attempt",
+        "children",
+        "created_at",
+        "due_at",
+        "due_wall",
+        "finished_at",
+        "holds_slot",
+        "host",
+        "id",
+        "outcome",
+        "pid",
+        "ready",
+        "reason",
+        "sequence",
+        "started_at",
+        "starts_lost",
+        "state",
+        "step",
+        "streak",
+        "submissions",
+        "successor",
+        "usage",
+        "waiters",
+        "waits",
+        "worker",
+    )
+
+    def __init__(self, step: Step, attempt: int, host: Host | None, sequence: int, created_at: float) -> None:
+        self.id = f"{step.run.id}:{step.number}:{attempt}"
+        self.step = step
+        self.attempt = attempt
+        self.host = host
+        self.sequence = sequence  # order of submission, over all runs
+        self.created_at = created_at
+        self.due_at: float | None = None  # on the `elapsed` clock
+        self.due_wall: float | None = None
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.state = State.QUEUED
+        self.reason = ""
+        self.ready = False  # in the queue, waiting for nothing but a slot
+        self.holds_slot = False
+        self.worker: Worker | None = None
+        self.pid: int | None = None
+        self.starts_lost = 0  # workers that died before they could take it
+        self.streak = 0  # failures of the attempts directly before this one
+        self.successor: Execution | None = None
+        self.outcome: Outcome | None = None
+        self.usage: Usage | None = None
+        self.submissions: list[Execution] = []  # by number: what `@n` means
+        self.children: list[Execution] = []  # first attempts of the steps that it created
+        self.waiters: list[Wait] = []  # who waits for this one
+        self.waits: dict[int, Wait] = {}  # what it waits for, by request
+
+    @property
+    def unfinished(self) -> bool:
+        return self.state in _UNFINISHED
+
+    def end(self) -> Execution:
+        """The end of the chain: the execution whose outcome a waiter gets."""
+        execution = self
+        while execution.successor is not None:
+            execution = execution.successor
+        return execution
+
+    def transition(self, to: State) -> None:
+        if to not in ALLOWED.get(self.state, ()):
+            raise InvalidTransition(self, to)
+        self.state = to
+
+    def history(self) -> list[tuple[State, float]]:
+        story = [(State.QUEUED, self.created_at)]
+        if self.started_at is not None:
+            story.append((State.RUNNING, self.started_at))
+        if self.finished_at is not None:
+            story.append((self.state, self.finished_at))
+        return story
+
+    def __repr__(self) -> str:
+        return f"<Execution {self.id} {self.state.value}>"
+
+
+class Run:
+    __slots__ = (
+        "context",
+        "created_at",
+        "family",
+        "finished_at",
+        "id",
+        "options",
+        "parent",
+        "root",
+        "settled",
+        "started_at",
+        "steps",
+    )
+
+    def __init__(
+        self, run_id: str, family: Family | None, parent: Execution | None, options: RunOptions, created_at: float
+    ) -> None:
+        self.id = run_id
+        self.family = family if family is not None else Family(self)
+        self.parent = parent
+        self.options = options
+        self.context = 0
+        self.created_at = created_at
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.settled = False
+        self.root: Execution | None = None
+        self.steps = 0
+
+    @property
+    def status(self) -> State:
+        assert self.root is not None
+        return self.root.end().state
+
+
+class Family:
+    """A root run and its child runs."""
+
+    __slots__ = (
+        "active",
+        "cap",
+        "executions",
+        "heap",
+        "host",
+        "leaving",
+        "lent",
+        "refusal",
+        "root",
+        "runs",
+        "unfinished",
+    )
+
+    def __init__(self, root: Run) -> None:
+        self.root = root
+        self.runs: list[Run] = [root]
+        self.host: Host | None = None  # the newest that imported its modules; None while one is being built
+        self.refusal: Outcome | None = None  # what new work fails with, when the modules did not import
+        self.executions: dict[str, Execution] = {}
+        self.unfinished = 0
+        self.leaving: set[int] = set()  # workers of it that are on their way out
+        self.active = 0  # slots that its executions hold
+        self.lent = 0  # of those: held by executions that wait for something else, so perhaps do nothing
+        self.cap: int | None = None  # slots that it may hold
+        self.heap: list[tuple[int, int, Execution]] = []  # ready executions: (-depth, sequence, execution)
+
+
+class Wait:
+    """One execution's wait for the first of some handles to end."""
+
+    __slots__ = ("execution", "over", "request", "resolved", "targets", "timed")
+
+    def __init__(self, execution: Execution, request: int, targets: list[Execution]) -> None:
+        self.execution = execution
+        self.request = request
+        self.targets = targets
+        self.resolved: int | None = None  # index of the target that ended, while the answer waits for a slot
+        self.timed = False  # it ends by itself, when its time is up
+        self.over = False  # answered, or its execution has ended
+
+
+class WorkerState(Enum):
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    LEAVING = "leaving"
+
+
+class Worker:
+    __slots__ = ("blocked", "execution", "family", "host", "id", "pid", "state")
+
+    def __init__(self, worker_id: int, host: Host, execution: Execution | None) -> None:
+        self.id = worker_id
+        self.host = host
+        self.pid = 0
+        self.state = WorkerState.STARTING
+        self.execution = execution  # what it runs; while STARTING: what it was started for
+        self.family: Family | None = None  # whose work it did last, once LEAVING
+        self.blocked: list[Execution] = []  # successors that wait until this process is gone
+
+
+class Host:
+    """A module host: one generation of a set of modules, from which workers come."""
+
+    __slots__ = ("bound", "id", "idle", "superseded", "workers")
+
+    def __init__(self, host_id: int) -> None:
+        self.id = host_id
+        self.bound = 0  # unfinished executions that run, or will run, on its code
+        self.idle: list[Worker] = []
+        self.workers: dict[int, Worker] = {}
+        self.superseded = False

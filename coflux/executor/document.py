@@ -1,0 +1,127 @@
+"""The document that `coflux run --json` and `coflux runs inspect --json` print: one run as JSON, version 1.
+
+Keys may be added within a version, never renamed. Times are ISO 8601 in UTC, durations seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from coflux.errors import ExecutionAbandoned, ExecutionCancelled, ExecutionTimeout
+from coflux.executor.messages import Failed, Outcome, Succeeded, Terminated
+from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, format_execution_id
+from coflux.values import json_of, preview_of
+
+__all__ = ["StepInfo", "render"]
+
+VERSION = 1
+
+_TERMINATED = {"cancelled": ExecutionCancelled, "timed_out": ExecutionTimeout, "abandoned": ExecutionAbandoned}
+
+
+class StepInfo(Row, frozen=True):
+    """A step for people: `parameters` are the target's parameter names, `arguments` a preview of each argument."""
+
+    run: str
+    number: int
+    parent: str | None
+    group: int | None
+    module: str
+    name: str
+    type: str
+    parameters: tuple[str, ...]
+    arguments: tuple[str, ...]
+    depth: int
+    created_at: float
+
+    @property
+    def id(self) -> str:
+        return f"{self.run}:{self.number}"
+
+
+def render(
+    run: RunRow,
+    outcome: Outcome | None,
+    steps: Iterable[StepInfo],
+    executions: Iterable[ExecutionRow],
+    groups: Iterable[GroupRow],
+) -> bytes:
+    """Return the document of `run`. `outcome` is that of the end of its root's chain, `None` while there is none."""
+    attempts: dict[int, list[ExecutionRow]] = {}
+    for execution in executions:
+        attempts.setdefault(execution.step, []).append(execution)
+    # A step names its group by number, which counts the groups of the execution that submitted it.
+    named = {(format_execution_id(group.run, group.step, group.attempt), group.number): group for group in groups}
+    document = {
+        "version": VERSION,
+        "run": {
+            "id": run.id,
+            "target": f"{run.module}/{run.name}",
+            "workspace": run.workspace,
+            "status": run.status,
+            "created_at": _time(run.created_at),
+            "started_at": _time(run.started_at),
+            "finished_at": _time(run.finished_at),
+        },
+        **_result(outcome),
+        "steps": [
+            {
+                "id": step.id,
+                "target": f"{step.module}/{step.name}",
+                "parent": step.parent,
+                "group": _group(named.get((step.parent or "", step.group or 0))),
+                "arguments": step.arguments,
+                "executions": [_execution(row) for row in attempts.get(step.number, ())],
+            }
+            for step in steps
+        ],
+    }
+    return msgspec.json.encode(document)
+
+
+def _result(outcome: Outcome | None) -> dict[str, object]:
+    result: msgspec.Raw | None = None
+    text: str | None = None
+    error: dict[str, str] | None = None
+    match outcome:
+        case Succeeded(value):
+            # Spliced in as it is: decoding it here would lose what no Python float or 64-bit integer holds.
+            projection = json_of(value)
+            result = None if projection is None else msgspec.Raw(projection.encode())
+            text = preview_of(value)
+        case Failed(failure):
+            error = {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
+        case Terminated(kind, message):
+            exception = _TERMINATED[kind]
+            error = {"type": f"{exception.__module__}.{exception.__name__}", "message": message, "traceback": ""}
+        case None:
+            pass
+    return {"result": result, "result_repr": text, "error": error}
+
+
+def _execution(row: ExecutionRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "attempt": row.attempt,
+        "status": row.status,
+        "reason": row.reason,
+        "next": row.next,
+        "created_at": _time(row.created_at),
+        "started_at": _time(row.started_at),
+        "finished_at": _time(row.finished_at),
+        "cpu_seconds": row.cpu_seconds,
+        "peak_memory": row.peak_memory,
+    }
+
+
+def _group(group: GroupRow | None) -> dict[str, object] | None:
+    return None if group is None else {"number": group.number, "name": group.name, "parent": group.parent}
+
+
+def _time(instant: float | None) -> str | None:
+    if instant is None:
+        return None
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

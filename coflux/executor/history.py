@@ -1,0 +1,371 @@
+"""The store, as its readers see it: the command line and the dashboard, in any number, while the writer works.
+
+Reads are short transactions and come in pages. Nothing here writes, waits for the supervisor or unpickles a value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
+from coflux.executor.document import StepInfo, render
+from coflux.executor.messages import Outcome, TargetSpec
+from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
+from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, Status, parse_execution_id
+from coflux.values import Value, preview_of
+
+__all__ = ["Changes", "History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
+
+PAGE = 1000  # rows, unless the caller says otherwise
+PATIENCE = 5.0  # seconds to wait while a store is being created, recovered or closed
+
+_Row = TypeVar("_Row", bound=Row)
+_Any = TypeVar("_Any")
+
+_outcome = msgspec.msgpack.Decoder(Outcome)
+_arguments: msgspec.msgpack.Decoder[tuple[Value, ...]] = msgspec.msgpack.Decoder(tuple[Value, ...])
+_target = msgspec.msgpack.Decoder(TargetSpec)
+
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError)  # TypeError: text where bytes should be
+
+_RUN_FIELDS = ", ".join(RunRow.__struct_fields__)
+_EXECUTION_FIELDS = ", ".join("NULL" if name == "outcome" else name for name in ExecutionRow.__struct_fields__)
+_STEP_FIELDS = (
+    'run, number, parent, "group", targets.module, targets.name, targets.type, targets.spec, arguments, depth,'
+    " created_at"
+)
+
+_CONTAINS = r"""(template LIKE ? ESCAPE '\' OR CAST("values" AS TEXT) LIKE ? ESCAPE '\')"""
+
+
+class RunNotFound(StoreError):
+    """No run, or more than one, answers to a name."""
+
+
+class LogEntry(Row, frozen=True):
+    """A log row with its id; ids increase in the order of arrival. `values` is a JSON object."""
+
+    id: int
+    run: str
+    step: int
+    attempt: int
+    at: float
+    level: int
+    template: str | None
+    values: bytes | None
+
+
+class Changes(Struct, Generic[_Row], frozen=True):
+    """Rows that changed, oldest change first. Ask again with `sequence`, at once if `more`."""
+
+    rows: list[_Row]
+    sequence: int
+    more: bool
+
+
+class History:
+    """A reader of one store. Use it from one thread at a time, and close it.
+
+    Rows of executions come without their `outcome`, which can be long: see `outcome`.
+    """
+
+    @classmethod
+    def open(cls, data_dir: str) -> History:
+        """Open the store in `data_dir` for reading.
+
+        Raises:
+            NoStore: there is none (yet).
+            StoreError: it cannot be read; one line with the file and the remedy.
+        """
+        main = _open_database(os.path.join(data_dir, MAIN_FILE), MAIN)
+        if main is None:
+            raise NoStore(f"there are no runs in {data_dir}: `coflux run` or `coflux dev` creates a store")
+        return cls(main, os.path.join(data_dir, LOGS_FILE))
+
+    def __init__(self, main: Database, logs_path: str) -> None:
+        """For `open`."""
+        self._main = main
+        self._logs_path = logs_path
+        self._logs: Database | None = None
+
+    def close(self) -> None:
+        self._main.close()
+        if self._logs is not None:
+            self._logs.close()
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def runs(
+        self, limit: int = 50, before: str | None = None, status: Status | None = None, children: bool = False
+    ) -> list[RunRow]:
+        """Return the newest runs, newest first: those created before the run `before`, those in state `status`.
+
+        Runs that were started by another run are left out, unless `children`.
+        """
+        where, parameters = ["NOT hidden"], list[object]()
+        if before is not None:
+            where.append("number < (SELECT number FROM runs WHERE id = ?)")
+            parameters.append(before)
+        if status is not None:
+            where.append("status = ?")
+            parameters.append(status)
+        if not children:
+            where.append("parent IS NULL")
+        sql = f"SELECT {_RUN_FIELDS} FROM runs WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
+        return self._run_rows(self._main.run(sql, (*parameters, limit)))
+
+    def run(self, run_id: str) -> RunRow | None:
+        """Return the run with exactly this id."""
+        rows = self._main.run(f"SELECT {_RUN_FIELDS} FROM runs WHERE id = ? AND NOT hidden", (run_id,))
+        return next(iter(self._run_rows(rows)), None)
+
+    def resolve_run(self, prefix: str) -> str:
+        """Return the id of the one run that `prefix` is the beginning of; a whole id is always taken as such.
+
+        Raises:
+            RunNotFound: none or several; the message lists them, or the nearest ones.
+        """
+        if self.run(prefix) is not None:
+            return prefix
+        sql = "SELECT id FROM runs WHERE substr(id, 1, ?) = ? AND NOT hidden ORDER BY number DESC LIMIT 10"
+        matches = [run_id for (run_id,) in self._main.run(sql, (len(prefix), prefix))]
+        if len(matches) == 1:
+            return str(matches[0])
+        if matches:
+            raise RunNotFound(f"{prefix!r} is the beginning of several runs: {', '.join(matches)}")
+        sql = "SELECT id FROM runs WHERE NOT hidden ORDER BY number DESC LIMIT 1000"
+        latest = [run_id for (run_id,) in self._main.run(sql)]
+        nearest = difflib.get_close_matches(prefix, latest, cutoff=0.5)
+        hint = f": did you mean {' or '.join(nearest)}?" if nearest else "; `coflux runs list` shows the runs there are"
+        raise RunNotFound(f"there is no run {prefix!r}{hint}")
+
+    def sequence(self) -> int:
+        """Return the number of the last commit: what to ask for changes since, after reading everything."""
+        tables = "(SELECT max(changed) AS changed FROM runs UNION ALL SELECT max(changed) FROM executions)"
+        newest: int = self._main.run(f"SELECT coalesce(max(changed), 0) FROM {tables}")[0][0]
+        return newest
+
+    def changed_runs(self, since: int, limit: int = PAGE) -> Changes[RunRow]:
+        """Return the runs that changed after the commit `since`. A commit is never divided between two pages."""
+        with self._snapshot():
+            where, sequence, more = self._page_of_changes("runs", since, limit, "NOT hidden", ())
+            rows = self._main.run(f"SELECT {_RUN_FIELDS} FROM runs {where}", (since, sequence))
+        return Changes(self._run_rows(rows), sequence, more)
+
+    # -- inside a run -------------------------------------------------------------------------------------------------
+
+    def steps(self, run_id: str, after: int = 0, limit: int = PAGE) -> list[StepInfo]:
+        """Return the steps of a run by number, those after number `after`."""
+        sql = (
+            f"SELECT {_STEP_FIELDS} FROM steps JOIN targets ON targets.id = target"
+            " WHERE run = ? AND number > ? ORDER BY number LIMIT ?"
+        )
+        parameters: dict[bytes, tuple[str, ...]] = {}
+        rows = []
+        for *start, spec, arguments, depth, created_at in self._main.run(sql, (run_id, after, limit)):
+            if spec not in parameters:
+                parameters[spec] = self._decode(_target, spec).parameters
+            rows.append((*start, parameters[spec], self._previews(arguments), depth, created_at))
+        return self._rows(rows, StepInfo)
+
+    def executions(self, run_id: str, after: tuple[int, int] = (0, 0), limit: int = PAGE) -> list[ExecutionRow]:
+        """Return the executions of a run by step and attempt, those after the step and attempt `after`."""
+        sql = (
+            f"SELECT {_EXECUTION_FIELDS} FROM executions WHERE run = ? AND (step, attempt) > (?, ?)"
+            " ORDER BY step, attempt LIMIT ?"
+        )
+        return self._rows(self._main.run(sql, (run_id, *after, limit)), ExecutionRow)
+
+    def execution(self, execution_id: str) -> ExecutionRow | None:
+        """Return one execution. Raises `ValueError` if that is no execution id."""
+        sql = f"SELECT {_EXECUTION_FIELDS} FROM executions WHERE run = ? AND step = ? AND attempt = ?"
+        return next(iter(self._rows(self._main.run(sql, parse_execution_id(execution_id)), ExecutionRow)), None)
+
+    def changed_executions(self, since: int, run: str | None = None, limit: int = PAGE) -> Changes[ExecutionRow]:
+        """Return the executions (of one run) that changed after the commit `since`. A commit is never divided."""
+        condition, parameters = ("1", ()) if run is None else ("run = ?", (run,))
+        with self._snapshot():
+            where, sequence, more = self._page_of_changes("executions", since, limit, condition, parameters)
+            sql = f"SELECT {_EXECUTION_FIELDS} FROM executions {where}"
+            rows = self._main.run(sql, (since, sequence, *parameters))
+        return Changes(self._rows(rows, ExecutionRow), sequence, more)
+
+    def groups(self, run_id: str) -> list[GroupRow]:
+        """Return the groups of a run's executions."""
+        rows = self._main.run("SELECT * FROM groups WHERE run = ? ORDER BY step, attempt, number", (run_id,))
+        return self._rows(rows, GroupRow)
+
+    def arguments(self, run_id: str, step: int) -> tuple[Value, ...]:
+        """Return the encoded arguments of a step, one for each parameter; empty when there is no such step."""
+        rows = self._main.run("SELECT arguments FROM steps WHERE run = ? AND number = ?", (run_id, step))
+        return self._decode(_arguments, rows[0][0]) if rows else ()
+
+    def outcome(self, execution_id: str) -> Outcome | None:
+        """Return what an execution ended with, `None` if it has none (yet). Raises `ValueError` as `execution`."""
+        sql = "SELECT outcome FROM executions WHERE run = ? AND step = ? AND attempt = ?"
+        rows = self._main.run(sql, parse_execution_id(execution_id))
+        if not rows or rows[0][0] is None:
+            return None
+        outcome: Outcome = self._decode(_outcome, rows[0][0])
+        return outcome
+
+    def chain_end(self, execution_id: str) -> ExecutionRow | None:
+        """Return the execution whose outcome a waiter for this one sees: the last one of its chain, so far.
+
+        A chain leads through retries, resumptions, recurrences, spawned runs and cache hits, also into other runs.
+        `None` when there is no such execution. Raises `ValueError` as `execution`.
+        """
+        end = self.execution(execution_id)
+        seen = {execution_id}
+        while end is not None and end.next is not None and end.next not in seen:
+            seen.add(end.next)
+            following = self.execution(end.next)
+            if following is None:
+                break
+            end = following
+        return end
+
+    # -- logs ---------------------------------------------------------------------------------------------------------
+
+    def logs(
+        self,
+        run_id: str,
+        step: int | None = None,
+        attempt: int | None = None,
+        after: int = 0,
+        limit: int = PAGE,
+        levels: Collection[int] | None = None,
+        text: str | None = None,
+        before: int | None = None,
+    ) -> list[LogEntry]:
+        """Return log entries in order of arrival: the first `limit` after the id `after`; or the last ones before the
+        id `before`, if that is given.
+
+        Args:
+            levels: only entries of these levels.
+            text: only entries with this text in template or values, in upper or lower case.
+        """
+        database = self._logs = self._logs or _open_database(self._logs_path, LOGS)
+        if database is None:
+            return []  # pruned, as it may be: a log database that was removed has no entries
+        conditions: list[tuple[str, tuple[object, ...]]] = [("run = ?", (run_id,)), ("id > ?", (after,))]
+        if before is not None:
+            conditions.append(("id < ?", (before,)))
+        if step is not None:
+            conditions.append(("step = ?", (step,)))
+        if attempt is not None:
+            conditions.append(("attempt = ?", (attempt,)))
+        if levels is not None:
+            conditions.append((f"level IN ({', '.join('?' * len(levels))})", tuple(levels)))
+        if text is not None:
+            conditions.append((_CONTAINS, (_pattern(text), _pattern(text))))
+        fields = ", ".join(f'"{name}"' for name in LogEntry.__struct_fields__)
+        where = " AND ".join(condition for condition, _ in conditions)
+        order = "id" if before is None else "id DESC"
+        parameters = [parameter for _, parameters in conditions for parameter in parameters]
+        rows = database.run(f"SELECT {fields} FROM logs WHERE {where} ORDER BY {order} LIMIT ?", (*parameters, limit))
+        entries = self._rows(rows, LogEntry)
+        return entries if before is None else entries[::-1]
+
+    # -- the whole run ------------------------------------------------------------------------------------------------
+
+    def document(self, run_id: str) -> dict[str, Any]:
+        """Return what `document_json` returns, parsed."""
+        parsed: dict[str, Any] = json.loads(self.document_json(run_id))
+        return parsed
+
+    def document_json(self, run_id: str) -> bytes:
+        """Return one run as the JSON document of `coflux run --json`, from one moment.
+
+        Raises:
+            RunNotFound: there is no run with exactly this id.
+        """
+        with self._snapshot():
+            run = self.run(run_id)
+            if run is None:
+                raise RunNotFound(f"there is no run {run_id!r}")
+            steps, executions = self.steps(run_id, limit=-1), self.executions(run_id, limit=-1)
+            root = [execution for execution in executions if execution.step == 1]
+            end = self.chain_end(root[-1].id) if root else None
+            outcome = self.outcome(end.id) if end else None
+            groups = self.groups(run_id)
+        return render(run, outcome, steps, executions, groups)
+
+    # -- helpers ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        self._main.run("BEGIN")
+        try:
+            yield
+        finally:
+            self._main.roll_back()
+
+    def _page_of_changes(
+        self, table: str, since: int, limit: int, condition: str, parameters: tuple[object, ...]
+    ) -> tuple[str, int, bool]:
+        """Return the rest of the query, the commit that the page ends with, and whether there are more."""
+        # Left to itself, the planner would read a whole run to find the few executions that changed.
+        index = f"INDEXED BY {table}_by_change"
+        changed = f"FROM {table} {index} WHERE changed > ? AND {condition}"
+        newest = self._main.run(f"SELECT coalesce(max(changed), ?) {changed}", (since, since, *parameters))[0][0]
+        sql = f"SELECT changed {changed} ORDER BY changed LIMIT 1 OFFSET ?"
+        last = self._main.run(sql, (since, *parameters, limit - 1))
+        end = last[0][0] if last else newest
+        return f"{index} WHERE changed > ? AND changed <= ? AND {condition} ORDER BY changed", end, end < newest
+
+    def _run_rows(self, rows: list[Any]) -> list[RunRow]:
+        return self._rows([(*columns, bool(settled)) for *columns, settled in rows], RunRow)
+
+    def _rows(self, rows: list[Any], row_type: type[_Row]) -> list[_Row]:
+        try:
+            return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]
+        except msgspec.ValidationError as error:
+            raise damaged(self._main.path, error) from error
+
+    def _previews(self, arguments: bytes) -> tuple[str, ...]:
+        values = self._decode(_arguments, arguments)
+        try:
+            return tuple(preview_of(value) for value in values)
+        except _UNDECODABLE as error:
+            raise damaged(self._main.path, error) from error
+
+    def _decode(self, decoder: msgspec.msgpack.Decoder[_Any], data: bytes) -> _Any:
+        try:
+            return decoder.decode(data)
+        except _UNDECODABLE as error:
+            raise damaged(self._main.path, error) from error
+
+
+def _open_database(path: str, migrations: tuple[Migration, ...]) -> Database | None:
+    """Open for reading; `None` if the file is not there or not complete yet."""
+    if not os.path.exists(path):
+        return None
+    database = Database(path, read_only=True, patience=PATIENCE)
+    try:
+        version = check_version(database, migrations)
+        if 0 < version < len(migrations):
+            raise StoreError(
+                f"{path} was written by an older coflux (schema {version}, this one reads {len(migrations)}):"
+                " `coflux run` or `coflux dev` brings it up to date"
+            )
+    except BaseException:
+        database.close()
+        raise
+    if version == 0:
+        database.close()
+        return None
+    return database
+
+
+def _pattern(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"

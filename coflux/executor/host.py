@@ -1,0 +1,242 @@
+"""The module host (stage B): the user's modules are imported here, and workers are forked from here.
+
+It runs no targets. Where forking would not be safe (a thread is running after the imports), or `start_method` says so,
+it starts workers as fresh interpreters that import the modules themselves.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import pkgutil
+import resource
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import msgspec
+
+from coflux.executor import worker
+from coflux.executor.channel import Channel, ChannelClosed
+from coflux.executor.importing import ImportRecorder, describe_import_error, is_third_party
+from coflux.executor.manifest import discovered_targets, duplicate_errors
+from coflux.executor.messages import (
+    Configure,
+    Imported,
+    ModuleError,
+    StartHost,
+    StartWorker,
+    ToHost,
+    WorkerFailed,
+    WorkerStarted,
+)
+from coflux.executor.processes import die_with_parent, reap
+from coflux.executor.zygote import DEATH
+
+__all__ = ["main"]
+
+
+class ModuleHost:
+    def __init__(
+        self,
+        channel: Channel[ToHost],
+        notes: socket.socket,
+        configuration: Configure,
+        modules: tuple[str, ...],
+        start_method: str,
+    ) -> None:
+        self._channel = channel
+        self._notes = notes
+        self._configuration = configuration
+        self._modules = modules
+        self._start_method = start_method
+        self._workers: dict[int, int] = {}  # pid -> worker id
+        self._spawned: dict[int, subprocess.Popen[bytes]] = {}
+        self._selector = selectors.DefaultSelector()
+        self._wakeup_read, self._wakeup_write = socket.socketpair()
+
+    def run(self) -> None:
+        for end in (self._wakeup_read, self._wakeup_write):
+            end.setblocking(False)
+        # After the user's imports: whatever they did to SIGCHLD is undone.
+        signal.signal(signal.SIGCHLD, _ignore)
+        signal.set_wakeup_fd(self._wakeup_write.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._channel.fileno(), selectors.EVENT_READ, self._read_commands)
+        self._selector.register(self._wakeup_read, selectors.EVENT_READ, self._child_ended)
+        while True:
+            for key, _ in self._selector.select():
+                key.data()
+
+    def _read_commands(self) -> None:
+        self._channel.fill_with_descriptors()
+        for message in self._channel.pending():
+            if isinstance(message, StartWorker):
+                descriptors = [self._channel.descriptors.popleft() for _ in range(4)]
+                self._start_worker(message.worker, descriptors)
+
+    def _start_worker(self, worker_id: int, descriptors: list[int]) -> None:
+        try:
+            if self._start_method == "fork":
+                pid = self._fork(worker_id, descriptors)
+            else:
+                pid = self._spawn(worker_id, descriptors)
+        except OSError as error:
+            self._channel.send(WorkerFailed(worker_id, f"no process could be started: {error.strerror}"))
+        else:
+            self._notes.sendall(DEATH.pack(worker_id, pid, 0, False))
+            self._workers[pid] = worker_id
+            self._channel.send(WorkerStarted(worker_id, pid))
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _fork(self, worker_id: int, descriptors: list[int]) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._selector.close()
+            self._wakeup_read.close()
+            self._wakeup_write.close()
+            self._notes.close()
+            self._channel.close()
+            worker.main(self._configuration, descriptors, parent)
+        except BaseException:  # noqa: BLE001 (whatever it is, the child must not run on as a second host)
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(70)
+
+    def _spawn(self, worker_id: int, descriptors: list[int]) -> int:
+        start = worker.SpawnArguments(self._configuration, tuple(descriptors), self._modules, os.getpid())
+        command = [sys.executable, "-m", "coflux.executor.worker", msgspec.json.encode(start).decode()]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(_package_path())}
+        process = subprocess.Popen(command, pass_fds=descriptors, env=environment, start_new_session=False)
+        self._spawned[process.pid] = process
+        return process.pid
+
+    def _child_ended(self) -> None:
+        try:
+            while self._wakeup_read.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+        reap(self._worker_ended)
+
+    def _worker_ended(self, pid: int, status: int) -> None:
+        spawned = self._spawned.pop(pid, None)
+        if spawned is not None:
+            spawned.returncode = os.waitstatus_to_exitcode(status)
+        worker_id = self._workers.pop(pid, None)
+        if worker_id is not None:
+            self._notes.sendall(DEATH.pack(worker_id, pid, status, True))
+
+
+def _ignore(signum: int, frame: object) -> None:
+    """A handler must be set for the wakeup descriptor to be written to."""
+
+
+def _package_path() -> list[str]:
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+
+
+def _with_submodules(module: str) -> list[str]:
+    """A package's modules, without those that have a private name or may not be imported by being looked at."""
+    package = sys.modules.get(module)
+    paths = getattr(package, "__path__", None)
+    if paths is None or is_third_party(next(iter(paths), sys.prefix)):
+        return []
+    found = []
+    for info in pkgutil.walk_packages(paths, f"{module}.", onerror=lambda name: None):
+        parts = info.name.split(".")
+        if not any(part.startswith("_") for part in parts):
+            found.append(info.name)
+    return found
+
+
+def _safe_to_fork() -> str:
+    """Why the imported modules make forking unsafe, or ""."""
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if others:
+        return f"importing the modules started a thread ({', '.join(others)}), so workers are spawned, not forked"
+    return ""
+
+
+def main(
+    message: StartHost,
+    configuration: Configure,
+    recorder: ImportRecorder,
+    descriptors: list[int],
+    notes: socket.socket,
+    guardian: int,
+) -> None:
+    """Be a module host: import the modules, tell what they hold, and start workers until the channel closes."""
+    die_with_parent(guardian)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    control, stdout, stderr = descriptors
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.close(stdout)
+    os.close(stderr)
+    channel: Channel[ToHost] = Channel(socket.socket(fileno=control), ToHost)
+    before = set(sys.modules)
+    errors = _import(recorder, message.modules)
+    reason = _safe_to_fork() if message.start_method == "fork" else ""
+    start_method = "spawn" if reason else message.start_method
+    imported = Imported(
+        targets=discovered_targets(),
+        errors=(*errors, *duplicate_errors()),
+        files=tuple(recorder.files.values()),
+        third_party=_third_party(before),
+        start_method=start_method,
+        notice=reason,
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    gc.collect()
+    gc.freeze()
+    try:
+        channel.send(imported)
+        ModuleHost(channel, notes, configuration, message.modules, start_method).run()
+    except ChannelClosed:
+        os._exit(0)
+
+
+def _import(recorder: ImportRecorder, modules: tuple[str, ...]) -> list[ModuleError]:
+    errors = recorder.import_all(modules)
+    failed = {error.module for error in errors}
+    for module in modules:
+        if module in failed:
+            continue
+        try:
+            submodules = _with_submodules(module)
+        except BaseException as error:  # noqa: BLE001 (walking a package imports its parts)
+            errors.append(describe_import_error(module, error))
+        else:
+            errors += recorder.import_all(submodules)
+    return errors
+
+
+def _third_party(before: set[str]) -> tuple[str, ...]:
+    """The installed packages that the user's modules pulled in: worth keeping across reloads."""
+    tops = {name.partition(".")[0] for name in set(sys.modules) - before}
+    found = []
+    for name in sorted(tops):
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if file is not None and is_third_party(file) and name != "coflux":
+            found.append(name)
+    return tuple(found)
+
+
+def restore_descriptor_limit(limit: int) -> None:
+    """Give the user's code the limit that it would have had without us."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))

@@ -1,0 +1,239 @@
+"""Guardians and module hosts as the supervisor sees them: who imports what, and whether it is still what is on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from coflux.executor.evidence import describe_exit
+from coflux.executor.messages import (
+    Configure,
+    Context,
+    Exited,
+    FromGuardian,
+    FromHost,
+    GuardianReady,
+    Imported,
+    KillHost,
+    ModuleError,
+    SourceFile,
+    StartHost,
+    StartWorker,
+)
+from coflux.executor.peers import Peer
+from coflux.executor.workers import Shell, pipe_ends
+
+__all__ = ["Guardian", "GuardianKey", "HostState", "ModuleHost", "guardian_key", "launch_guardian"]
+
+IMPORT_OUTPUT_LIMIT = 64 << 10  # bytes of what imports print that are kept
+
+_TERMINAL_ONLY = frozenset(
+    {"PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "TMUX", "TMUX_PANE", "STY", "WINDOW", "WINDOWID", "TTY"}
+)
+_TERMINAL_PREFIXES = ("TERM", "SSH_", "COLORTERM", "VTE_", "ITERM_", "KITTY_", "WEZTERM_", "ALACRITTY_", "XDG_SESSION")
+
+
+class GuardianKey(NamedTuple):
+    """What makes two clients' code run in different processes."""
+
+    interpreter: str
+    sys_path: tuple[str, ...]
+    environment: frozenset[tuple[str, str]]
+
+
+def guardian_key(context: Context) -> GuardianKey:
+    return GuardianKey(context.interpreter, context.sys_path, frozenset(relevant(context.environment).items()))
+
+
+def relevant(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what merely describes a terminal."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in _TERMINAL_ONLY and not name.startswith(_TERMINAL_PREFIXES)
+    }
+
+
+def launch_guardian(interpreter: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a guardian process; return it and our end of its channel. Raises `OSError`."""
+    ours, theirs = socket.socketpair()
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    code = (
+        f"import sys; sys.path.insert(0, {root!r}); from coflux.executor.zygote import main; main({theirs.fileno()})"
+    )
+    try:
+        process = subprocess.Popen(
+            # -P: a file in the working directory must not pass for a module of the standard library.
+            [interpreter, "-P", "-c", code],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            env=dict(environment),
+            start_new_session=True,
+        )
+    finally:
+        theirs.close()
+    return process, ours
+
+
+class Guardian:
+    """One stage A process."""
+
+    def __init__(
+        self,
+        shell: Shell,
+        process: subprocess.Popen[bytes],
+        sock: socket.socket,
+        configuration: Configure,
+        exited: Callable[[Exited], None],
+        lost: Callable[[Guardian], None],
+    ) -> None:
+        self.process = process
+        self.configuration = configuration
+        self.pid = process.pid
+        self._exited = exited
+        self.peer = Peer(shell.poller, sock, FromGuardian, self._received, lambda why: lost(self))
+        self.peer.send(configuration)
+
+    def _received(self, message: Exited | GuardianReady) -> None:
+        if isinstance(message, Exited):
+            self._exited(message)
+
+
+class HostState(Enum):
+    IMPORTING = "importing"
+    READY = "ready"
+    GONE = "gone"
+
+
+class ModuleHost:
+    """One generation of a set of modules."""
+
+    def __init__(
+        self,
+        shell: Shell,
+        host_id: int,
+        guardian: Guardian,
+        modules: tuple[str, ...],
+        start_method: str,
+        received: Callable[[ModuleHost, Any], None],
+    ) -> None:
+        self.id = host_id
+        self.guardian = guardian
+        self.modules = modules
+        self.state = HostState.IMPORTING
+        self.imported: Imported | None = None
+        self.superseded = False
+        self.output = bytearray()  # what the imports print
+        self.waiting: list[Callable[[ModuleHost], None]] = []  # called when the imports are over, in one way or another
+        self.failure: ModuleError | None = None  # why nothing can be run on it
+        self._shell = shell
+        ours, theirs = socket.socketpair()
+        self.peer = Peer(shell.poller, ours, FromHost, lambda message: received(self, message), lambda why: None)
+        stdout, stdout_write = pipe_ends()
+        stderr, stderr_write = pipe_ends()
+        self._pipes = [stdout, stderr]
+        for descriptor in self._pipes:
+            os.set_blocking(descriptor, False)
+            shell.poller.add(descriptor, lambda descriptor=descriptor: self._read(descriptor))  # type: ignore[misc]
+        given = [os.dup(theirs.fileno()), stdout_write, stderr_write]
+        theirs.close()
+        guardian.peer.send(StartHost(host_id, modules, "fork" if start_method == "fork" else "spawn"), given)
+
+    def start_worker(self, worker: int, descriptors: list[int]) -> None:
+        self.peer.send(StartWorker(worker), descriptors)
+
+    def ready(self, imported: Imported) -> None:
+        self.state = HostState.READY
+        self.imported = imported
+        self._drain()
+        self._tell()
+
+    def import_timed_out(self, seconds: float) -> None:
+        """Called when the time is up: kill it if it is still importing."""
+        if self.state is HostState.IMPORTING:
+            names = ", ".join(self.modules)
+            message = f"importing took longer than {seconds:g} s (import_timeout)"
+            self.failure = ModuleError(names, message, f"importing {names} took longer than {seconds:g} s\n")
+            self.kill()
+
+    def ended(self, status: int) -> bool:
+        """The process is gone. Whether it had been serving."""
+        served = self.state is HostState.READY
+        self.state = HostState.GONE
+        self._drain()
+        if not served and self.failure is None:
+            names = ", ".join(self.modules)
+            evidence = describe_exit(status, stack="", peak_memory=0, out_of_memory=False)
+            message = f"importing ended the process: {evidence}"
+            self.failure = ModuleError(names, message, f"importing {names}: {message}\n")
+        self.close()
+        self._tell()
+        return served
+
+    def kill(self) -> None:
+        self.guardian.peer.send(KillHost(self.id))
+
+    def error_of(self, module: str) -> ModuleError | None:
+        """Why `module` cannot be used, `None` if it can."""
+        if self.failure is not None:
+            return self.failure
+        errors = () if self.imported is None else self.imported.errors
+        return next((error for error in errors if error.module == module), None)
+
+    def fresh(self) -> bool:
+        """Whether the files that it imported are still what they were (§13.1)."""
+        return self.imported is None or all(_unchanged(file) for file in self.imported.files)
+
+    def take_output(self) -> str:
+        text = self.output.decode("utf-8", "backslashreplace")
+        self.output.clear()
+        return text
+
+    def _tell(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for call in waiting:
+            call(self)
+
+    def _drain(self) -> None:
+        for descriptor in self._pipes:
+            self._read(descriptor)
+
+    def _read(self, descriptor: int) -> None:
+        try:
+            while data := os.read(descriptor, 1 << 16):
+                self.output += data[: max(0, IMPORT_OUTPUT_LIMIT - len(self.output))]
+            self._shell.poller.remove(descriptor)
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        self.peer.close()
+        for descriptor in self._pipes:
+            self._shell.poller.remove(descriptor)
+            os.close(descriptor)
+        self._pipes.clear()
+
+
+def _unchanged(file: SourceFile) -> bool:
+    try:
+        status = os.stat(file.path)
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns, status.st_ino) == (file.size, file.mtime_ns, file.inode)
+
+
+def end_guardian(guardian: Guardian) -> None:
+    """Close its channel: it kills everything below it and leaves."""
+    guardian.peer.close()
+    try:
+        guardian.process.wait(15)
+    except subprocess.TimeoutExpired:
+        print(f"coflux: guardian {guardian.pid} does not leave, killing it", file=sys.stderr)
+        guardian.process.send_signal(signal.SIGKILL)
+        guardian.process.wait()

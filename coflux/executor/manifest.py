@@ -1,0 +1,62 @@
+"""What a process's imported modules hold: the targets, for people and for submissions."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+
+from coflux.executor.importing import is_third_party
+from coflux.executor.messages import ModuleError, ParameterInfo, TargetInfo, TargetSpec
+from coflux.target import Target, duplicates, registry
+
+__all__ = ["discovered_targets", "duplicate_errors", "spec_of"]
+
+
+def spec_of(target: Target[..., object]) -> TargetSpec:
+    """What a submission of the target would send, if it is one that can be imported by name."""
+    return TargetSpec(target.module, target.name, target.type, target.parameters, target.options)
+
+
+def discovered_targets() -> tuple[TargetInfo, ...]:
+    """Every target of the user's own imported modules that has a name there."""
+    return tuple(
+        _describe(target)
+        for (module, _), target in sorted(registry.items())
+        if not target.by_value and _is_users(module)
+    )
+
+
+def _is_users(module: str) -> bool:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and not is_third_party(file)
+
+
+def _describe(target: Target[..., object]) -> TargetInfo:
+    code = inspect.unwrap(target.fn).__code__
+    parameters = tuple(_parameter(parameter) for parameter in target.signature.parameters.values())
+    doc = inspect.getdoc(target.fn) or ""
+    return TargetInfo(spec_of(target), parameters, doc, code.co_filename, code.co_firstlineno)
+
+
+def _parameter(parameter: inspect.Parameter) -> ParameterInfo:
+    from coflux.previews import preview
+
+    annotation = None
+    if parameter.annotation is not parameter.empty:
+        annotation = inspect.formatannotation(parameter.annotation)
+        if isinstance(parameter.annotation, str):
+            annotation = parameter.annotation
+    default = None if parameter.default is parameter.empty else preview(parameter.default)
+    return ParameterInfo(parameter.name, parameter.kind.name, annotation, default)
+
+
+def duplicate_errors() -> tuple[ModuleError, ...]:
+    """Two functions under one name: only one of them could ever be run."""
+    errors = []
+    for first, second in duplicates:
+        places = [inspect.unwrap(target.fn).__code__ for target in (first, second)]
+        where = " and ".join(f"{code.co_filename}:{code.co_firstlineno}" for code in places)
+        message = f"two targets are called {second.name!r}: {where}. Rename one, or give it another name="
+        line = places[1].co_firstlineno
+        errors.append(ModuleError(second.module, message, message + "\n", places[1].co_filename, line))
+    return tuple(errors)

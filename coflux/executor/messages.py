@@ -1,0 +1,498 @@
+"""Every message between processes, as typed structs. Pure data: the core speaks them directly.
+
+Peers and unions:
+    supervisor -> worker        ToWorker          worker -> supervisor      FromWorker
+    supervisor -> guardian      ToGuardian        guardian -> supervisor    FromGuardian
+    supervisor -> module host   ToHost            module host -> supervisor FromHost
+    client -> supervisor        ToSupervisor      supervisor -> client      FromSupervisor
+
+`coflux.executor.channel` turns them into frames and back. Durations are seconds; instants are wall-clock seconds since
+the epoch. A union is tagged by the class name.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from coflux.failures import Failure
+from coflux.options import TaskOptions
+from coflux.values import Reference, Value
+
+TargetType = Literal["workflow", "task"]
+
+
+class Message(Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """Base of all messages; array-like, so a frame holds no field names."""
+
+
+# -- vocabulary shared by several messages ----------------------------------------------------------------------------
+
+
+class TargetSpec(Struct, frozen=True, array_like=True, gc=False):
+    """A target and its options as one submission sees them. Sent pre-encoded: see `Submit.target`.
+
+    `code` holds a target that cannot be imported by name (`__main__`, a notebook cell, a closure), pickled by value.
+    `when` holds a retry predicate set by `with_retries` at the call site.
+    """
+
+    module: str
+    name: str
+    type: TargetType
+    parameters: tuple[str, ...]
+    options: TaskOptions
+    code: Value | None = None
+    when: Value | None = None
+
+
+class Terminated(Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """An outcome decided by the engine. `message` says what happened in words, with the evidence."""
+
+    kind: Literal["cancelled", "timed_out", "abandoned"]
+    message: str
+
+
+class Succeeded(Struct, frozen=True, tag=True, array_like=True, gc=False):
+    value: Value
+
+
+class Failed(Struct, frozen=True, tag=True, array_like=True, gc=False):
+    failure: Failure
+
+
+Outcome = Succeeded | Failed | Terminated
+"""What an execution ended with, as stored and as sent to a waiter."""
+
+
+class Context(Struct, frozen=True, gc=False):
+    """Where a client's code runs: its interpreter, import path and environment."""
+
+    interpreter: str
+    sys_path: tuple[str, ...]
+    environment: dict[str, str]
+    directory: str
+
+
+class ParameterInfo(Struct, frozen=True, gc=False):
+    name: str
+    kind: str  # inspect's name: POSITIONAL_ONLY, POSITIONAL_OR_KEYWORD, VAR_POSITIONAL, KEYWORD_ONLY, VAR_KEYWORD
+    annotation: str | None = None
+    default: str | None = None  # source-like repr, None when there is none
+
+
+class TargetInfo(Struct, frozen=True, gc=False):
+    """One discovered target. `spec` is what a submission without overrides would send."""
+
+    spec: TargetSpec
+    parameters: tuple[ParameterInfo, ...]
+    doc: str
+    file: str
+    line: int
+
+
+class SourceFile(Struct, frozen=True, array_like=True, gc=False):
+    """A file that a generation imported, as it was then (§13.1)."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class ModuleError(Struct, frozen=True, gc=False):
+    """A module that does not import. `file` and `line` are where the user should look; `traceback` is ready to print."""
+
+    module: str
+    message: str
+    traceback: str
+    file: str = ""
+    line: int = 0
+
+
+class Usage(Struct, frozen=True, array_like=True, gc=False):
+    """Resources of one execution: CPU seconds of the process and its ended children, peak resident bytes."""
+
+    cpu_seconds: float
+    peak_memory: int
+
+
+# -- supervisor -> worker ---------------------------------------------------------------------------------------------
+
+
+class Execute(Message, frozen=True):
+    execution: str
+    target: bytes  # encoded TargetSpec
+    arguments: tuple[Value, ...]
+    root: bool  # the run's root step: its result is rendered as JSON without a size limit
+
+
+class Bind(Message, frozen=True):
+    """Turn the command line's words (or a JSON document) into the target's arguments, by its annotations."""
+
+    request: int
+    module: str
+    name: str
+    words: tuple[str, ...]
+    document: bytes | None
+    directory: str  # where the client is: relative paths among the words start there
+
+
+class Answer(Message, frozen=True):
+    """The reply to a `Wait`: the handle's index and outcome; index -1 when the time was up, or with an `error`."""
+
+    request: int
+    index: int
+    outcome: Outcome | None
+    error: str = ""
+
+
+class Identified(Message, frozen=True):
+    request: int
+    execution: str
+
+
+class Retire(Message, frozen=True):
+    """Run exit handlers and leave."""
+
+
+ToWorker = Execute | Bind | Answer | Identified | Retire
+
+
+# -- worker -> supervisor ---------------------------------------------------------------------------------------------
+
+
+class Ready(Message, frozen=True):
+    pid: int
+
+
+class Bound(Message, frozen=True):
+    request: int
+    arguments: tuple[Value, ...]
+
+
+class BindFailed(Message, frozen=True):
+    request: int
+    message: str
+
+
+class Submit(Message, frozen=True):
+    """The `number`-th submission of this execution (from 1): until it is identified, handles refer to it as `@number`."""
+
+    number: int
+    target: bytes  # encoded TargetSpec, one object per target and call-site variant, so the supervisor interns it
+    arguments: tuple[Value, ...]
+    group: int | None
+
+
+class Identify(Message, frozen=True):
+    request: int
+    number: int
+
+
+class Wait(Message, frozen=True):
+    """Wait for the first of `handles` (ids or `@number`) to end. `timeout=None`: for ever; `0`: an immediate look."""
+
+    request: int
+    handles: tuple[str, ...]
+    timeout: float | None
+
+
+class Cancel(Message, frozen=True):
+    handles: tuple[str, ...]
+
+
+class OpenGroup(Message, frozen=True):
+    number: int
+    name: str | None
+    parent: int | None
+
+
+class Log(Message, frozen=True):
+    at: float
+    level: int
+    template: str | None
+    values: bytes  # JSON object: each value as JSON where it is exact, else {"$repr": text}
+
+
+class Returned(Message, frozen=True):
+    """The execution's code has ended. `unclean` says why this process must not be reused ("" when it may)."""
+
+    execution: str
+    outcome: Outcome
+    retryable: bool
+    unclean: str
+    usage: Usage
+
+
+FromWorker = Ready | Bound | BindFailed | Submit | Identify | Wait | Cancel | OpenGroup | Log | Returned
+
+
+# -- guardian (stage A) and module hosts (stage B) --------------------------------------------------------------------
+
+
+class Configure(Message, frozen=True):
+    """First message to a guardian: take this import path, and import these third-party modules.
+
+    `project` is the project's directory, `scratch` the one in which executions get their working directories, `blobs`
+    the blob store's. `descriptor_limit` is the soft limit that the user's code had before the supervisor raised it.
+    """
+
+    sys_path: tuple[str, ...]
+    preload: tuple[str, ...]
+    project: str
+    scratch: str
+    blobs: str
+    descriptor_limit: int
+
+
+class StartHost(Message, frozen=True):
+    """Fork a module host; its channel, stdout and stderr follow as descriptors."""
+
+    host: int
+    modules: tuple[str, ...]
+    start_method: Literal["fork", "spawn"]
+
+
+class KillHost(Message, frozen=True):
+    """End a module host and its workers: it is not needed any more, or its imports take too long."""
+
+    host: int
+
+
+ToGuardian = Configure | StartHost | KillHost
+
+
+class GuardianReady(Message, frozen=True):
+    pid: int
+
+
+class Exited(Message, frozen=True):
+    """A worker or host is gone, and so is all that it left behind. `status` is as from `os.waitpid`."""
+
+    pid: int
+    status: int
+    host: int  # the host whose worker (or which itself) it was
+    worker: int | None
+
+
+FromGuardian = GuardianReady | Exited
+
+
+class StartWorker(Message, frozen=True):
+    """Start a worker; its channel, stdout, stderr and crash file follow as descriptors."""
+
+    worker: int
+
+
+ToHost = StartWorker | Retire
+
+
+class Imported(Message, frozen=True):
+    """The host's modules are in. Modules that failed are in `errors`, the others serve."""
+
+    targets: tuple[TargetInfo, ...]
+    errors: tuple[ModuleError, ...]
+    files: tuple[SourceFile, ...]
+    third_party: tuple[str, ...]  # top-level packages from outside the project that the modules pulled in
+    start_method: Literal["fork", "spawn"]
+    notice: str  # why it is spawn, when fork was asked for
+
+
+class WorkerStarted(Message, frozen=True):
+    worker: int
+    pid: int
+
+
+class WorkerFailed(Message, frozen=True):
+    worker: int
+    message: str
+
+
+FromHost = Imported | WorkerStarted | WorkerFailed
+
+
+# -- client -> supervisor ---------------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True):
+    version: str
+    context: Context
+    role: Literal["foreground", "dashboard", "command"]
+
+
+class RunOptions(Struct, frozen=True, gc=False):
+    """What one `coflux run` overrides. `None` leaves the target's own option."""
+
+    memo: bool | None = None
+    cache: bool | None = None  # only False has a meaning: run the root without cache
+    delay: float | None = None
+    retries: int | None = None  # -1: unlimited
+    timeout: float | None = None
+    requires: dict[str, bool | list[str]] | None = None
+    concurrency: int | None = None
+    idempotency_key: str | None = None
+    workspace: str = "default"
+    detach: bool = False
+
+
+class StartRun(Message, frozen=True):
+    """Start a run of `module`/`name` (or of a file's target), with words from a command line, a JSON document,
+    or values that were encoded by the client (`cf.run`)."""
+
+    request: int
+    module: str
+    file: str
+    name: str
+    options: RunOptions
+    words: tuple[str, ...] = ()
+    document: bytes | None = None
+    arguments: tuple[Value, ...] | None = None
+    spec: TargetSpec | None = None  # by-value targets bring their own
+
+
+class CancelRun(Message, frozen=True):
+    """Cancel a run (`R…`), or one execution (`R:step:attempt`). `now` skips the grace period."""
+
+    request: int
+    id: str
+    now: bool = False
+
+
+class DeleteRun(Message, frozen=True):
+    request: int
+    run: str
+
+
+class Subscribe(Message, frozen=True):
+    """Ask to be told (`Advanced`) when the store holds something new. What, the client reads from the store itself."""
+
+    run: str | None
+
+
+class Discover(Message, frozen=True):
+    request: int
+    modules: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+class Status(Message, frozen=True):
+    request: int
+
+
+class Stop(Message, frozen=True):
+    """Leave when everything has ended; `cancel` cancels what is unfinished first."""
+
+    request: int
+    cancel: bool
+
+
+ToSupervisor = Hello | StartRun | CancelRun | DeleteRun | Subscribe | Discover | Status | Stop
+
+
+# -- supervisor -> client ---------------------------------------------------------------------------------------------
+
+
+class Welcome(Message, frozen=True):
+    version: str
+    pid: int
+
+
+class Refused(Message, frozen=True):
+    """The supervisor will not serve this client, which has another version. One line, for people; when `leaving`, it is
+    idle and makes room for a supervisor of the client's version."""
+
+    message: str
+    leaving: bool
+
+
+class RunStarted(Message, frozen=True):
+    request: int
+    run: str
+    existing: bool  # an idempotency key matched
+
+
+class RequestFailed(Message, frozen=True):
+    """`kind` decides the exit status: usage 2, not_found 3, failed 1."""
+
+    request: int
+    kind: Literal["usage", "not_found", "failed"]
+    message: str
+
+
+class Done(Message, frozen=True):
+    request: int
+    message: str
+
+
+class Discovered(Message, frozen=True):
+    request: int
+    targets: tuple[TargetInfo, ...]
+    errors: tuple[ModuleError, ...]
+
+
+class RunFinished(Message, frozen=True):
+    """The root's chain has ended: the result is in the store. `status` is the state's word."""
+
+    run: str
+    status: str
+
+
+class RunSettled(Message, frozen=True):
+    """Nothing of the run or its child runs is unfinished, and no process of theirs is left."""
+
+    run: str
+    status: str
+
+
+class Advanced(Message, frozen=True):
+    """The store has changes up to `sequence` (`executions.changed`, `runs.changed`) and log rows up to id `logs`."""
+
+    sequence: int
+    logs: int
+
+
+class Notice(Message, frozen=True):
+    """A line for people: the store is busy, a module host fell back to spawn, …"""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+class WorkerInfo(Struct, frozen=True, gc=False):
+    id: int
+    pid: int
+    state: str
+    execution: str | None
+
+
+class StatusReport(Message, frozen=True):
+    request: int
+    pid: int
+    started_at: float
+    data_dir: str
+    concurrency: int
+    workers: tuple[WorkerInfo, ...]
+    queued: int
+    running: int
+    waiting: int
+    keeps: str  # what keeps the supervisor alive, in words; "" when it would leave
+
+
+FromSupervisor = (
+    Welcome
+    | Refused
+    | RunStarted
+    | RequestFailed
+    | Done
+    | Discovered
+    | RunFinished
+    | RunSettled
+    | Advanced
+    | Notice
+    | StatusReport
+)
+
+__all__ = [name for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Struct)]
+__all__ += ["FromGuardian", "FromHost", "FromSupervisor", "FromWorker", "Outcome", "Reference", "TargetType"]
+__all__ += ["ToGuardian", "ToHost", "ToSupervisor", "ToWorker"]

@@ -1,0 +1,188 @@
+"""The rows of the store: the vocabulary shared by the pure core, the store and its readers.
+
+A row is complete: storing one replaces whatever was stored under its key. Instants are wall-clock seconds since the
+epoch, durations seconds, sizes bytes. An execution's id is `RUN:STEP:ATTEMPT`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+__all__ = [
+    "Batch",
+    "ContextRow",
+    "ExecutionRow",
+    "GroupRow",
+    "LoadedRun",
+    "LogRow",
+    "RunRow",
+    "Status",
+    "StepRow",
+    "format_execution_id",
+    "parse_execution_id",
+]
+
+Status = Literal[
+    "queued",
+    "running",
+    "succeeded",
+    "failed",
+    "timed_out",
+    "abandoned",
+    "cancelled",
+    "cached",
+    "deferred",
+    "spawned",
+    "suspended",
+    "recurred",
+]
+
+
+class Row(Struct, frozen=True, array_like=True, gc=False):
+    """Base of all rows; array-like, so that a row read from the database is checked field by field."""
+
+
+class RunRow(Row, frozen=True):
+    """Key: `id`. `parent` is the execution that called this workflow, `root_run` the top of its family (itself, for a
+    run without a parent), `context` an id from `Store.context_id`. `settled`: nothing of it is unfinished any more."""
+
+    id: str
+    workspace: str
+    module: str
+    name: str
+    type: Literal["workflow", "task"]
+    parent: str | None
+    root_run: str
+    context: int
+    idempotency_key: str | None
+    options: bytes
+    status: Status
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    settled: bool = False
+
+
+class StepRow(Row, frozen=True):
+    """Key: `run`, `number`. `target` is an encoded `TargetSpec`, `arguments` the msgpack of `tuple[Value, ...]`;
+    `parent` is the submitting execution and `group` one of that execution's groups."""
+
+    run: str
+    number: int
+    parent: str | None
+    group: int | None
+    module: str
+    name: str
+    type: Literal["workflow", "task"]
+    target: bytes
+    arguments: bytes
+    depth: int
+    created_at: float
+
+
+class ExecutionRow(Row, frozen=True):
+    """Key: `run`, `step`, `attempt`. `reason` says in words why it is in this state, `next` is the execution that the
+    chain continues with, `outcome` the msgpack of `messages.Outcome`."""
+
+    run: str
+    step: int
+    attempt: int
+    status: Status
+    reason: str
+    next: str | None
+    created_at: float
+    due_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    pid: int | None = None
+    generation: int | None = None
+    outcome: bytes | None = None
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+
+    @property
+    def id(self) -> str:
+        return format_execution_id(self.run, self.step, self.attempt)
+
+
+class GroupRow(Row, frozen=True):
+    """Key: the execution (`run`, `step`, `attempt`) and `number`, which counts that execution's groups."""
+
+    run: str
+    step: int
+    attempt: int
+    number: int
+    name: str | None
+    parent: int | None
+
+
+class LogRow(Row, frozen=True):
+    """One line of output or structured entry. `level` is a `coflux.logs.Level`, `values` a JSON object. The store
+    numbers log rows as they arrive."""
+
+    run: str
+    step: int
+    attempt: int
+    at: float
+    level: int
+    template: str | None
+    values: bytes | None
+
+
+class ContextRow(Row, frozen=True):
+    """Where a client's code runs. `omitted` names the secret variables whose values were not stored."""
+
+    id: int
+    key: str
+    interpreter: str
+    sys_path: tuple[str, ...]
+    environment: dict[str, str]
+    omitted: tuple[str, ...]
+
+
+class LoadedRun(Struct, frozen=True):
+    """Every row of one run; steps by number, executions and groups by step and attempt."""
+
+    run: RunRow
+    steps: list[StepRow]
+    executions: list[ExecutionRow]
+    groups: list[GroupRow]
+
+
+class Batch:
+    """Rows to be committed together. Of two rows with one key the later one counts."""
+
+    __slots__ = ("executions", "groups", "logs", "runs", "steps")
+
+    def __init__(self) -> None:
+        self.runs: list[RunRow] = []
+        self.steps: list[StepRow] = []
+        self.executions: list[ExecutionRow] = []
+        self.groups: list[GroupRow] = []
+        self.logs: list[LogRow] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.executions or self.logs or self.steps or self.runs or self.groups)
+
+    def merge(self, other: Batch) -> None:
+        """Append the rows of `other`, which are newer."""
+        self.runs += other.runs
+        self.steps += other.steps
+        self.executions += other.executions
+        self.groups += other.groups
+        self.logs += other.logs
+
+
+def format_execution_id(run: str, step: int, attempt: int) -> str:
+    return f"{run}:{step}:{attempt}"
+
+
+def parse_execution_id(execution_id: str) -> tuple[str, int, int]:
+    """Split `RUN:STEP:ATTEMPT`. Raises `ValueError` for anything else."""
+    try:
+        run, step, attempt = execution_id.split(":")
+        return run, int(step), int(attempt)
+    except ValueError:
+        raise ValueError(f"{execution_id!r} is not an execution id (RUN:STEP:ATTEMPT)") from None

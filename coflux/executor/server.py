@@ -1,0 +1,352 @@
+"""The supervisor's clients: who is attached, what they ask for, and what they are told."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, assert_never
+
+from coflux import __version__
+from coflux.executor.core import events as ev
+from coflux.executor.core.state import WorkerState
+from coflux.executor.database import StoreError
+from coflux.executor.messages import (
+    Advanced,
+    CancelRun,
+    Context,
+    DeleteRun,
+    Discover,
+    Discovered,
+    Done,
+    Hello,
+    ModuleError,
+    Notice,
+    Refused,
+    RequestFailed,
+    RunFinished,
+    RunSettled,
+    StartRun,
+    Status,
+    StatusReport,
+    Stop,
+    Subscribe,
+    ToSupervisor,
+    Welcome,
+    WorkerInfo,
+)
+from coflux.executor.peers import Peer
+from coflux.executor.starting import RunStarter
+from coflux.project import ConfigError, module_of_file
+
+if TYPE_CHECKING:
+    from coflux.executor.hosts import ModuleHost
+    from coflux.executor.supervisor import Supervisor
+
+__all__ = ["Server", "Session"]
+
+ADVANCE_INTERVAL = 0.02  # seconds between two `Advanced` to one client
+
+
+class Session:
+    """One client's connection."""
+
+    def __init__(self, server: Server, sock: socket.socket) -> None:
+        self._server = server
+        self.context: Context | None = None
+        self.role = ""
+        self.follows: set[str] = set()  # runs whose end it is told of
+        self.subscribed: set[str | None] = set()
+        self.own_runs: set[str] = set()  # cancelled if the client vanishes
+        self.behind = False  # the store has something that it was not told of
+        self.told_at = 0.0
+        self.peer = Peer(server.supervisor.poller, sock, ToSupervisor, self._received, self._closed)
+
+    def _received(self, message: Any) -> None:
+        self._server.received(self, message)
+
+    def _closed(self, problem: str) -> None:
+        self._server.vanished(self)
+
+    def send(self, message: object) -> None:
+        self.peer.send(message)
+
+    def fail(self, request: int, kind: Literal["usage", "not_found", "failed"], text: str) -> None:
+        self.send(RequestFailed(request, kind, text))
+
+
+class Server:
+    def __init__(self, supervisor: Supervisor, listener: socket.socket) -> None:
+        self.supervisor = supervisor
+        self._listener = listener
+        self._sessions: set[Session] = set()
+        self._starter = RunStarter(supervisor)
+        self._advanced = False
+        self._settled: dict[str, tuple[str, bool]] = {}
+        listener.setblocking(False)
+        supervisor.poller.add(listener.fileno(), self._accept)
+
+    @property
+    def deserted(self) -> bool:
+        """Whether nobody is attached."""
+        return not self._sessions
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            self.attach(sock)
+
+    def attach(self, sock: socket.socket) -> None:
+        """Take in a connection, accepted here or inherited from the client that started us."""
+        self._sessions.add(Session(self, sock))
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def received(self, session: Session, message: Any) -> None:
+        if session.context is None:
+            if isinstance(message, Hello):
+                self._hello(session, message)
+            return
+        match message:
+            case Hello():
+                pass
+            case StartRun():
+                self._starter.start(session, message)
+            case CancelRun():
+                self._cancel(session, message)
+            case Subscribe():
+                self._subscribe(session, message.run)
+            case Discover():
+                self._discover(session, message)
+            case DeleteRun():
+                self._delete(session, message)
+            case Status():
+                session.send(self._report(message.request))
+            case Stop():
+                self._stop(session, message)
+            case _:
+                assert_never(message)
+
+    def _hello(self, session: Session, message: Hello) -> None:
+        if message.version == __version__:
+            session.context = message.context
+            session.role = message.role
+            session.send(Welcome(__version__, os.getpid()))
+            return
+        idle = not self.supervisor.scheduler.families and len(self._sessions) == 1
+        session.send(
+            Refused(
+                f"the engine of this project is coflux {__version__} (pid {os.getpid()}) and busy; this is "
+                f"{message.version}. Wait for its runs to end, or stop it with `coflux stop --cancel`",
+                leaving=idle,
+            )
+        )
+        if idle:
+            self.supervisor.leaving = True
+
+    def _subscribe(self, session: Session, run: str | None) -> None:
+        session.subscribed.add(run)
+        session.behind = True
+        if run is None:
+            return
+        session.follows.add(run)
+        if run not in self.supervisor.scheduler.runs:
+            loaded = self.supervisor.store.load_run(run)
+            if loaded is not None and loaded.run.settled:
+                session.send(RunFinished(run, loaded.run.status))
+                session.send(RunSettled(run, loaded.run.status))
+
+    def _cancel(self, session: Session, message: CancelRun) -> None:
+        scheduler = self.supervisor.scheduler
+        run_id = message.id.partition(":")[0]
+        run = scheduler.runs.get(run_id)
+        if run is None:
+            known = self.supervisor.store.load_run(run_id)
+            if known is None:
+                session.fail(message.request, "not_found", f"there is no run {run_id}")
+            else:
+                session.send(Done(message.request, f"{message.id} has ended already ({known.run.status})"))
+            return
+        execution = run.root if ":" not in message.id else self._latest(run_id, message.id)
+        if execution is None:
+            session.fail(message.request, "not_found", f"there is no execution {message.id}")
+            return
+        already = not execution.end().unfinished
+        ended = execution.end().state.value
+        self.supervisor.happen(ev.CancelRequested(execution.id, message.now))
+        if already:
+            text = f"{message.id} has ended already ({ended}); what it left running is cancelled"
+        else:
+            text = f"cancelled {message.id}"
+        self.supervisor.after_commit(lambda: session.send(Done(message.request, text)))
+
+    def _latest(self, run: str, text: str) -> Any:
+        """The execution that `RUN:STEP` or `RUN:STEP:ATTEMPT` names."""
+        parts = text.split(":")
+        execution = self.supervisor.scheduler.find(text if len(parts) == 3 else f"{text}:1")
+        return execution if execution is None or len(parts) == 3 else execution.end()
+
+    def _delete(self, session: Session, message: DeleteRun) -> None:
+        if message.run in self.supervisor.scheduler.runs:
+            session.fail(message.request, "failed", f"{message.run} is unfinished: wait for its end, or cancel it first")
+            return
+        if self.supervisor.store.load_run(message.run) is None:
+            session.fail(message.request, "not_found", f"there is no run {message.run}")
+            return
+        try:
+            self.supervisor.store.delete_run(message.run)
+        except StoreError as error:
+            session.fail(message.request, "failed", str(error))
+        else:
+            session.send(Done(message.request, f"deleted {message.run}"))
+
+    def _discover(self, session: Session, message: Discover) -> None:
+        assert session.context is not None
+        context = session.context
+        modules = list(message.modules)
+        try:
+            for file in message.files:
+                module, entry = module_of_file(file)
+                modules.append(module)
+                if entry not in context.sys_path:
+                    context = Context(
+                        context.interpreter, (entry, *context.sys_path), context.environment, context.directory
+                    )
+        except ConfigError as error:
+            session.fail(message.request, "usage", str(error))
+            return
+
+        def ready(host: ModuleHost) -> None:
+            session.send(_discovered(message.request, host))
+
+        try:
+            self.supervisor.host_for(context, tuple(modules), ready)
+        except OSError as error:
+            session.fail(message.request, "failed", f"{context.interpreter} cannot be started: {error.strerror}")
+
+    def _stop(self, session: Session, message: Stop) -> None:
+        scheduler = self.supervisor.scheduler
+        unfinished = list(scheduler.families.values())
+        if message.cancel:
+            for family in unfinished:
+                if family.root.root is not None:
+                    self.supervisor.happen(ev.CancelRequested(family.root.root.id, False))
+            text = f"stopping; cancelled {len(unfinished)} unfinished runs" if unfinished else "stopping"
+        elif unfinished:
+            text = f"stopping; {len(unfinished)} unfinished runs go on at the next start"
+        else:
+            text = "stopping"
+        self.supervisor.after_commit(lambda: self._leave(session, message.request, text))
+
+    def _leave(self, session: Session, request: int, text: str) -> None:
+        session.send(Done(request, text))
+        self.supervisor.leave_when_settled()
+
+    def _report(self, request: int) -> StatusReport:
+        scheduler = self.supervisor.scheduler
+        executions = [item for family in scheduler.families.values() for item in family.executions.values()]
+        running = [execution for execution in executions if execution.worker is not None and execution.unfinished]
+        workers = tuple(
+            WorkerInfo(
+                worker.id,
+                worker.pid,
+                "waiting" if worker.state is WorkerState.BUSY and worker.execution is not None
+                and worker.execution.waits else worker.state.value,
+                None if worker.execution is None else worker.execution.id,
+            )
+            for worker in scheduler.workers.values()
+        )
+        return StatusReport(
+            request=request,
+            pid=os.getpid(),
+            started_at=self.supervisor.started_at,
+            data_dir=self.supervisor.project.data_dir,
+            concurrency=scheduler.concurrency,
+            workers=workers,
+            queued=sum(1 for item in executions if item.unfinished and item.worker is None),
+            running=sum(1 for item in running if not item.waits),
+            waiting=sum(1 for item in running if item.waits),
+            keeps=self.keeps(),
+        )
+
+    def keeps(self) -> str:
+        """What keeps the supervisor alive, in words."""
+        families = sorted(self.supervisor.scheduler.families)
+        if families:
+            shown = ", ".join(families[:3]) + (", …" if len(families) > 3 else "")
+            return f"unfinished runs: {shown} (cancel one with `coflux runs cancel ID`, all with `coflux stop --cancel`)"
+        return f"{len(self._sessions)} attached clients" if self._sessions else ""
+
+    # -- news ----------------------------------------------------------------------------------------------------
+
+    def run_finished(self, run: str, status: str) -> None:
+        for session in self._sessions:
+            if run in session.follows:
+                session.send(RunFinished(run, status))
+
+    def run_settled(self, run: str, status: str) -> None:
+        for session in self._sessions:
+            session.own_runs.discard(run)
+            if run in session.follows:
+                self._advance(session)
+                session.send(RunSettled(run, status))
+
+    def notice(self, level: Literal["info", "warning", "error"], text: str) -> None:
+        for session in self._sessions:
+            if session.context is not None:
+                session.send(Notice(level, text))
+
+    def advanced(self) -> None:
+        """The store has something new: subscribers are told soon."""
+        for session in self._sessions:
+            if session.subscribed:
+                session.behind = True
+
+    def tell_advance(self) -> None:
+        """Tell those that are behind, each at most every 20 ms, and nobody who has not read the last news."""
+        now = self.supervisor.now.monotonic
+        for session in self._sessions:
+            if not session.behind or session.peer.backlog:
+                continue
+            wait = session.told_at + ADVANCE_INTERVAL - now
+            if wait <= 0:
+                self._advance(session)
+            else:
+                self.supervisor.wake_within(wait)
+
+    def _advance(self, session: Session) -> None:
+        if session.subscribed:
+            session.behind = False
+            session.told_at = self.supervisor.now.monotonic
+            session.send(Advanced(self.supervisor.store.sequence, self.supervisor.store.last_log_id))
+
+    def vanished(self, session: Session) -> None:
+        """A client is gone. What a foreground client ran goes with it, unless it was detached."""
+        self._sessions.discard(session)
+        for run_id in session.own_runs:
+            run = self.supervisor.scheduler.runs.get(run_id)
+            if run is not None and run.root is not None:
+                self.supervisor.happen(ev.CancelRequested(run.root.id, False))
+
+    def close(self) -> None:
+        self.supervisor.poller.remove(self._listener.fileno())
+        self._listener.close()
+        for session in list(self._sessions):
+            session.peer.close()
+        self._sessions.clear()
+
+
+def _discovered(request: int, host: ModuleHost) -> Discovered:
+    if host.failure is not None:
+        return Discovered(request, (), tuple(_named(host.failure, module) for module in host.modules))
+    assert host.imported is not None
+    return Discovered(request, host.imported.targets, host.imported.errors)
+
+
+def _named(error: ModuleError, module: str) -> ModuleError:
+    return ModuleError(module, error.message, error.traceback, error.file, error.line)
+
+

@@ -1,0 +1,267 @@
+"""From a client's `StartRun` to a run: find the code, find the target, read the arguments, record.
+
+    host of the module, as it is on disk now ─▶ target ─▶ words bound by its annotations, in a worker ─▶ run
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from coflux import options as opt
+from coflux.executor.channel import encode
+from coflux.executor.core import events as ev
+from coflux.executor.database import StoreError
+from coflux.executor.hosts import ModuleHost
+from coflux.executor.messages import (
+    Bind,
+    BindFailed,
+    Bound,
+    Context,
+    ModuleError,
+    Notice,
+    Ready,
+    RunOptions,
+    RunStarted,
+    StartRun,
+    TargetSpec,
+)
+from coflux.executor.workers import WorkerProcess
+from coflux.options import RetryOptions, TaskOptions
+from coflux.project import ConfigError, module_of_file
+from coflux.values import Value
+
+if TYPE_CHECKING:
+    from coflux.executor.server import Session
+    from coflux.executor.supervisor import Supervisor
+
+__all__ = ["RunStarter"]
+
+BIND_TIMEOUT = 60.0  # seconds that reading the arguments may take, validators of the user's included
+
+
+class RunStarter:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._binders = 0
+
+    def start(self, session: Session, message: StartRun) -> None:
+        """Answered with `RunStarted`, once the run is recorded, or `RequestFailed`."""
+        assert session.context is not None
+        context, module = session.context, message.module
+        if message.file:
+            try:
+                module, entry = module_of_file(message.file)
+            except ConfigError as error:
+                session.fail(message.request, "usage", str(error))
+                return
+            path = (entry, *(other for other in context.sys_path if other != entry))
+            context = Context(context.interpreter, path, context.environment, context.directory)
+        by_value = message.spec is not None and message.spec.code is not None
+        start = _Start(self, session, message, context, module)
+        try:
+            self._supervisor.host_for(context, () if by_value else (module,), start.host_ready)
+        except OSError as error:
+            session.fail(message.request, "failed", f"{context.interpreter} cannot be started: {error.strerror}")
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return self._supervisor
+
+    def next_binder(self) -> int:
+        """Binders are workers outside the scheduler's count: their ids are negative."""
+        self._binders -= 1
+        return self._binders
+
+
+class _Start:
+    """One request on its way."""
+
+    def __init__(
+        self, starter: RunStarter, session: Session, message: StartRun, context: Context, module: str
+    ) -> None:
+        self._starter = starter
+        self._supervisor = starter.supervisor
+        self._session = session
+        self._message = message
+        self._context = context
+        self._module = module
+        self._host: ModuleHost | None = None
+        self._spec: TargetSpec | None = None
+        self._binder: WorkerProcess | None = None
+
+    def _refuse(self, text: str) -> None:
+        self._session.fail(self._message.request, "usage", text)
+
+    def host_ready(self, host: ModuleHost) -> None:
+        self._host = host
+        printed = host.take_output()
+        if printed:
+            self._session.send(Notice("info", printed.rstrip("\n")))
+        error = host.error_of(self._module) if host.modules else host.failure
+        if error is not None:
+            self._refuse(_import_message(error))
+            return
+        spec = self._message.spec if self._message.spec is not None else self._find(host)
+        if spec is None:
+            return
+        unsupported = opt.unsupported(spec.options)
+        if unsupported is not None:
+            self._refuse(f"{spec.module}/{spec.name}: {unsupported} is not available yet")
+            return
+        self._spec = spec
+        if self._message.arguments is not None:
+            self._create(self._message.arguments)
+        elif not spec.parameters and not self._message.words and self._message.document is None:
+            self._create(())
+        else:
+            self._start_binder(host)
+
+    def _find(self, host: ModuleHost) -> TargetSpec | None:
+        """The target that was asked for, or None when the client has been told why there is none."""
+        assert host.imported is not None
+        own = [info.spec for info in host.imported.targets if info.spec.module == self._module]
+        name = self._message.name
+        place = self._message.file or f"module {self._module}"
+        if not name:
+            workflows = [spec for spec in own if spec.type == "workflow"]
+            if len(workflows) == 1:
+                return workflows[0]
+            names = ", ".join(spec.name for spec in workflows) or "none"
+            self._refuse(f"{place} has {len(workflows)} workflows ({names}): name the target, as in {place}/NAME")
+            return None
+        for spec in own:
+            if spec.name == name:
+                return spec
+        names_here = [spec.name for spec in own]
+        near = difflib.get_close_matches(name, names_here, 3, 0.5)
+        if near:
+            hint = f"; did you mean {' or '.join(near)}?"
+        elif names_here:
+            hint = f"; it has {', '.join(sorted(names_here)[:8])}"
+        else:
+            hint = "; it has no targets: decorate a function with @coflux.workflow()"
+        self._refuse(f"{place} has no target {name!r}{hint}")
+        return None
+
+    # -- arguments -----------------------------------------------------------------------------------------------
+
+    def _start_binder(self, host: ModuleHost) -> None:
+        binder_id = self._starter.next_binder()
+        grace = self._supervisor.project.settings.grace
+        try:
+            self._binder = WorkerProcess(self._supervisor, binder_id, host.id, grace, self._from_binder)
+        except OSError as error:
+            self._refuse(f"no process can be started to read the arguments: {error.strerror}")
+            return
+        self._binder.on_end = self._binder_ended
+        self._supervisor.workers[binder_id] = self._binder
+        host.start_worker(binder_id, self._binder.given)
+        self._supervisor.later(BIND_TIMEOUT, self._bind_timed_out)
+
+    def _from_binder(self, worker_id: int, message: Any) -> None:
+        assert self._spec is not None and self._binder is not None
+        spec = self._spec
+        if isinstance(message, Ready):
+            words, document = self._message.words, self._message.document
+            directory = self._context.directory
+            self._binder.peer.send(Bind(0, spec.module, spec.name, words, document, directory))
+        elif isinstance(message, Bound):
+            self._binder.on_end = None
+            self._create(message.arguments)
+            self._binder.retire()
+        elif isinstance(message, BindFailed):
+            self._binder.on_end = None
+            self._refuse(message.message)
+            self._binder.retire()
+
+    def _binder_ended(self, evidence: str) -> None:
+        self._refuse(f"reading the arguments ended the process: {evidence}")
+
+    def _bind_timed_out(self) -> None:
+        if self._binder is not None and self._binder.on_end is not None:
+            self._binder.on_end = None
+            self._binder.kill(dump=False, immediate=True)
+            self._refuse(f"reading the arguments took longer than {BIND_TIMEOUT:g} s")
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def _create(self, arguments: tuple[Value, ...]) -> None:
+        assert self._spec is not None and self._host is not None
+        spec = overridden(self._spec, self._message.options)
+        store = self._supervisor.store
+        try:
+            if self._answered_by_key(spec, arguments):
+                return
+            key = "\0".join((self._context.interpreter, *self._context.sys_path, *_sorted(self._context)))
+            context_id = store.context_id(
+                key, self._context.interpreter, self._context.sys_path, self._context.environment
+            )
+            run_id = store.new_run_id()
+        except StoreError as error:
+            self._session.fail(self._message.request, "failed", str(error))
+            return
+        options = self._message.options
+        encoded = encode(spec)
+        event = ev.RunRequested(run_id, spec, encoded, arguments, options, context_id, self._host.id)
+        self._supervisor.happen(event)
+        self._session.follows.add(run_id)
+        self._session.subscribed.add(run_id)
+        if self._session.role == "foreground" and not options.detach:
+            self._session.own_runs.add(run_id)
+            if not self._session.peer.open:  # it vanished while we looked for its target
+                self._supervisor.happen(ev.CancelRequested(f"{run_id}:1:1", False))
+        started = RunStarted(self._message.request, run_id, False)
+        self._supervisor.after_commit(lambda: self._session.send(started))
+
+    def _answered_by_key(self, spec: TargetSpec, arguments: tuple[Value, ...]) -> bool:
+        """Whether an idempotency key settles the request: with the run that has it, or with a refusal."""
+        options = self._message.options
+        if options.idempotency_key is None:
+            return False
+        found = self._supervisor.store.find_idempotent(options.workspace, options.idempotency_key)
+        if found is None:
+            return False
+        run_id, module, name, stored = found
+        if (module, name, stored) != (spec.module, spec.name, encode(arguments)):
+            self._refuse(
+                f"idempotency key {options.idempotency_key!r} belongs to run {run_id} of {module}/{name}, which has "
+                "other arguments: use another key"
+            )
+            return True
+        self._session.follows.add(run_id)
+        self._session.send(RunStarted(self._message.request, run_id, True))
+        return True
+
+
+def overridden(spec: TargetSpec, options: RunOptions) -> TargetSpec:
+    """The root's spec with what the client overrides."""
+    changed: TaskOptions = spec.options
+    if options.delay is not None:
+        changed = replace(changed, delay=options.delay)
+    if options.timeout is not None:
+        changed = replace(changed, timeout=options.timeout)
+    if options.retries is not None:
+        changed = replace(changed, retries=_retries(changed.retries, options.retries))
+    return spec if changed is spec.options else msgspec.structs.replace(spec, options=changed)
+
+
+def _retries(declared: RetryOptions | None, limit: int) -> RetryOptions | None:
+    if limit == 0:
+        return None
+    unlimited = limit < 0
+    if declared is not None:
+        return replace(declared, limit=None if unlimited else limit)
+    return RetryOptions(None) if unlimited else RetryOptions(limit, 0.0, 0.0)
+
+
+def _import_message(error: ModuleError) -> str:
+    place = f" ({error.file}:{error.line})" if error.file else ""
+    return f"module {error.module} does not import{place}\n{error.traceback.rstrip()}"
+
+
+def _sorted(context: Context) -> list[str]:
+    return [f"{name}={value}" for name, value in sorted(context.environment.items())]

@@ -1,0 +1,420 @@
+"""The store, as its one writer sees it: the supervisor, which commits a batch of rows at the end of every turn.
+
+Any number of processes read meanwhile (`coflux.executor.history`). Two databases lie in the data directory, both in WAL
+mode: `coflux.db` holds what must not be lost, `logs.db` what is bulky and can be pruned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import astuple
+
+from coflux.executor.checkpoints import Checkpointer, sync_blobs
+from coflux.executor.database import (
+    LOGS_FILE,
+    MAIN_FILE,
+    Database,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    damaged,
+)
+from coflux.executor.migrations import LOGS, MAIN, Migration, check_version, migrate
+from coflux.executor.rows import Batch, ContextRow, ExecutionRow, GroupRow, LoadedRun, LogRow, Row, RunRow, StepRow
+
+__all__ = ["Store", "StoreBusy", "StoreError", "StoreFull", "is_secret_name"]
+
+OPEN_PATIENCE = 2.0  # seconds to wait for somebody's lock when opening
+GATE_PATIENCE = 0.1  # seconds a commit waits for the end of a checkpoint
+CHECK_LIMIT = 32 * 1024 * 1024  # bytes; the structure of a bigger database is not checked when it is opened
+
+# Consonants and digits that are not mistaken for each other: ids that spell no words and are easily read out.
+RUN_ID_ALPHABET = "bcdfghjklmnpqrstvwxyzBCDFGHJKLMNPQRSTVWXYZ23456789"
+RUN_ID_LENGTH = 4
+
+_SECRET_SEGMENTS = {"KEY", "TOKEN", "PASSWORD", "SECRET"}
+
+_RowType = TypeVar("_RowType", bound=Row)
+_TargetKey = tuple[bytes, str, str, str]
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    names = ", ".join(f'"{column}"' for column in columns)
+    return f"INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"
+
+
+def _upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+    changes = ", ".join(f'"{column}" = excluded."{column}"' for column in columns if column not in key)
+    return f"INSERT {_insert(table, columns)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+
+
+_STEP_COLUMNS = ("run", "number", "parent", "group", "target", "arguments", "depth", "created_at")
+_PUT_RUN = _upsert("runs", (*RunRow.__struct_fields__, "changed"), ("id",))
+_PUT_STEP = _upsert("steps", _STEP_COLUMNS, ("run", "number"))
+_PUT_EXECUTION = _upsert("executions", (*ExecutionRow.__struct_fields__, "changed"), ("run", "step", "attempt"))
+_PUT_GROUP = _upsert("groups", GroupRow.__struct_fields__, ("run", "step", "attempt", "number"))
+_PUT_LOG = f"INSERT OR REPLACE {_insert('logs', ('id', *LogRow.__struct_fields__))}"
+_PUT_SETTING = _upsert("settings", ("key", "value"), ("key",))
+
+_RUN_FIELDS = ", ".join(RunRow.__struct_fields__)
+_EXECUTION_FIELDS = ", ".join(ExecutionRow.__struct_fields__)
+_STEP_FIELDS = (
+    'run, number, parent, "group", targets.module, targets.name, targets.type, targets.spec, arguments, depth,'
+    " created_at"
+)
+
+# Runs with something left to do, and all of their families.
+_UNFINISHED_RUNS = """
+    SELECT id FROM runs WHERE root_run IN (
+        SELECT root_run FROM runs WHERE NOT settled
+        UNION SELECT root_run FROM runs WHERE id IN (
+            SELECT run FROM executions WHERE status IN ('queued', 'running')
+        )
+    ) ORDER BY number
+"""
+
+# Families that were deleted and into which no chain of another family points.
+_UNREFERENCED_FAMILIES = """
+    SELECT id FROM runs AS top WHERE hidden AND id = root_run AND NOT EXISTS (
+        SELECT 1 FROM runs AS member
+        JOIN executions AS link ON link.next > member.id || ':' AND link.next < member.id || ';'
+        JOIN runs AS source ON source.id = link.run
+        WHERE member.root_run = top.id AND source.root_run <> top.id
+    )
+"""
+
+
+class Store:
+    """The writer's side of the store. All methods are for one thread.
+
+    Attributes:
+        sequence: the number of the last commit that changed a run or an execution; such rows carry it as `changed`.
+        last_log_id: the id of the newest log row.
+    """
+
+    @classmethod
+    def open(cls, data_dir: str) -> Store:
+        """Open the store in `data_dir`, creating or migrating it as needed.
+
+        Raises:
+            StoreError: it cannot be used; one line with the file and the remedy.
+            StoreBusy: another process holds a lock on it for longer than two seconds.
+        """
+        _prepare_directory(data_dir)
+        # The main database comes last: a reader that finds it finds the other too.
+        logs = _open_database(os.path.join(data_dir, LOGS_FILE), LOGS)
+        try:
+            main = _open_database(os.path.join(data_dir, MAIN_FILE), MAIN)
+            try:
+                return cls(main, logs)
+            except BaseException:
+                main.close()
+                raise
+        except BaseException:
+            logs.close()
+            raise
+
+    def __init__(self, main: Database, logs: Database) -> None:
+        """For `open`: take two open, migrated databases."""
+        self._main = main
+        self._logs = logs
+        self._targets: dict[_TargetKey, int] = {}
+        self._issued: set[str] = set()  # run ids given out and not committed yet
+        recovered = self.get_setting("sequence")
+        self.sequence: int = max(
+            int(recovered) if recovered else 0,
+            main.run("SELECT coalesce(max(changed), 0) FROM runs")[0][0],
+            main.run("SELECT coalesce(max(changed), 0) FROM executions")[0][0],
+        )
+        self.last_log_id: int = logs.run("SELECT coalesce(max(id), 0) FROM logs")[0][0]
+        self._checkpointer = Checkpointer((main.path, logs.path))
+
+    def close(self) -> None:
+        """Checkpoint both databases (unless a reader is busy, no WAL is left) and close them."""
+        self._checkpointer.close()
+        try:
+            sync_blobs(self._checkpointer.pending_blobs())
+            self._main.run("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._logs.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self._main.close()
+            self._logs.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def commit(self, batch: Batch) -> int:
+        """Write all rows of `batch`, or none, and return `sequence`.
+
+        After `StoreBusy` or `StoreFull` call again with the same batch, to which newer rows may have been merged:
+        nothing is lost or doubled.
+
+        Raises:
+            StoreBusy: another process holds the lock, or a checkpoint takes long.
+            StoreFull: the disk is full.
+            StoreError: the store cannot be used any longer, or (once) a checkpoint failed.
+        """
+        self._checkpointer.look()
+        sequence = self.sequence + 1 if batch.runs or batch.executions else self.sequence
+        with self._transaction(self._main, *([self._logs] if batch.logs else [])):
+            self._put_rows(batch, sequence)
+            if batch.logs:
+                # Explicit ids: should the log rows get in and the others not, the next try writes them again in place.
+                first = self.last_log_id + 1
+                self._logs.run_many(_PUT_LOG, [(n, *astuple(row)) for n, row in enumerate(batch.logs, first)])
+        self.last_log_id += len(batch.logs)
+        self.sequence = sequence
+        self._issued.difference_update([row.id for row in batch.runs])
+        return sequence
+
+    def blob_written(self, path: str) -> None:
+        """Announce a new blob file before the rows that refer to it: it is synced to disk before they are."""
+        self._checkpointer.blob_written(path)
+
+    def put_setting(self, key: str, value: bytes) -> None:
+        """Store a small value under `key`. Raises what `commit` raises."""
+        with self._transaction(self._main):
+            self._main.run(_PUT_SETTING, (key, value))
+
+    def get_setting(self, key: str) -> bytes | None:
+        """Return what `put_setting` stored under `key`."""
+        rows = self._main.run("SELECT value FROM settings WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def _put_rows(self, batch: Batch, sequence: int) -> None:
+        put = self._main.run_many
+        if batch.runs:
+            runs = {row.id: row for row in batch.runs}
+            put(_PUT_RUN, [(*astuple(row), sequence) for row in runs.values()])
+        if batch.steps:
+            put(_PUT_STEP, [self._step_columns(row) for row in batch.steps])
+        if batch.executions:
+            # An execution often passes through several states in one turn; only the last one is written.
+            executions = {(row.run, row.step, row.attempt): row for row in batch.executions}
+            put(_PUT_EXECUTION, [(*astuple(row), sequence) for row in executions.values()])
+        if batch.groups:
+            put(_PUT_GROUP, [astuple(row) for row in batch.groups])
+
+    def _step_columns(self, row: StepRow) -> tuple[object, ...]:
+        key = (row.target, row.module, row.name, row.type)
+        target = self._targets.get(key) or self._intern_target(key)
+        return (row.run, row.number, row.parent, row.group, target, row.arguments, row.depth, row.created_at)
+
+    def _intern_target(self, key: _TargetKey) -> int:
+        spec, module, name, kind = key
+        digest = hashlib.blake2b(msgspec.msgpack.encode(key), digest_size=16).digest()
+        self._main.run(
+            "INSERT INTO targets (digest, module, name, type, spec) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (digest, module, name, kind, spec),
+        )
+        target: int = self._main.run("SELECT id FROM targets WHERE digest = ?", (digest,))[0][0]
+        self._targets[key] = target
+        return target
+
+    @contextmanager
+    def _transaction(self, *databases: Database) -> Iterator[None]:
+        """Lock all of `databases` or none, before anything is written, so that no commit can be refused as busy.
+
+        The last one commits first: log rows without the outcome they led to are harmless, the opposite is a loss.
+        """
+        if not self._checkpointer.gate.acquire(timeout=GATE_PATIENCE):
+            raise StoreBusy(f"{self._main.path} is being checkpointed")
+        try:
+            try:
+                for database in databases:
+                    database.run("BEGIN IMMEDIATE")
+                yield
+                for database in reversed(databases):
+                    database.run("COMMIT")
+            except BaseException:
+                self._targets.clear()  # it may know rows that are being undone
+                for database in databases:
+                    database.roll_back()
+                raise
+        finally:
+            self._checkpointer.gate.release()
+
+    # -- ids and contexts ---------------------------------------------------------------------------------------------
+
+    def new_run_id(self) -> str:
+        """Return an id that no run has or was promised: `R` and four characters, more when those are taken."""
+        length = RUN_ID_LENGTH
+        while True:
+            run_id = "R" + "".join(secrets.choice(RUN_ID_ALPHABET) for _ in range(length))
+            if run_id not in self._issued and not self._main.run("SELECT 1 FROM runs WHERE id = ?", (run_id,)):
+                self._issued.add(run_id)
+                return run_id
+            length += 1
+
+    def context_id(self, key: str, interpreter: str, sys_path: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Return the id of the context known as `key`, storing it when it is new. Raises what `commit` raises.
+
+        Variables with a secret's name are not stored, only their names (see `is_secret_name`).
+        """
+        rows = self._main.run("SELECT id FROM contexts WHERE key = ?", (key,))
+        if not rows:
+            omitted = sorted(filter(is_secret_name, environment))
+            stored = {name: value for name, value in environment.items() if name not in omitted}
+            encoded = [msgspec.json.encode(part) for part in (list(sys_path), stored, omitted)]
+            columns = ("key", "interpreter", "sys_path", "environment", "omitted")
+            with self._transaction(self._main):
+                self._main.run(f"INSERT {_insert('contexts', columns)}", (key, interpreter, *encoded))
+                rows = self._main.run("SELECT id FROM contexts WHERE key = ?", (key,))
+        return int(rows[0][0])
+
+    def context(self, context_id: int) -> ContextRow | None:
+        """Return a stored context."""
+        fields = ", ".join(ContextRow.__struct_fields__)
+        rows = self._main.run(f"SELECT {fields} FROM contexts WHERE id = ?", (context_id,))
+        try:
+            decoded = [(*row[:3], *map(msgspec.json.decode, row[3:])) for row in rows]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise damaged(self._main.path, error) from error
+        return next(iter(self._rows(decoded, ContextRow)), None)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def find_idempotent(self, workspace: str, key: str) -> tuple[str, str, str, bytes] | None:
+        """Return the run that was started with this idempotency key: its id, target module, name, and arguments."""
+        rows = self._main.run(
+            "SELECT runs.id, module, name, arguments FROM runs JOIN steps ON run = id AND steps.number = 1"
+            " WHERE workspace = ? AND idempotency_key = ?",
+            (workspace, key),
+        )
+        return rows[0] if rows else None
+
+    def load_run(self, run_id: str) -> LoadedRun | None:
+        """Return all rows of one run."""
+        runs = self._main.run(f"SELECT {_RUN_FIELDS} FROM runs WHERE id = ?", (run_id,))
+        if not runs:
+            return None
+        steps = self._main.run(
+            f"SELECT {_STEP_FIELDS} FROM steps JOIN targets ON targets.id = target WHERE run = ? ORDER BY number",
+            (run_id,),
+        )
+        executions = self._main.run(
+            f"SELECT {_EXECUTION_FIELDS} FROM executions WHERE run = ? ORDER BY step, attempt", (run_id,)
+        )
+        groups = self._main.run("SELECT * FROM groups WHERE run = ? ORDER BY step, attempt, number", (run_id,))
+        *columns, settled = runs[0]
+        return LoadedRun(
+            self._rows([(*columns, bool(settled))], RunRow)[0],
+            self._rows(steps, StepRow),
+            self._rows(executions, ExecutionRow),
+            self._rows(groups, GroupRow),
+        )
+
+    def unfinished(self) -> list[LoadedRun]:
+        """Return every run of a family in which something is unfinished, oldest first."""
+        loaded = [self.load_run(run_id) for (run_id,) in self._main.run(_UNFINISHED_RUNS)]
+        return [run for run in loaded if run is not None]
+
+    def outcome(self, run: str, step: int, attempt: int) -> bytes | None:
+        """Return the msgpack of an execution's `messages.Outcome`, `None` when there is none."""
+        sql = "SELECT outcome FROM executions WHERE run = ? AND step = ? AND attempt = ?"
+        rows = self._main.run(sql, (run, step, attempt))
+        return rows[0][0] if rows else None
+
+    def _rows(self, rows: list[Any], row_type: type[_RowType]) -> list[_RowType]:
+        try:
+            return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]
+        except msgspec.ValidationError as error:
+            raise damaged(self._main.path, error) from error
+
+    # -- deleting -----------------------------------------------------------------------------------------------------
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run and its child runs, with their logs.
+
+        A run into which a chain of another run points (a cache hit) is only hidden, until that one is deleted.
+
+        Raises:
+            StoreError: there is no such run, it is a child run, or something in its family is unfinished.
+        """
+        rows = self._main.run("SELECT root_run FROM runs WHERE id = ? AND NOT hidden", (run_id,))
+        if not rows:
+            raise StoreError(f"there is no run {run_id}")
+        if rows[0][0] != run_id:
+            raise StoreError(f"{run_id} is a child run of {rows[0][0]}: delete that one")
+        family = [member for (member,) in self._main.run("SELECT id FROM runs WHERE root_run = ?", (run_id,))]
+        unfinished = {member for (member,) in self._main.run(_UNFINISHED_RUNS)}
+        if run_id in unfinished:
+            raise StoreError(f"{run_id} is unfinished: wait for its end, or cancel it first")
+        with self._transaction(self._main, self._logs):
+            self._logs.run_many("DELETE FROM logs WHERE run = ?", [(member,) for member in family])
+            self._main.run("UPDATE runs SET hidden = 1, idempotency_key = NULL WHERE root_run = ?", (run_id,))
+            # Deleting rows must not make the sequence, found by its maximum, go backwards at the next start.
+            self._main.run(_PUT_SETTING, ("sequence", b"%d" % self.sequence))
+            while self._purge():
+                pass  # what a purged run pointed to may be free now
+
+    def _purge(self) -> bool:
+        """Delete the rows of hidden families that nothing refers to; return whether there were any."""
+        families = self._main.run(_UNREFERENCED_FAMILIES)
+        for (root,) in families:
+            members = self._main.run("SELECT id FROM runs WHERE root_run = ?", (root,))
+            family = "(SELECT id FROM runs WHERE root_run = ?)"
+            targets = self._main.run(f"SELECT DISTINCT target FROM steps WHERE run IN {family}", (root,))
+            for table in ("steps", "executions", "groups"):
+                self._main.run_many(f"DELETE FROM {table} WHERE run = ?", members)
+            self._main.run("DELETE FROM runs WHERE root_run = ?", (root,))
+            unused = "NOT EXISTS (SELECT 1 FROM steps WHERE target = targets.id)"
+            self._main.run_many(f"DELETE FROM targets WHERE id = ? AND {unused}", targets)
+        self._targets.clear()
+        return bool(families)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether an environment variable of this name is taken for a secret: `AWS_SECRET_ACCESS_KEY`, `api-token`."""
+    return not _SECRET_SEGMENTS.isdisjoint(re.split(r"[^A-Z0-9]+", name.upper()))
+
+
+def _prepare_directory(data_dir: str) -> None:
+    remedy = "choose another place with --data-dir"
+    try:
+        os.makedirs(data_dir, mode=0o700, exist_ok=True)
+        owner = os.stat(data_dir).st_uid
+        if owner != os.geteuid():
+            raise StoreError(f"{data_dir} belongs to another user (uid {owner}): {remedy}")
+        for path in (data_dir, os.path.join(data_dir, LOGS_FILE), os.path.join(data_dir, MAIN_FILE)):
+            if os.path.exists(path) and not os.access(path, os.W_OK):
+                raise StoreError(f"{path} is read-only: make it writable, or {remedy}")
+        ignore = os.path.join(data_dir, ".gitignore")
+        if not os.path.exists(ignore):
+            with open(ignore, "w", encoding="ascii") as file:
+                file.write("*\n")
+    except OSError as error:
+        raise StoreError(f"{data_dir} cannot be used ({error.strerror}): {remedy}") from error
+
+
+def _open_database(path: str, migrations: Sequence[Migration]) -> Database:
+    database = Database(path, patience=OPEN_PATIENCE)
+    try:
+        # Looked at before anything is written: a newer or foreign file is left as it is.
+        if check_version(database, migrations):
+            _check_structure(database)
+        if database.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
+            raise StoreError(f"{path} is on a file system without shared memory: choose a local one with --data-dir")
+        migrate(database, migrations)
+        database.run("PRAGMA synchronous = NORMAL")
+        database.run("PRAGMA wal_autocheckpoint = 0")
+        database.run("PRAGMA journal_size_limit = 0")  # a WAL that starts over is cut, so its size tells its content
+        database.run("PRAGMA busy_timeout = 0")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _check_structure(database: Database) -> None:
+    if os.path.getsize(database.path) <= CHECK_LIMIT:
+        verdict = database.run("PRAGMA quick_check(1)")[0][0]
+        if verdict != "ok":
+            raise damaged(database.path, verdict)

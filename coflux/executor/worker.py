@@ -1,0 +1,374 @@
+"""The worker: runs one execution at a time, and says whether it may run another.
+
+    Execute ──> decode the arguments ──> call the function, captured ──> encode the outcome ──> Returned
+
+Whatever the user's code does, one `Returned` follows, or the process's death, which its parent sees.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import difflib
+import faulthandler
+import gc
+import importlib
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import CoroutineType
+from typing import Any
+
+import msgspec
+
+from coflux import backend, values
+from coflux.errors import ExecutionError
+from coflux.executor.blobs import FileBlobs
+from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
+from coflux.executor.channel import Channel, ChannelClosed, decoder
+from coflux.executor.importing import ImportRecorder
+from coflux.executor.messages import (
+    Bind,
+    BindFailed,
+    Bound,
+    Configure,
+    Execute,
+    Failed,
+    Outcome,
+    Ready,
+    Retire,
+    Returned,
+    Succeeded,
+    TargetSpec,
+    ToWorker,
+    Usage,
+)
+from coflux.executor.processes import become_subreaper, die_with_parent, has_children
+from coflux.executor.runtime import Runtime, wait_closed
+from coflux.executor.signals import DUMP_SIGNAL
+from coflux.failures import capture
+from coflux.target import Target, registry
+
+__all__ = ["SpawnArguments", "main"]
+
+GROWTH_LIMIT = 512 << 20  # bytes of resident memory that executions may leave behind before the process is replaced
+
+_spec_decoder = decoder(TargetSpec)
+
+
+class SpawnArguments(msgspec.Struct, frozen=True):
+    """What a worker that is a fresh interpreter has to be told."""
+
+    configuration: Configure
+    descriptors: tuple[int, ...]
+    modules: tuple[str, ...]
+    parent: int
+
+
+class TargetNotFound(ExecutionError):
+    """No module has the target that was submitted."""
+
+
+class Worker:
+    def __init__(self, channel: Channel[ToWorker], configuration: Configure) -> None:
+        self._channel = channel
+        self._configuration = configuration
+        self._blobs = FileBlobs(configuration.blobs)
+        self._stdout = OutputStream(1, "<stdout>")
+        self._stderr = OutputStream(2, "<stderr>")
+        self._targets: dict[bytes, tuple[TargetSpec, Target[..., Any]]] = {}
+        self._baseline = _Baseline()
+
+    def serve(self) -> None:
+        """Run what comes, until told to leave or until the supervisor is gone."""
+        self._channel.send(Ready(os.getpid()))
+        while True:
+            message = wait_closed(self._channel)
+            if message is None:
+                return
+            if isinstance(message, Execute):
+                self._channel.send(self._execute(message))
+            elif isinstance(message, Bind):
+                self._channel.send(self._bind(message))
+            elif isinstance(message, Retire):
+                return
+
+    # -- one execution -------------------------------------------------------------------------------------------
+
+    def _execute(self, message: Execute) -> Returned:
+        directory = os.path.join(self._configuration.scratch, message.execution.replace(":", "."))
+        before = time.process_time()
+        self._prepare(directory)
+        runtime = Runtime(self._channel, self._blobs, message.execution, self._configuration.project)
+        backend.install(runtime)
+        try:
+            outcome, retryable = contextvars.Context().run(self._outcome, message)
+        finally:
+            backend.install(None)
+        self._flush()
+        unclean = self._baseline.restore()
+        _discard(directory)
+        usage = Usage(time.process_time() - before, _peak_memory())
+        return Returned(message.execution, outcome, retryable, unclean, usage)
+
+    def _prepare(self, directory: str) -> None:
+        os.mkdir(directory, 0o700)
+        os.chdir(directory)
+        sys.stdout, sys.stderr, sys.stdin = self._stdout, self._stderr, NoInput()
+        random.seed()
+        if (numpy_random := sys.modules.get("numpy.random")) is not None:
+            numpy_random.seed()
+
+    def _outcome(self, message: Execute) -> tuple[Outcome, bool]:
+        """Run it. Failures of decoding, finding and encoding are the step's failures, like its own."""
+        retryable = True
+        try:
+            spec, target = self._find(message.target)
+            try:
+                decoded = [values.decode(value, self._blobs) for value in message.arguments]
+                positional, keyword = target.call_arguments(decoded)
+                del decoded
+                result = _call(target.fn, positional, keyword)
+            except BaseException as error:
+                retryable = self._should_retry(spec, target, error)
+                raise
+            del positional, keyword
+            return Succeeded(values.encode(result, self._blobs, full_json=message.root, name="result")), True
+        except values.UnsendableValue as error:
+            return Failed(capture(ExecutionError(str(error)).with_traceback(error.__traceback__), self._blobs)), retryable
+        except BaseException as error:  # noqa: BLE001 (sys.exit() and the like are failures of the step)
+            return Failed(capture(error, self._blobs)), retryable
+
+    def _should_retry(self, spec: TargetSpec, target: Target[..., Any], error: BaseException) -> bool:
+        """Ask the retry filter. One that raises is reported along with the error, and there is no retry."""
+        if spec.options.retries is None:
+            return False
+        when = target.when if spec.when is None else values.decode(spec.when, self._blobs)
+        if when is None:
+            return True
+        try:
+            return bool(when(error))  # type: ignore[operator]
+        except Exception as problem:
+            problem.add_note(f"raised by the retry filter (Retries.when) of {spec.module}/{spec.name}")
+            raise problem from error
+
+    def _find(self, encoded: bytes) -> tuple[TargetSpec, Target[..., Any]]:
+        found = self._targets.get(encoded)
+        if found is None:
+            spec: TargetSpec = _spec_decoder.decode(encoded)
+            target: Any = _imported(spec) if spec.code is None else values.decode(spec.code, self._blobs)
+            if target.type != spec.type:
+                raise TargetNotFound(f"{spec.module}/{spec.name} is a {target.type}, not a {spec.type}")
+            if len(self._targets) > 1000:  # call sites that make variants without end
+                self._targets.clear()
+            found = self._targets[encoded] = (spec, target)
+        return found
+
+    def _flush(self) -> None:
+        for stream in {sys.stdout, sys.stderr} - {self._stdout, self._stderr, None}:
+            try:
+                stream.flush()
+            except Exception:  # noqa: BLE001, S110 (the user's own stream, closed or broken: nothing is left to flush)
+                pass
+        self._stdout.flush_all()
+        self._stderr.flush_all()
+        flush_c_buffers()
+
+    # -- the command line's words --------------------------------------------------------------------------------
+
+    def _bind(self, message: Bind) -> Bound | BindFailed:
+        from coflux.executor import arguments as words
+
+        try:
+            target = _imported_by_name(message.module, message.name)
+            bound = words.bind(target, message.words, message.document, message.directory)
+            encoded = tuple(
+                values.encode(value, self._blobs, name=name)
+                for name, value in zip(target.parameters, bound, strict=True)
+            )
+        except (words.ArgumentError, TargetNotFound, values.UnsendableValue) as error:
+            return BindFailed(message.request, str(error))
+        except BaseException as error:  # noqa: BLE001 (a validator of the user's may raise anything)
+            return BindFailed(message.request, f"the arguments could not be read: {type(error).__name__}: {error}")
+        finally:
+            self._flush()
+        return Bound(message.request, encoded)
+
+
+def _call(fn: Callable[..., Any], positional: tuple[Any, ...], keyword: dict[str, Any]) -> Any:
+    result = fn(*positional, **keyword)
+    if isinstance(result, CoroutineType):
+        import asyncio
+
+        return asyncio.run(result)
+    return result
+
+
+def _imported(spec: TargetSpec) -> Target[..., Any]:
+    return _imported_by_name(spec.module, spec.name)
+
+
+def _imported_by_name(module: str, name: str) -> Target[..., Any]:
+    target = registry.get((module, name))
+    if target is None and module not in sys.modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+                raise TargetNotFound(f"there is no module {module!r} (for the target {module}/{name})") from None
+            raise
+        target = registry.get((module, name))
+    if target is None:
+        names = [known for home, known in registry if home == module]
+        near = difflib.get_close_matches(name, names, 3, 0.5) or sorted(names)[:5]
+        hint = f"; it has {', '.join(near)}" if near else "; it has no targets at all"
+        raise TargetNotFound(f"module {module} has no target {name!r}{hint}")
+    return target
+
+
+def _discard(directory: str) -> None:
+    """Remove the working directory, saying what is thrown away with it."""
+    os.chdir("/")
+    try:
+        os.rmdir(directory)
+        return
+    except OSError:
+        pass
+    count = size = 0
+    for parent, _, files in os.walk(directory):
+        for name in files:
+            count += 1
+            try:
+                size += os.lstat(os.path.join(parent, name)).st_size
+            except OSError:
+                pass  # it went away by itself
+    shutil.rmtree(directory, ignore_errors=True)
+    if count:
+        runtime = backend.current()
+        assert runtime is None  # the execution is over: this goes out as output
+        sys.stderr.write(
+            f"coflux: {count} {'file' if count == 1 else 'files'} ({size:,} bytes) left in the working directory "
+            "discarded\n"
+        )
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _resident_memory() -> int:
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except FileNotFoundError:
+        return 0
+
+
+class _Baseline:
+    """What a process is like before it runs anything. `restore` puts back what can be put back."""
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environb)
+        self._path = list(sys.path)
+        self._umask = os.umask(0o22)
+        os.umask(self._umask)
+        self._recursion_limit = sys.getrecursionlimit()
+        self._handlers = _signal_handlers()
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._memory = _resident_memory()
+        self._executions = 0
+
+    def restore(self) -> str:
+        """Undo what an execution changed; return why the process must not be used again, or ""."""
+        if dict(os.environb) != self._environment:
+            os.environb.clear()
+            os.environb.update(self._environment)
+        if sys.path != self._path:
+            sys.path[:] = self._path
+        os.umask(self._umask)
+        sys.setrecursionlimit(self._recursion_limit)
+        return self._left_behind()
+
+    def _left_behind(self) -> str:
+        if len(threading.enumerate()) > 1:
+            names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+            return f"threads are still running: {', '.join(names[:3])}"
+        if has_children():
+            return "child processes remain"
+        if signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self._mask or _signal_handlers() != self._handlers:
+            return "signal handlers were changed"
+        self._executions += 1
+        if self._executions % 8 == 0 and _resident_memory() - self._memory > GROWTH_LIMIT:
+            return "its memory has grown"
+        return ""
+
+
+def _signal_handlers() -> list[object]:
+    return [signal.getsignal(number) for number in _SIGNALS]
+
+
+_SIGNALS = [int(number) for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP)]
+
+
+def main(configuration: Configure, descriptors: list[int], parent: int) -> None:
+    """Be a worker on these descriptors: channel, stdout, stderr, crash file. Ends the process."""
+    control, stdout, stderr, crash = descriptors
+    _become_worker(configuration, stdout, stderr, crash, parent)
+    channel: Channel[ToWorker] = Channel(socket.socket(fileno=control), ToWorker)
+    worker = Worker(channel, configuration)
+    try:
+        worker.serve()
+    except ChannelClosed:
+        os._exit(0)
+    _run_exit_handlers()
+    os._exit(0)
+
+
+def _become_worker(configuration: Configure, stdout: int, stderr: int, crash: int, parent: int) -> None:
+    die_with_parent(parent)
+    become_subreaper()
+    os.setpgid(0, 0)
+    gc.enable()
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    faulthandler.enable(crash, all_threads=True)
+    faulthandler.register(DUMP_SIGNAL, crash, all_threads=True, chain=False)
+    from coflux.executor.host import restore_descriptor_limit
+
+    restore_descriptor_limit(configuration.descriptor_limit)
+
+
+def _run_exit_handlers() -> None:
+    """What `sys.exit` would run: `atexit` handlers. The supervisor's patience bounds it."""
+    import atexit
+
+    sys.stdout, sys.stderr = OutputStream(1, "<stdout>"), OutputStream(2, "<stderr>")
+    try:
+        atexit._run_exitfuncs()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+
+
+def _spawned() -> None:
+    """A worker that is a fresh interpreter: import the modules, then serve as a forked one does."""
+    start = msgspec.json.decode(sys.argv[1], type=SpawnArguments)
+    sys.path[:] = start.configuration.sys_path
+    os.chdir(start.configuration.project)
+    recorder = ImportRecorder()
+    recorder.install()
+    recorder.import_all(start.modules)
+    # By its real name: this file runs as `__main__`, and its classes would exist twice.
+    module = importlib.import_module("coflux.executor.worker")
+    module.main(start.configuration, list(start.descriptors), start.parent)
+
+
+if __name__ == "__main__":
+    _spawned()

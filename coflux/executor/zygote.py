@@ -1,0 +1,202 @@
+"""The guardian (stage A): a process with third-party packages imported, parent of all module hosts.
+
+    supervisor ──exec──> guardian ──fork──> module host ──fork──> worker
+
+It is single-threaded, in a session of its own, and a subreaper: whatever a dying worker leaves behind becomes its
+child, and its only other children are the module hosts. So on every death below it, it kills what it was given
+thereby, and only then tells the supervisor of the death. When the supervisor is gone, it kills everything.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import sys
+
+from coflux.executor.channel import Channel, ChannelClosed
+from coflux.executor.importing import ImportRecorder
+from coflux.executor.messages import Configure, Exited, GuardianReady, KillHost, StartHost, ToGuardian
+from coflux.executor.processes import become_subreaper, kill_strays, reap
+
+__all__ = ["main"]
+
+DEATH = struct.Struct("!iiiB")  # host -> guardian: worker id, pid, status, whether it has exited (else: started)
+
+
+class Guardian:
+    def __init__(self, channel: Channel[ToGuardian], configuration: Configure, recorder: ImportRecorder) -> None:
+        self._channel = channel
+        self._configuration = configuration
+        self._recorder = recorder
+        self._hosts: dict[int, int] = {}  # pid -> host id
+        self._notes: dict[int, socket.socket] = {}  # host id -> where it tells of its workers
+        self._workers: dict[int, tuple[int, int]] = {}  # pid -> (host id, worker id)
+        self._selector = selectors.DefaultSelector()
+        self._wakeup_read, self._wakeup_write = socket.socketpair()
+
+    def run(self) -> None:
+        """Serve until the supervisor is gone, then take everything down."""
+        for end in (self._wakeup_read, self._wakeup_write):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wakeup_write.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _ignore)
+        self._selector.register(self._channel.fileno(), selectors.EVENT_READ, self._read_commands)
+        self._selector.register(self._wakeup_read, selectors.EVENT_READ, self._child_ended)
+        try:
+            self._channel.send(GuardianReady(os.getpid()))
+            self._obey()  # what came together with the configuration
+            while True:
+                for key, _ in self._selector.select():
+                    key.data()
+        except ChannelClosed:
+            self._end()
+
+    def _read_commands(self) -> None:
+        self._channel.fill_with_descriptors()
+        self._obey()
+
+    def _obey(self) -> None:
+        for message in self._channel.pending():
+            if isinstance(message, StartHost):
+                self._start_host(message)
+            elif isinstance(message, KillHost):
+                for pid, host in self._hosts.items():
+                    if host == message.host:
+                        os.kill(pid, signal.SIGKILL)
+
+    def _start_host(self, message: StartHost) -> None:
+        descriptors = [self._channel.descriptors.popleft() for _ in range(3)]
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            self._become_host(message, descriptors, theirs)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        theirs.close()
+        ours.setblocking(False)
+        self._hosts[pid] = message.host
+        self._notes[message.host] = ours
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._read_notes(message.host))
+
+    def _become_host(self, message: StartHost, descriptors: list[int], notes: socket.socket) -> None:
+        """In the child: let go of everything that is the guardian's. Never returns."""
+        guardian = os.getppid()
+        signal.set_wakeup_fd(-1)
+        self._selector.close()
+        self._wakeup_read.close()
+        self._wakeup_write.close()
+        self._channel.close()
+        for other in self._notes.values():
+            other.close()
+        from coflux.executor import host
+
+        try:
+            host.main(message, self._configuration, self._recorder, descriptors, notes, guardian)
+        except BaseException:  # noqa: BLE001 (whatever it is, the child must not run on as a second guardian)
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(70)
+
+    def _read_notes(self, host: int) -> None:
+        """A host tells of workers started (so that they are known if it dies) and exited."""
+        notes = self._notes[host]
+        try:
+            data = notes.recv(DEATH.size * 4096)
+        except BlockingIOError:
+            return
+        if not data:
+            self._selector.unregister(notes)
+            notes.close()
+            del self._notes[host]
+            return
+        ended = []
+        for worker, pid, status, exited in DEATH.iter_unpack(data):
+            if exited:
+                ended.append((pid, status, worker))
+                self._workers.pop(pid, None)
+            else:
+                self._workers[pid] = (host, worker)
+        if ended:
+            self._sweep()
+            for pid, status, worker in ended:
+                self._channel.send(Exited(pid, status, host, worker))
+
+    def _child_ended(self) -> None:
+        while True:
+            try:
+                if not self._wakeup_read.recv(4096):
+                    break
+            except BlockingIOError:
+                break
+        ended: list[tuple[int, int]] = []
+        reap(lambda pid, status: ended.append((pid, status)))
+        gone = [(pid, status, self._hosts.pop(pid)) for pid, status in ended if pid in self._hosts]
+        for _, _, host in gone:  # its workers are ours now: know them by name before they are killed
+            while host in self._notes:
+                self._read_notes(host)
+        self._sweep()
+        for pid, status, host in gone:
+            self._report(pid, status, host, None)
+
+    def _sweep(self) -> None:
+        """Kill what was adopted. Adopted workers of a host that died are told of like any other."""
+
+        def exited(pid: int, status: int) -> None:
+            if pid in self._workers:
+                host, worker = self._workers.pop(pid)
+                self._report(pid, status, host, worker)
+
+        if not kill_strays(self._hosts.keys(), exited):
+            print("coflux: some processes could not be killed", file=sys.stderr, flush=True)
+
+    def _report(self, pid: int, status: int, host: int, worker: int | None) -> None:
+        self._channel.send(Exited(pid, status, host, worker))
+
+    def _end(self) -> None:
+        """The supervisor is gone: nothing of its may survive it, nor may the working directories."""
+        kill_strays((), lambda pid, status: None)
+        shutil.rmtree(self._configuration.scratch, ignore_errors=True)
+
+
+def _ignore(signum: int, frame: object) -> None:
+    """A handler must be set for the wakeup descriptor to be written to."""
+
+
+def _preload(packages: tuple[str, ...]) -> None:
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except BaseException:  # noqa: BLE001, PERF203 (whoever needs it will meet the error where it can be told)
+            sys.modules.pop(package, None)
+
+
+def main(descriptor: int) -> None:
+    """Be a guardian whose channel is `descriptor`. Returns when the supervisor is gone."""
+    from coflux.executor import host, worker  # noqa: F401 (imported here, so that forks have them)
+
+    become_subreaper()
+    channel: Channel[ToGuardian] = Channel(socket.socket(fileno=descriptor), ToGuardian)
+    while True:
+        try:
+            channel.fill_with_descriptors()
+        except ChannelClosed:
+            return
+        first = next(iter(channel.pending()), None)
+        if first is not None:
+            break
+    assert isinstance(first, Configure)
+    os.chdir(first.project)
+    sys.path[:] = first.sys_path
+    importlib.invalidate_caches()
+    recorder = ImportRecorder()
+    recorder.install()
+    _preload(first.preload)
+    gc.collect()
+    gc.freeze()
+    Guardian(channel, first, recorder).run()

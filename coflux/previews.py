@@ -1,0 +1,197 @@
+"""One line that shows a value, whatever its size, depth and `__repr__`."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+import reprlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+__all__ = ["message_of", "one_line", "preview", "type_name"]
+
+PREVIEW_LIMIT = 200  # characters
+DEPTH_LIMIT = 20
+
+# Types of these packages with a shape are shown by type, dtype and shape: their own repr may compute or copy a lot.
+_ARRAY_PACKAGES = frozenset(
+    {"cupy", "dask", "geopandas", "jax", "jaxlib", "numpy", "pandas", "polars", "pyarrow", "scipy", "tensorflow"}
+    | {"torch", "xarray"}
+)
+_GENERATED_REPR_FILES = frozenset({collections.__file__, dataclasses.__file__, reprlib.__file__})
+_SEQUENCES: dict[object, tuple[str, str]] = {
+    list.__repr__: ("[", "]"),
+    tuple.__repr__: ("(", ")"),
+    set.__repr__: ("{", "}"),
+    frozenset.__repr__: ("{", "}"),
+    collections.deque.__repr__: ("[", "]"),
+}
+_MAPPINGS = frozenset(
+    {
+        dict.__repr__,
+        collections.OrderedDict.__repr__,
+        collections.defaultdict.__repr__,
+        collections.Counter.__repr__,
+    }
+)
+_NUMBERS = frozenset({type(None), bool, int, float, complex})
+_UNNAMED = frozenset({list, tuple, set, dict})  # shown by their brackets alone
+
+
+def preview(value: object) -> str:
+    """At most 200 printable characters: a bounded `repr`."""
+    writer = _Writer()
+    try:
+        writer.write(value, 0)
+    except _Full:
+        return "".join(writer.pieces)[: PREVIEW_LIMIT - 1] + "…"
+    return "".join(writer.pieces)
+
+
+def one_line(text: str) -> str:
+    """Escape everything that does not print, line ends and terminal controls among it."""
+    if text.isprintable():
+        return text
+    return "".join([character if character.isprintable() else repr(character)[1:-1] for character in text])
+
+
+def type_name(value: object) -> str:
+    """The qualified name of the value's class, without `builtins`."""
+    return class_name(type(value))
+
+
+def class_name(cls: type) -> str:
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def message_of(error: BaseException | None) -> str:
+    """`str(error)`, or a placeholder when the exception cannot even say what it is."""
+    try:
+        return str.__str__(str(error))
+    except BaseException as failure:  # noqa: BLE001  # a failure is being reported: it must get out
+        return f"<{type_name(error)} object, str failed: {type(failure).__name__}>"
+
+
+class _Full(Exception):
+    """The preview has as many characters as it may."""
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self._left = PREVIEW_LIMIT
+        self._open: set[int] = set()  # ids of the containers being written, to stop at recursion
+
+    def put(self, text: str) -> None:
+        self.pieces.append(one_line(text[: self._left + 1]))
+        self._left -= len(self.pieces[-1])
+        if self._left < 0:
+            raise _Full
+
+    def write(self, value: object, depth: int) -> None:
+        if type(value) in _NUMBERS and (type(value) is not int or value.bit_length() < 64):
+            self.put(repr(value))
+            return
+        if id(value) in self._open or depth > DEPTH_LIMIT:
+            self.put("...")
+            return
+        self._open.add(id(value))
+        try:
+            self._write(value, depth)
+        except _Full:
+            raise
+        except Exception as error:  # noqa: BLE001  # the user's __repr__ and properties
+            self.put(f"<{type(value).__qualname__} object, repr failed: {type(error).__name__}>")
+        finally:
+            self._open.discard(id(value))
+
+    def _write(self, value: Any, depth: int) -> None:
+        cls = type(value)
+        own_repr: object = cls.__repr__
+        if own_repr in _SEQUENCES:
+            self._sequence(value, *_SEQUENCES[own_repr], depth)
+        elif own_repr in _MAPPINGS:
+            self._mapping(value, depth)
+        elif own_repr is str.__repr__:
+            self.put(repr(str.__getitem__(value, slice(self._left))))
+        elif own_repr is bytes.__repr__:
+            self.put(repr(bytes.__getitem__(value, slice(self._left))))
+        elif own_repr is bytearray.__repr__:
+            self.put(repr(bytearray.__getitem__(value, slice(self._left))))
+        elif own_repr is int.__repr__ and int.bit_length(value) > 4 * PREVIEW_LIMIT:
+            self.put(f"<int of {value.bit_length()} bits>")
+        elif isinstance(value, enum.Enum):
+            self.put(f"{cls.__name__}.{value.name}")
+        elif (shape := _array_text(value)) is not None:
+            self.put(shape)
+        elif (fields := _generated_fields(value)) is not None:
+            self._fields(cls.__qualname__, fields, depth)
+        elif own_repr is object.__repr__:
+            self.put(f"<{class_name(cls)} object>")
+        elif isinstance(value, (FunctionType, MethodType, BuiltinFunctionType)):
+            self.put(f"<function {value.__qualname__}>")
+        else:
+            self.put(repr(value))
+
+    def _sequence(self, value: Iterable[object], opening: str, closing: str, depth: int) -> None:
+        cls = type(value)
+        named = cls not in _UNNAMED
+        items = list(islice(value, PREVIEW_LIMIT))
+        if not items and isinstance(value, (set, frozenset)):
+            self.put(f"{cls.__name__}()")
+            return
+        self.put(f"{cls.__name__}({opening}" if named else opening)
+        for index, item in enumerate(items):
+            if index:
+                self.put(", ")
+            self.write(item, depth + 1)
+        self.put("," if len(items) == 1 and isinstance(value, tuple) else "")
+        self.put(f"{closing})" if named else closing)
+
+    def _mapping(self, value: dict[object, object], depth: int) -> None:
+        named = type(value) not in _UNNAMED
+        self.put(f"{type(value).__name__}({{" if named else "{")
+        for index, (key, item) in enumerate(islice(value.items(), PREVIEW_LIMIT)):
+            if index:
+                self.put(", ")
+            self.write(key, depth + 1)
+            self.put(": ")
+            self.write(item, depth + 1)
+        self.put("})" if named else "}")
+
+    def _fields(self, name: str, fields: Iterable[tuple[str, object]], depth: int) -> None:
+        self.put(f"{name}(")
+        for index, (field, item) in enumerate(fields):
+            self.put(f", {field}=" if index else f"{field}=")
+            self.write(item, depth + 1)
+        self.put(")")
+
+
+def _array_text(value: Any) -> str | None:
+    """`ndarray float64 (512, 512)` for an array or a data frame, `None` for anything else (numpy's scalars too)."""
+    cls = type(value)
+    if not any(base.__module__.partition(".")[0] in _ARRAY_PACKAGES for base in cls.__mro__):
+        return None
+    shape = getattr(value, "shape", None)
+    if shape is None or any(base.__name__ == "generic" for base in cls.__mro__):
+        return None
+    dtype = getattr(value, "dtype", None)
+    return f"{cls.__name__} {tuple(shape)}" if dtype is None else f"{cls.__name__} {dtype} {tuple(shape)}"
+
+
+def _generated_fields(value: Any) -> Iterator[tuple[str, object]] | None:
+    """Names and values of a data class, named tuple or pydantic model whose repr is the generated one."""
+    cls = type(value)
+    written_in = getattr(getattr(cls.__repr__, "__code__", None), "co_filename", None)
+    if written_in in _GENERATED_REPR_FILES:
+        if dataclasses.is_dataclass(value):
+            return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.repr)
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return iter([(field, getattr(value, field)) for field in value._fields])
+    if getattr(cls.__repr__, "__module__", None) == "pydantic.main":
+        fields: dict[str, object] = vars(value)
+        return iter(fields.items())
+    return None

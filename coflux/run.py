@@ -1,0 +1,110 @@
+"""Running targets from scripts and notebooks, and where the project is."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
+
+from coflux import backend
+from coflux.target import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["RunHandle", "project_dir", "run", "start"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class ClientRun(Protocol):
+    """A run, as the engine's client gives it."""
+
+    id: str
+
+    def result(self) -> object: ...
+
+    def cancel(self) -> None: ...
+
+
+class RunHandle(Generic[R_co]):
+    """A run that was started with `start`.
+
+    Attributes:
+        id: the run's id.
+    """
+
+    __slots__ = ("_run", "id")
+
+    def __init__(self, run: ClientRun) -> None:
+        self.id = run.id
+        self._run = run
+
+    def result(self) -> R_co:
+        """Block until the run's target has ended, and return its result.
+
+        Raises:
+            ExecutionError: it failed; the error is an instance of the original exception's class too, where possible.
+            ExecutionCancelled: it was cancelled.
+            ExecutionTimeout: it ran longer than its timeout.
+        """
+        return cast(R_co, self._run.result())
+
+    def cancel(self) -> None:
+        """Cancel the run. One that has ended keeps its outcome."""
+        self._run.cancel()
+
+    def __repr__(self) -> str:
+        return f"<RunHandle {self.id}>"
+
+
+def start(target: Target[P, R], /, *args: P.args, **kwargs: P.kwargs) -> RunHandle[R]:
+    """Start a run of a workflow or task, with the project's engine, and return its handle.
+
+    The engine is started when it is not running yet.
+
+    Raises:
+        RuntimeError: inside an execution.
+        TypeError: the arguments do not fit the target's parameters.
+    """
+    return RunHandle(_start("start", target, args, kwargs))
+
+
+def run(target: Target[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a workflow or task, with the project's engine, and return its result: `start(...).result()`.
+
+    Interrupting it (Ctrl-C, a notebook's stop button) cancels the run. Raises as `start` and `RunHandle.result` do.
+    """
+    handle: RunHandle[R] = RunHandle(_start("run", target, args, kwargs))
+    try:
+        return handle.result()
+    except KeyboardInterrupt:
+        handle.cancel()
+        raise
+
+
+def _start(function: str, target: Target[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> ClientRun:
+    if not isinstance(target, Target):
+        raise TypeError(f"{function}() takes a target (a function decorated with @workflow or @task), not {target!r}")
+    if backend.current() is not None:
+        raise RuntimeError(
+            f"{function}({target.name}) inside an execution: use {target.name}.submit(...), which makes it a step of"
+            " this run"
+        )
+    arguments = target.bind(args, kwargs)
+    # By name, since the client knows this module and not the other way round.
+    client = import_module("coflux.executor.client")
+    return cast(ClientRun, client.start_target(target, arguments))
+
+
+def project_dir() -> Path:
+    """The project's directory. Inside an execution the working directory is another, temporary one."""
+    from pathlib import Path
+
+    engine = backend.current()
+    if engine is not None:
+        return Path(engine.project_dir())
+    from coflux.project import find_project
+
+    return Path(find_project().root)

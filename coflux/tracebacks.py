@@ -1,0 +1,122 @@
+"""The text of a traceback: every cause, context, note and group member, without the engine's frames."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from coflux.previews import class_name, message_of
+
+__all__ = ["Description", "Frame", "RemoteTraceback", "clip", "describe", "printable"]
+
+MESSAGE_LIMIT = 64 * 1024  # characters
+FRAME_LIMIT = 100  # innermost frames kept as data; the text collapses recursion by itself
+CHAIN_LIMIT = 100  # exceptions shown behind one another
+GROUP_LIMIT = 15  # members shown of one group, as in Python
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+class Frame(Struct, frozen=True, array_like=True, gc=False):
+    file: str
+    line: int
+    function: str
+    source: str
+
+
+class RemoteTraceback(Exception):
+    """The cause of an exception that was raised in another process: prints its traceback there."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class Description(NamedTuple):
+    text: str
+    frames: tuple[Frame, ...]
+
+
+def describe(error: BaseException) -> Description:
+    """The traceback of `error` as text and its visible frames as data, innermost last. Never raises."""
+    try:
+        summary = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+        frames = [
+            Frame(printable(frame.filename), frame.lineno or 0, printable(frame.name), printable(frame.line or ""))
+            for frame in _visible(summary.stack)[-FRAME_LIMIT:]
+        ]
+        return Description(printable("".join(_chain(summary, error, set()))), tuple(frames))
+    except BaseException:  # noqa: BLE001  # the exception's own code runs here (__cause__, __notes__, …)
+        return Description(printable(f"{class_name(type(error))}: {clip(message_of(error))}\n"), ())
+
+
+def clip(text: str) -> str:
+    """Shorten a message to 64 Ki characters."""
+    if len(text) <= MESSAGE_LIMIT:
+        return text
+    return f"{text[:MESSAGE_LIMIT]}… ({len(text) - MESSAGE_LIMIT} more characters)"
+
+
+def printable(text: str) -> str:
+    """`text` with lone surrogates escaped, so that it has a UTF-8 form."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _chain(summary: traceback.TracebackException, error: BaseException, shown: set[str]) -> list[str]:
+    """`error` after everything that led to it. `shown` holds the remote tracebacks that are already there."""
+    links: list[tuple[traceback.TracebackException, BaseException, str]] = []
+    connector = ""
+    while len(links) < CHAIN_LIMIT:
+        links.append((summary, error, connector))
+        if summary.__cause__ is not None and error.__cause__ is not None:
+            summary, error, connector = summary.__cause__, error.__cause__, _CAUSE
+        elif summary.__context__ is not None and error.__context__ is not None and not summary.__suppress_context__:
+            summary, error, connector = summary.__context__, error.__context__, _CONTEXT
+        else:
+            break
+    lines: list[str] = []
+    for link_summary, link_error, link_connector in reversed(links):
+        block = _block(link_summary, link_error, shown)
+        if block:
+            lines += [*block, link_connector]
+    return lines
+
+
+def _block(summary: traceback.TracebackException, error: BaseException, shown: set[str]) -> list[str]:
+    """One exception without what led to it."""
+    if isinstance(error, RemoteTraceback):
+        if error.text in shown:
+            return []
+        shown.add(error.text)
+        return [error.text]
+    stack = _visible(summary.stack)
+    lines = ["Traceback (most recent call last):\n", *stack.format()] if stack else []
+    lines.append(clip("".join(summary.format_exception_only()).removesuffix("\n")) + "\n")
+    if isinstance(error, BaseExceptionGroup) and summary.exceptions is not None:
+        for number, (member_summary, member) in enumerate(zip(summary.exceptions, error.exceptions, strict=True), 1):
+            if number > GROUP_LIMIT:
+                lines.append(f"  +---------------- and {len(error.exceptions) - GROUP_LIMIT} more\n")
+                break
+            lines.append(f"  +---------------- {number} ----------------\n")
+            lines += _indented(_chain(member_summary, member, shown))
+        lines.append("  +------------------------------------\n")
+    return lines
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  | {line}\n" for line in "".join(lines).splitlines()]
+
+
+def _visible(stack: traceback.StackSummary) -> traceback.StackSummary:
+    """The frames outside the engine; all of them when there are no others."""
+    users = [frame for frame in stack if not os.path.abspath(frame.filename).startswith(_PACKAGE)]
+    return traceback.StackSummary.from_list(users or stack)

@@ -1,0 +1,270 @@
+"""Values across process boundaries: encoded once, exactly, with a preview for people.
+
+A value is one of
+    json      small plain data (`None`, bool, int, float, str, list, dict): the payload is JSON text that decodes to
+              exactly the value;
+    pickle    anything else that pickle takes (`coflux.pickling` documents the payload's layout);
+    dill      what pickle cannot take, or what would only load in this process: classes and functions of `__main__`,
+              closures, local classes.
+
+Handles are never part of the payload: it holds their index in `Value.references`, where the engine sees them.
+
+Whoever shows a value (supervisor, command line, dashboard) uses `preview_of` and `json_of`, which run none of the
+user's code; `decode` is for processes that may.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+import msgspec
+from msgspec import Struct
+
+from coflux import pickling
+from coflux.previews import preview
+from coflux.projection import project, with_execution_ids
+from coflux.unsendable import explain
+
+if TYPE_CHECKING:
+    from coflux.handles import Execution
+
+__all__ = [
+    "INLINE_LIMIT",
+    "BlobDamaged",
+    "BlobMissing",
+    "BlobStore",
+    "Reference",
+    "UnloadableValue",
+    "UnsendableValue",
+    "Value",
+    "decode",
+    "encode",
+    "json_of",
+    "pack",
+    "preview_of",
+]
+
+INLINE_LIMIT = pickling.INLINE_LIMIT
+
+PLAIN_NODES = 64  # a plain value with more parts than this is pickled: checking it would cost more than pickling it
+SMALLEST_INTEGER, LARGEST_INTEGER = -(1 << 63), (1 << 63) - 1  # what every JSON reader takes as an integer
+
+_encode_json = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder().decode
+
+
+class Reference(Struct, frozen=True, array_like=True, gc=False):
+    """A handle or an asset inside a value, kept beside the bytes so that the engine sees it at any depth.
+
+    `id` is an execution id, or `@n` for the n-th submission of the encoding execution (the supervisor replaces it).
+    """
+
+    kind: Literal["execution", "asset"]
+    id: str
+    module: str = ""
+    target: str = ""
+
+
+class Value(Struct, frozen=True, array_like=True, gc=False):
+    """An encoded value.
+
+    `format` is "json" when the payload is JSON text that decodes to exactly the value (small plain values), "pickle"
+    (protocol 5) or "dill". The payload is `data`, or the blob named `blob` when `data` is empty. `size` is the
+    payload's size in bytes. `preview` is a one-line repr of at most 200 characters, made where the value lived. `json`
+    is a JSON projection of the value as text, `None` when there is none or it is `data` itself (format "json"); in it a
+    handle is its index in `references` (`json_of` fills in the id).
+    """
+
+    format: Literal["json", "pickle", "dill"]
+    data: bytes
+    size: int
+    blob: str | None = None
+    references: tuple[Reference, ...] = ()
+    preview: str = ""
+    json: str | None = None
+
+
+class UnsendableValue(TypeError):
+    """A value cannot leave its process. The message gives the path inside the value, the type and a remedy."""
+
+
+class UnloadableValue(Exception):
+    """A stored value cannot be loaded in this process: a class is missing here, or its own code raised."""
+
+
+class BlobMissing(Exception):
+    """A value's blob is not in the store."""
+
+
+class BlobDamaged(Exception):
+    """A value's blob is not what was written: its size or its hash differs."""
+
+
+class BlobStore(Protocol):
+    """Where payloads above `INLINE_LIMIT` live, named by the hash of their content."""
+
+    def write(self, parts: Sequence[bytes | memoryview]) -> str:
+        """Store the concatenation of `parts` and return its blake3 digest in hex.
+
+        Atomic: a half-written blob is never visible. Writing what exists is a no-op. Raises `OSError`.
+        """
+
+    def open(self, digest: str, size: int) -> memoryview:
+        """Map a blob of `size` bytes copy-on-write: changes to the view stay in this process.
+
+        Raises `BlobMissing`, or `BlobDamaged` when the size or (on the first opening in this process) the hash differs.
+        """
+
+
+def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: str = "value") -> Value:
+    """Encode a value that people will look at, with its preview and JSON projection.
+
+    Args:
+        value: any object.
+        blobs: takes the payload when it is bigger than `INLINE_LIMIT` bytes.
+        full_json: project the value to JSON whatever its size, instead of up to 2,000 nodes and 64 KiB.
+        name: what error messages call the value, e.g. `"result"` or a parameter's name.
+
+    Raises:
+        UnsendableValue: something in the value cannot leave this process.
+        OSError: the blob cannot be written.
+    """
+    text = _plain_json(value)
+    if text is not None:
+        return Value("json", text, len(text))
+    pickled = _pickle(value, name)
+    projection = project(value, pickled.handles, limited=not full_json)
+    return _stored(pickled, blobs, name, preview(value), projection)
+
+
+def pack(value: object, blobs: BlobStore, *, name: str = "value", identify: bool = False) -> Value:
+    """As `encode`, without preview and projection: for values that nobody looks at.
+
+    With `identify`, handles of executions that were submitted here refer to their ids, which may have to be asked for,
+    and not to `@n`: for values that the engine does not look into.
+    """
+    text = _plain_json(value)
+    if text is not None:
+        return Value("json", text, len(text))
+    pickled = _pickle(value, name)
+    if identify:
+        for handle in pickled.handles:
+            cast("Execution[Any]", handle).id  # noqa: B018  # from now on `reference()` knows it
+    return _stored(pickled, blobs, name)
+
+
+def decode(value: Value, blobs: BlobStore) -> object:
+    """Return a new object equal to the encoded one, of the same type.
+
+    Arrays in a blob are not copied: they are views of its mapping (copy-on-write, so they can be changed).
+
+    Raises:
+        UnloadableValue: a class cannot be found in this process, or its code raised.
+        BlobMissing, BlobDamaged: the store has lost the payload.
+        OSError: the blob cannot be read.
+    """
+    payload = value.data if value.blob is None else blobs.open(value.blob, value.size)
+    if value.format == "json":
+        return _decode_json(payload)
+    handles = [_handle(reference) for reference in value.references]
+    try:
+        return pickling.load(value.format, payload, handles)
+    except pickling.LoadFailed as failed:
+        raise UnloadableValue(str(failed)) from failed.__cause__
+
+
+def preview_of(value: Value) -> str:
+    """One line of at most 200 characters that shows the value."""
+    return preview(_decode_json(value.data)) if value.format == "json" else value.preview
+
+
+def json_of(value: Value) -> str | None:
+    """The value as JSON text for scripts and people, `None` when it has no such form or is too big.
+
+    A handle is `{"$execution": id}`.
+    """
+    if value.format == "json":
+        return value.data.decode()
+    if value.json is None or not value.references:
+        return value.json
+    return with_execution_ids(value.json, [reference.id for reference in value.references])
+
+
+def _pickle(value: object, name: str) -> pickling.Pickled:
+    handle_types = _handle_types()
+    try:
+        return pickling.dump(value, handle_types)
+    except pickling.PickleFailed as failed:
+        raise UnsendableValue(explain(value, name, handle_types, failed)) from failed.__cause__
+
+
+def _stored(
+    pickled: pickling.Pickled, blobs: BlobStore, name: str, preview: str = "", projection: str | None = None
+) -> Value:
+    try:
+        references = tuple([cast("Execution[Any]", handle).reference() for handle in pickled.handles])
+    except RuntimeError as error:  # the handle of a call outside a run, or of an execution that has ended
+        raise UnsendableValue(f"{name}: {error}") from error
+    if pickled.size <= INLINE_LIMIT:
+        return Value(pickled.format, b"".join(pickled.parts), pickled.size, None, references, preview, projection)
+    return Value(pickled.format, b"", pickled.size, blobs.write(pickled.parts), references, preview, projection)
+
+
+def _plain_json(value: object) -> bytes | None:
+    """JSON text for a small plain value, `None` for any other."""
+    if not _is_plain(value):
+        return None
+    try:
+        text = _encode_json(value)
+    except UnicodeEncodeError:  # lone surrogates have no UTF-8 form
+        return None
+    return text if len(text) <= INLINE_LIMIT else None
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON keeps the value exactly: plain types only, and no list or dict that occurs twice or in itself."""
+    pending = [value]
+    seen = set()
+    for item in pending:  # grows while it is walked
+        kind = type(item)
+        if kind is list or kind is dict:
+            container = cast("list[object] | dict[object, object]", item)
+            if id(item) in seen or len(pending) + len(container) > PLAIN_NODES:
+                return False
+            seen.add(id(item))
+            if isinstance(container, list):
+                pending += container
+            elif set(map(type, container)) <= _PLAIN_KEYS:
+                pending += container.values()
+            else:
+                return False
+        else:
+            test = _PLAIN_SCALARS.get(kind)
+            if test is None or not test(item):
+                return False
+    return True
+
+
+_PLAIN_KEYS = frozenset({str})
+_PLAIN_SCALARS: dict[type, Callable[[Any], bool]] = {
+    type(None): lambda _: True,
+    bool: lambda _: True,
+    int: lambda number: SMALLEST_INTEGER <= number <= LARGEST_INTEGER,
+    float: isfinite,
+    str: lambda text: len(text) <= INLINE_LIMIT,
+}
+
+
+def _handle_types() -> tuple[type, ...]:
+    """The types whose instances travel as references; a process that has not loaded them has no handles."""
+    handles = sys.modules.get("coflux.handles")
+    return () if handles is None else (handles.Execution,)
+
+
+def _handle(reference: Reference) -> object:
+    from coflux.handles import Execution
+
+    return Execution.from_reference(reference)

@@ -1,0 +1,68 @@
+"""A backend that records what the API asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coflux.handles import Execution
+from coflux.target import Target
+
+PENDING = object()
+
+
+class FakeEngine:
+    """Answers from `outcomes`, by submission number: a value, an exception, or `PENDING` (the default)."""
+
+    def __init__(self, execution: str = "R1:1:1") -> None:
+        self.execution = execution
+        self.submissions: list[tuple[Target[..., Any], tuple[object, ...], int | None]] = []
+        self.outcomes: dict[int, object] = {}
+        self.ids: dict[int, str] = {}
+        self.identified: list[int] = []
+        self.polled: list[float | None] = []
+        self.cancelled: list[Execution[Any]] = []
+        self.groups: list[tuple[str | None, int | None]] = []
+        self.entries: list[tuple[int, str | None, dict[str, object]]] = []
+
+    def submit(self, target: Target[..., Any], arguments: Sequence[object], group: int | None) -> Execution[Any]:
+        self.submissions.append((target, tuple(arguments), group))
+        return Execution(module=target.module, target=target.name, number=len(self.submissions))
+
+    def identify(self, handle: Execution[Any]) -> str:
+        number = handle.number
+        assert number is not None
+        self.identified.append(number)
+        return self.ids.get(number, f"R1:{number + 1}:1")
+
+    def result(self, handle: Execution[Any]) -> Any:
+        assert handle.number is not None
+        outcome = self.outcomes.get(handle.number, PENDING)
+        assert outcome is not PENDING, "nothing here would ever answer"
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def result_async(self, handle: Execution[Any]) -> Any:
+        return self.result(handle)
+
+    def poll(self, handle: Execution[Any], timeout: float | None, default: Any) -> Any:
+        assert handle.number is not None
+        self.polled.append(timeout)
+        return default if self.outcomes.get(handle.number, PENDING) is PENDING else self.result(handle)
+
+    def cancel(self, handles: Sequence[Execution[Any]]) -> None:
+        self.cancelled.extend(handles)
+
+    def open_group(self, name: str | None, parent: int | None) -> int:
+        self.groups.append((name, parent))
+        return len(self.groups) - 1
+
+    def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
+        self.entries.append((level, template, values))
+
+    def execution_id(self) -> str:
+        return self.execution
+
+    def project_dir(self) -> str:
+        return "/the/project"

@@ -1,0 +1,130 @@
+"""Runs for tests, written to a real store without an engine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from coflux.cli.terminal import Output, Terminal
+from coflux.executor.messages import Failed, Outcome, Succeeded, TargetSpec, Terminated
+from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, Status, StepRow
+from coflux.executor.store import Store
+from coflux.failures import Failure
+from coflux.logs import Level
+from coflux.options import TaskOptions
+from coflux.values import Value
+
+STARTED_AT = 1_700_000_000.0  # seconds since the epoch
+PLAIN = Terminal(live=False, color=False, unicode=True, width=80, height=24)
+
+FAILURE = Failed(
+    Failure("builtins.ValueError", "no\x1b[2J", "Traceback (most recent call last):\nValueError: no\x1b[2J")
+)
+TIMEOUT = Terminated("timed_out", "no outcome after 2 s")
+
+
+def succeeded(json: str) -> Succeeded:
+    return Succeeded(Value("json", json.encode(), len(json)))
+
+
+class Recorder:
+    """Plays the engine's part: writes what a run does, step by step."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._batch = Batch()
+
+    def commit(self) -> None:
+        self._store.commit(self._batch)
+        self._batch = Batch()
+
+    def run(
+        self, status: Status = "running", *, run: str = "Rbcd", parent: str | None = None, settled: bool = False
+    ) -> None:
+        row = RunRow(
+            run, "default", "app.flows", "nightly", "workflow", parent, "Rbcd", 1, None, b"", status, STARTED_AT,
+            STARTED_AT, STARTED_AT + 2 if settled else None, settled,
+        )  # fmt: skip
+        self._batch.runs.append(row)
+
+    def step(
+        self, number: int, name: str, *arguments: str, run: str = "Rbcd", parent: int = 1, group: int | None = None
+    ) -> None:
+        spec = TargetSpec("app.flows", name, "task", ("x", "y")[: len(arguments)], TaskOptions())
+        values = tuple(Value("json", argument.encode(), len(argument)) for argument in arguments)
+        submitter = None if number == 1 else f"{run}:{parent}:1"
+        encode = msgspec.msgpack.encode
+        self._batch.steps.append(
+            StepRow(
+                run, number, submitter, group, "app.flows", name, "task", encode(spec), encode(values), 0, STARTED_AT
+            )
+        )
+
+    def execution(
+        self,
+        step: int,
+        status: Status,
+        outcome: Outcome | None = None,
+        *,
+        run: str = "Rbcd",
+        attempt: int = 1,
+        following: str | None = None,
+        reason: str = "",
+    ) -> None:
+        finished_at = None if status in ("queued", "running") else STARTED_AT + 1 + step
+        encoded = msgspec.msgpack.encode(outcome) if outcome is not None else None
+        self._batch.executions.append(
+            ExecutionRow(
+                run,
+                step,
+                attempt,
+                status,
+                reason,
+                following,
+                STARTED_AT,
+                None,
+                STARTED_AT + 1,
+                finished_at,
+                outcome=encoded,
+            )
+        )
+
+    def group(self, number: int, name: str | None, *, step: int = 1) -> None:
+        self._batch.groups.append(GroupRow("Rbcd", step, 1, number, name, None))
+
+    def log(self, step: int, level: Level, template: str, at: float = 1.5, values: bytes | None = None) -> None:
+        self._batch.logs.append(LogRow("Rbcd", step, 1, STARTED_AT + at, level, template, values))
+
+
+@contextmanager
+def recording(data_dir: Path) -> Iterator[Recorder]:
+    store = Store.open(str(data_dir))
+    try:
+        yield Recorder(store)
+    finally:
+        store.close()
+
+
+class Captured:
+    """An output to a file, and what is in the file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
+        self.output = Output(self._file.fileno(), "utf-8")
+
+    @property
+    def text(self) -> str:
+        size = os.fstat(self._file.fileno()).st_size
+        return os.pread(self._file.fileno(), size, 0).decode()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,282 @@
+"""Commands that read the store: no engine runs in these tests."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coflux.cli import exits
+from coflux.cli.app import run
+from coflux.logs import Level
+from tests.cli.samples import FAILURE, TIMEOUT, recording, succeeded
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def coflux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run a command line in an empty project; returns status, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COFLUX_DATA_DIR", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        status = run(arguments)
+        sys.stderr.flush()
+        return status, *capfd.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> None:
+    """A run `Rbcd`: step 2 failed twice, step 3 timed out, step 4 is running, the root has succeeded."""
+    (tmp_path / ".coflux").mkdir()
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.run("succeeded", settled=True)
+        recorder.step(1, "nightly", '"a"')
+        recorder.execution(1, "succeeded", succeeded('"tea ☕"'))
+        recorder.step(2, "load")
+        recorder.execution(2, "failed", FAILURE, following="Rbcd:2:2")
+        recorder.execution(2, "failed", FAILURE, attempt=2)
+        recorder.step(3, "count")
+        recorder.execution(3, "timed_out", TIMEOUT)
+        recorder.step(4, "wait")
+        recorder.execution(4, "running", reason="")
+        recorder.log(2, Level.STDOUT, "reading")
+        recorder.log(2, Level.ERROR, "cannot read {file}", values=b'{"file":"a.txt"}')
+        recorder.log(1, Level.INFO, "done")
+        recorder.commit()
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_no_store_is_no_runs(coflux: Command, tmp_path: Path) -> None:
+    status, out, err = coflux("runs", "list")
+    assert (status, out) == (0, "")
+    assert str(tmp_path / ".coflux") in err
+    assert json.loads(coflux("runs", "list", "--json")[1]) == {"version": 1, "runs": []}
+
+
+@pytest.mark.usefixtures("stored")
+def test_runs_are_listed(coflux: Command) -> None:
+    status, out, _ = coflux("runs", "list")
+    assert status == 0
+    assert out.startswith("Rbcd   succeeded  2023-11-")
+    assert out.rstrip().endswith("2.0s  app.flows/nightly")
+    listed = json.loads(coflux("runs", "list", "--json")[1])
+    assert [(row["id"], row["status"], row["target"]) for row in listed["runs"]] == [
+        ("Rbcd", "succeeded", "app.flows/nightly")
+    ]
+    assert json.loads(coflux("runs", "list", "--status", "failed", "--json")[1])["runs"] == []
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_run_is_inspected_as_a_tree(coflux: Command) -> None:
+    status, out, _ = coflux("runs", "inspect", "Rb")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[:4] == [
+        "run Rbcd app.flows/nightly succeeded",
+        "  ✓ nightly('a')  1.0s",
+        "    ✗ load()  attempt 2, ValueError: no^[[2J  2.0s",
+        "    ✗ count()  no outcome after 2 s, timed out  3.0s",
+    ]
+    assert lines[-1] == 'result: "tea ☕"'
+    assert "\x1b" not in out
+
+
+@pytest.mark.usefixtures("stored")
+def test_inspect_json_is_the_document(coflux: Command) -> None:
+    document = json.loads(coflux("runs", "inspect", "Rbcd", "--json")[1])
+    assert document["version"] == 1
+    assert document["result"] == "tea ☕"
+    assert [step["id"] for step in document["steps"]] == ["Rbcd:1", "Rbcd:2", "Rbcd:3", "Rbcd:4"]
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("arguments", "status", "out", "err"),
+    [
+        (["Rbcd"], 0, '"tea ☕"\n', ""),
+        (["Rbcd", "--raw"], 0, "tea ☕\n", ""),
+        (["Rbcd:1:1"], 0, '"tea ☕"\n', ""),
+        (["Rbcd:2"], 1, "", "Rbcd:2:2 failed: ValueError: no^[[2J\n"),
+        (["Rbcd:2:1"], 1, "", "Rbcd:2:1 failed: ValueError: no^[[2J\n"),
+        (["Rbcd:3"], 124, "", "Rbcd:3:1 timed out: no outcome after 2 s\n"),
+        (["Rbcd:4"], 1, "", "coflux: Rbcd:4 has no result yet: it is running\n"),
+        (["Rbcd:9"], 3, "", "coflux: there is no step Rbcd:9\n"),
+        (["Rbcd:2:3"], 3, "", "coflux: there is no execution Rbcd:2:3\n"),
+        (["Rbce"], 3, "", "coflux: there is no run 'Rbce': did you mean Rbcd?\n"),
+    ],
+)
+def test_results(coflux: Command, arguments: list[str], status: int, out: str, err: str) -> None:
+    assert coflux("runs", "result", *arguments) == (status, out, err)
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_result_as_json_has_the_same_status(coflux: Command) -> None:
+    status, out, _ = coflux("runs", "result", "Rbcd:3", "--json")
+    document = json.loads(out)
+    assert status == exits.TIMED_OUT
+    assert (document["execution"], document["status"], document["result"]) == ("Rbcd:3:1", "timed_out", None)
+    assert document["error"]["type"] == "coflux.errors.ExecutionTimeout"
+
+
+@pytest.mark.usefixtures("stored")
+def test_cancelling_what_has_ended_is_no_error(coflux: Command) -> None:
+    assert coflux("runs", "cancel", "Rbcd") == (0, "Rbcd has ended already: run Rbcd succeeded\n", "")
+
+
+# -- logs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (["Rbcd"], ["load | reading", "load error: cannot read a.txt", "nightly info: done"]),
+        (["Rbcd:2"], ["load | reading", "load error: cannot read a.txt"]),
+        (["Rbcd:2:2"], []),
+        (["Rbcd", "--level", "warning"], ["load error: cannot read a.txt"]),
+        (["Rbcd", "--grep", "READ"], ["load | reading", "load error: cannot read a.txt"]),
+        (["Rbcd", "-n", "1"], ["nightly info: done"]),
+        (["Rbcd", "--follow"], ["load | reading", "load error: cannot read a.txt", "nightly info: done"]),
+    ],
+)
+def test_logs(coflux: Command, arguments: list[str], texts: list[str]) -> None:
+    status, out, err = coflux("logs", *arguments)
+    assert (status, err) == (0, "")
+    assert [line.split(" ", 2)[2] for line in out.splitlines()] == texts
+
+
+@pytest.mark.usefixtures("stored")
+def test_logs_as_json(coflux: Command) -> None:
+    document = json.loads(coflux("logs", "Rbcd", "--json")[1])
+    assert [(entry["execution"], entry["level"], entry["text"]) for entry in document["logs"]] == [
+        ("Rbcd:2:1", "stdout", "reading"),
+        ("Rbcd:2:1", "error", "cannot read a.txt"),
+        ("Rbcd:1:1", "info", "done"),
+    ]
+    assert json.loads(coflux("logs", "Rbcd:3", "--json")[1]) == {"version": 1, "logs": []}
+    lines = coflux("logs", "Rbcd", "--json", "--follow")[1].splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["reading", "cannot read a.txt", "done"]
+
+
+# -- usage ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rns"], "there is no command 'rns'; did you mean 'runs'?"),
+        (["run"], "Missing argument 'TARGET'."),
+        (["run", "nope"], "'nope' is no target: write module/name, path/to/file.py/name or path/to/file.py"),
+        (["run", "--memo", "a/b"], "--memo/--no-memo is not available yet"),
+        (["run", "--no-memo", "a/b"], "--memo/--no-memo is not available yet"),
+        (["run", "--no-cache", "a/b"], "--no-cache is not available yet"),
+        (["run", "--requires", "gpu=1", "a/b"], "--requires is not available yet"),
+        (["run", "--workspace", "mine", "a/b"], "--workspace is not available yet"),
+        (["run", "--json", "--events", "a/b"], "--json, --events and --raw exclude each other"),
+        (
+            ["run", "--detach", "--events", "a/b"],
+            "--detach waits for nothing: leave out --events and --no-wait-children",
+        ),
+        (
+            ["run", "--timeout", "nan", "a/b"],
+            "Invalid value for '--timeout': 'nan' is not a number of seconds, 0 or more",
+        ),
+        (
+            ["run", "--retries", "-1", "a/b"],
+            "Invalid value for '--retries': '-1' is neither a whole number, 0 or more, nor 'unlimited'",
+        ),
+        (["run", "--args", "{}", "a/b"], "Invalid value for '--args': write @FILE, or - for standard input"),
+        (
+            ["run", "--args", "@missing.json", "a/b"],
+            "Invalid value for '--args': cannot read missing.json: No such file or directory",
+        ),
+        (
+            ["run", "--args", "@bad.json", "a/b"],
+            "Invalid value for '--args': not JSON: Expecting value: line 1 column 2 (char 1)",
+        ),
+        (
+            ["run", "--args", "@text.json", "a/b"],
+            "Invalid value for '--args': must be a JSON object (by name) or array (by position)",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line(coflux: Command, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "bad.json").write_text("[")
+    (tmp_path / "text.json").write_text('"text"')
+    assert coflux(*arguments) == (exits.USAGE, "", f"coflux: {message}\n")
+
+
+def test_an_unknown_option_is_named(coflux: Command) -> None:
+    status, out, err = coflux("run", "--nope", "a/b")
+    assert (status, out, err.count("\n")) == (exits.USAGE, "", 1)
+    assert "--nope" in err
+
+
+def test_a_bad_configuration_is_one_line(coflux: Command, tmp_path: Path) -> None:
+    (tmp_path / "coflux.toml").write_text("concurency = 1\n")
+    expected = f"coflux: {tmp_path}/coflux.toml: unknown key 'concurency'; did you mean 'concurrency'?\n"
+    assert coflux("runs", "list") == (exits.USAGE, "", expected)
+
+
+def test_stop_without_an_engine_says_so(coflux: Command, tmp_path: Path) -> None:
+    assert coflux("stop") == (0, f"no engine runs for {tmp_path}\n", "")
+
+
+def test_doctor_tells_what_it_finds(coflux: Command, tmp_path: Path) -> None:
+    _, out, _ = coflux("doctor", "--json")
+    findings = {finding["subject"]: finding for finding in json.loads(out)["findings"]}
+    assert findings["project"]["value"] == str(tmp_path)
+    assert findings["data"]["value"] == f"{tmp_path}/.coflux (no runs yet)"
+    assert findings["engine"]["problem"] == ""
+
+
+def test_doctor_exits_1_for_a_problem(coflux: Command, tmp_path: Path) -> None:
+    (tmp_path / ".coflux").mkdir()
+    (tmp_path / ".coflux" / "coflux.db").write_text("this is no database" * 100)
+    (tmp_path / ".coflux" / "logs.db").touch()
+    status, out, _ = coflux("doctor")
+    assert status == exits.FAILED
+    assert f"problem: {tmp_path}/.coflux/coflux.db is damaged" in out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(coflux: Command, shell: str) -> None:
+    status, out, _ = coflux("completion", shell)
+    assert status == 0
+    assert "_COFLUX_COMPLETE" in out
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("coflux runs inspect R", ["plain,Rbcd"]),
+        ("coflux run app", ["plain,app.flows/nightly", "file,app"]),
+        ("coflux run x", ["file,x"]),
+        ("coflux nonsense x", [""]),
+    ],
+)
+def test_words_are_completed_from_the_store(
+    coflux: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: str,
+    completions: list[str],
+) -> None:
+    monkeypatch.setenv("_COFLUX_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    with pytest.raises(SystemExit):
+        coflux()
+    out, err = capfd.readouterr()
+    assert (out.splitlines(), err) == (completions, "")

@@ -1,0 +1,221 @@
+"""Following a run: messages and signals in, an exit status out. A script plays the engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from coflux.cli import exits
+from coflux.cli.feed import Feed
+from coflux.cli.progress import Lines
+from coflux.cli.session import Session
+from coflux.cli.signals import listening
+from coflux.executor.client import Client, ConnectionLost
+from coflux.executor.history import History
+from coflux.executor.messages import (
+    Advanced,
+    CancelRun,
+    FromSupervisor,
+    Notice,
+    RunFinished,
+    RunSettled,
+    Subscribe,
+    ToSupervisor,
+)
+from tests.cli.samples import PLAIN, Captured, Recorder, succeeded
+
+Scripted = FromSupervisor | Callable[[], None] | Exception
+
+
+class ScriptedClient:
+    """Gives out its script one message at a time; `on_cancel` is what follows a request to cancel."""
+
+    def __init__(self, *script: Scripted, on_cancel: tuple[Scripted, ...] = ()) -> None:
+        self.sent: list[ToSupervisor] = []
+        self._script = deque(script)
+        self._on_cancel = on_cancel
+        # Always readable: whoever waits for the engine goes on to the next message of the script.
+        self._ours, self._theirs = socket.socketpair()
+        self._theirs.send(b"x")
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    def next_request(self) -> int:
+        return len(self.sent) + 1
+
+    def send(self, message: ToSupervisor) -> None:
+        self.sent.append(message)
+        if isinstance(message, CancelRun):
+            self._script.extendleft(reversed(self._on_cancel))
+
+    def receive(self, timeout: float | None) -> FromSupervisor | None:
+        assert timeout == 0, "the loop must never wait in here"
+        if not self._script:
+            return None
+        step = self._script.popleft()
+        if isinstance(step, Exception):
+            raise step
+        if callable(step):
+            step()
+            return None
+        return step
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+class Player:
+    """A session on a recorded run, with what it prints."""
+
+    def __init__(self, recorder: Recorder, history: History, captured: Captured) -> None:
+        self._history = history
+        self._captured = captured
+        self.finished: list[str] = []
+        recorder.run()
+        recorder.step(1, "nightly")
+        recorder.execution(1, "running")
+        recorder.commit()
+
+    def follow(self, client: ScriptedClient, *, wait_children: bool = True, grace: float = 0.0) -> int:
+        output = self._captured.output
+        session = Session(
+            cast(Client, client), "Rbcd", Feed(self._history, "Rbcd"), Lines(output, PLAIN), (output,), grace
+        )
+        with closing(client), listening() as signals:
+            return session.follow(
+                signals, lambda: self.finished.append(self._captured.text), wait_children=wait_children
+            )
+
+
+@pytest.fixture
+def player(recorder: Recorder, captured: Captured, tmp_path: Path) -> Iterator[Player]:
+    with closing(History.open(str(tmp_path))) as history:
+        yield Player(recorder, history, captured)
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("succeeded", 0), ("failed", 1), ("abandoned", 1), ("cancelled", 1), ("timed_out", 124)],
+)
+def test_the_status_is_the_roots(player: Player, status: str, code: int) -> None:
+    assert player.follow(ScriptedClient(RunFinished("Rbcd", status), RunSettled("Rbcd", status))) == code
+
+
+def test_other_runs_do_not_end_the_session(player: Player) -> None:
+    client = ScriptedClient(
+        RunSettled("Rother", "failed"), RunFinished("Rother", "failed"), RunSettled("Rbcd", "succeeded")
+    )
+    assert player.follow(client) == 0
+    assert client.sent == [Subscribe("Rbcd")]
+    assert len(player.finished) == 1
+
+
+def test_news_are_shown_before_the_result(player: Player, recorder: Recorder, captured: Captured) -> None:
+    def succeed() -> None:
+        recorder.execution(1, "succeeded", succeeded("1"))
+        recorder.commit()
+
+    client = ScriptedClient(
+        lambda: None,
+        succeed,
+        RunFinished("Rbcd", "succeeded"),
+        Notice("info", "a notice"),
+        RunSettled("Rbcd", "succeeded"),
+    )
+    player.follow(client)
+    assert captured.lines == [
+        "run Rbcd app.flows/nightly",
+        "Rbcd:1 nightly() running",
+        "Rbcd:1 nightly succeeded in 1.0s",
+        "a notice",
+    ]
+    assert player.finished[0].endswith("succeeded in 1.0s\n")
+
+
+def test_without_waiting_for_children_the_root_ends_it(player: Player) -> None:
+    assert player.follow(ScriptedClient(RunFinished("Rbcd", "succeeded")), wait_children=False) == 0
+
+
+def test_it_is_said_what_a_finished_run_waits_for(
+    player: Player, captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coflux.cli.session.WAITING_NOTICE", 0.0)
+    player.follow(
+        ScriptedClient(RunFinished("Rbcd", "succeeded"), Advanced(1, 1), lambda: None, RunSettled("Rbcd", "succeeded"))
+    )
+    assert "waiting for Rbcd:1:1 nightly (running) (Ctrl-C cancels)" in captured.lines
+
+
+@pytest.mark.parametrize(("signal_once", "code"), [(interrupt, exits.INTERRUPTED), (terminate, exits.TERMINATED)])
+def test_a_first_signal_cancels_and_waits(
+    player: Player, captured: Captured, signal_once: Callable[[], None], code: int
+) -> None:
+    client = ScriptedClient(signal_once, on_cancel=(Advanced(1, 1), lambda: None, RunSettled("Rbcd", "cancelled")))
+    assert player.follow(client) == code
+    assert client.sent == [Subscribe("Rbcd"), CancelRun(2, "Rbcd")]
+    assert "cancelling run Rbcd" in captured.text
+
+
+def test_a_second_interrupt_kills_and_leaves(player: Player) -> None:
+    client = ScriptedClient(interrupt, on_cancel=(lambda: None, interrupt))
+    assert player.follow(client) == exits.INTERRUPTED
+    assert client.sent == [Subscribe("Rbcd"), CancelRun(2, "Rbcd"), CancelRun(3, "Rbcd", now=True)]
+
+
+def test_an_engine_that_does_not_end_the_run_is_not_waited_for(
+    player: Player, captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coflux.cli.session.PATIENCE", 0.0)
+    assert player.follow(ScriptedClient(interrupt)) == exits.INTERRUPTED
+    assert "run Rbcd has not ended yet: `coflux runs inspect Rbcd` shows why" in captured.lines
+
+
+def test_a_lost_engine_is_one_message(player: Player) -> None:
+    with pytest.raises(exits.CommandError, match=r"lost the engine \(end of file\)") as caught:
+        player.follow(ScriptedClient(ConnectionLost("end of file")))
+    assert caught.value.status == exits.FAILED
+
+
+def test_a_hangup_is_ignored(player: Player) -> None:
+    client = ScriptedClient(lambda: os.kill(os.getpid(), signal.SIGHUP), RunSettled("Rbcd", "succeeded"))
+    assert player.follow(client) == 0
+    assert client.sent == [Subscribe("Rbcd")]
+
+
+def test_a_second_interrupt_ends_a_process_that_is_stuck() -> None:
+    code = """
+import os, signal, threading
+from coflux.cli.signals import listening
+with listening():
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait()
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == exits.INTERRUPTED
+
+
+def test_signals_mean_what_they_did_before_when_the_session_is_over() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with listening():
+        pass
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before

@@ -1,0 +1,155 @@
+"""The tree of a run: rows in, lines out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coflux.cli.view import GROUP, MORE, Line, RunView, describe_counts
+from coflux.executor.document import StepInfo
+from coflux.executor.rows import ExecutionRow, GroupRow, Status
+
+NOW = 100.0
+
+
+def step(
+    number: int, parent: str | None = "R1:1:1", *arguments: str, run: str = "R1", group: int | None = None
+) -> StepInfo:
+    name = "root" if parent is None else f"task{number}"
+    return StepInfo(run, number, parent, group, "module", name, "task", ("x", "y")[: len(arguments)], arguments, 0, 0.0)
+
+
+def execution(
+    number: int,
+    status: Status = "succeeded",
+    *,
+    run: str = "R1",
+    attempt: int = 1,
+    reason: str = "",
+    started_at: float | None = 10.0,
+    finished_at: float | None = None,
+) -> ExecutionRow:
+    return ExecutionRow(run, number, attempt, status, reason, None, 0.0, None, started_at, finished_at)
+
+
+@pytest.fixture
+def view() -> RunView:
+    view = RunView()
+    view.add_step(step(1, None, "'a'", "2"))
+    return view
+
+
+def test_a_step_shows_target_arguments_and_duration(view: RunView) -> None:
+    view.update(execution(1, "succeeded", started_at=10.0, finished_at=12.5))
+    assert view.lines(10, NOW) == [Line(0, "succeeded", "root('a', 2)", "", 2.5)]
+
+
+def test_a_running_step_is_timed_up_to_now(view: RunView) -> None:
+    view.update(execution(1, "running", started_at=90.0))
+    assert view.lines(10, NOW)[0].seconds == 10.0
+
+
+def test_a_clock_that_went_back_shows_no_negative_time(view: RunView) -> None:
+    view.update(execution(1, "running", started_at=NOW + 5))
+    assert view.lines(10, NOW)[0].seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("row", "problem", "note"),
+    [
+        (execution(1, "queued", reason="waiting for a free slot"), "", "waiting for a free slot"),
+        (execution(1, "running"), "", ""),
+        (execution(1, "running", attempt=3), "", "attempt 3"),
+        (execution(1, "failed", attempt=2), "ValueError: no", "attempt 2, ValueError: no"),
+        (execution(1, "timed_out", reason="after 2 s"), "", "after 2 s, timed out"),
+        (execution(1, "cached"), "", "cached"),
+    ],
+)
+def test_notes(view: RunView, row: ExecutionRow, problem: str, note: str) -> None:
+    view.update(row, problem)
+    assert view.lines(10, NOW)[0].note == note
+
+
+def test_children_stand_below_their_parent_and_in_their_group(view: RunView) -> None:
+    view.add_step(step(2))
+    view.add_group(GroupRow("R1", 1, 1, 7, "batches", None))
+    view.add_group(GroupRow("R1", 1, 1, 8, None, 7))
+    view.add_step(step(3, group=7))
+    view.add_step(step(4, group=8))
+    view.add_step(step(5, "R1:3:1"))
+    view.update(execution(3, "running"))
+    assert [(line.depth, line.title) for line in view.lines(10, NOW)] == [
+        (0, "root('a', 2)"),
+        (1, "task2()"),
+        (1, "batches"),
+        (2, "group"),
+        (3, "task4()"),
+        (2, "task3()"),
+        (3, "task5()"),
+    ]
+    assert view.lines(10, NOW)[2] == Line(1, GROUP, "batches", "1 running, 2 queued")
+
+
+def test_the_latest_attempt_counts_whatever_the_order_of_rows(view: RunView) -> None:
+    view.update(execution(1, "running", attempt=10))
+    view.update(execution(1, "failed", attempt=9), "ValueError")
+    assert view.lines(10, NOW)[0].state == "running"
+    assert view.counts == {"running": 1}
+
+
+def test_a_child_run_takes_the_place_of_the_step_that_called_it(view: RunView) -> None:
+    view.add_step(step(2, "R1:1:1", "1"))
+    view.update(execution(2, "spawned"))
+    view.add_step(step(1, None, "1", run="R2"), spawned_by="R1:2:1")
+    view.add_step(step(2, "R2:1:1", run="R2"))
+    view.update(execution(1, "running", run="R2"))
+    view.update(execution(2, "spawned"))
+    assert [(line.depth, line.state, line.title) for line in view.lines(10, NOW)] == [
+        (0, "queued", "root('a', 2)"),
+        (1, "running", "task2(1) [R2]"),
+        (2, "queued", "task2()"),
+    ]
+
+
+def test_a_tree_that_does_not_fit_shows_what_runs_and_what_failed(view: RunView) -> None:
+    for number in range(2, 102):
+        view.add_step(step(number))
+        view.update(execution(number, "failed" if number == 50 else "running" if number == 99 else "succeeded"))
+    assert [(line.state, line.title) for line in view.lines(5, NOW)] == [
+        ("queued", "root('a', 2)"),
+        ("failed", "task50()"),
+        ("running", "task99()"),
+        (MORE, "98 succeeded"),
+    ]
+
+
+def test_counts_name_what_needs_attention_first() -> None:
+    counts = Counter({"succeeded": 3, "timed_out": 1, "queued": 2, "cached": 0})
+    assert describe_counts(counts) == "2 queued, 1 timed out, 3 succeeded"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["queued", "running", "failed", "succeeded"])), max_size=40),
+    st.integers(2, 60),
+)
+def test_no_tree_exceeds_its_limit_and_every_step_is_shown_or_counted(
+    children: list[tuple[int, Status]], limit: int
+) -> None:
+    view = RunView()
+    view.add_step(step(1, None))
+    view.update(execution(1, "running"))
+    for number, (parent, status) in enumerate(children, start=2):
+        view.add_step(step(number, f"R1:{parent % (number - 1) + 1}:1"))
+        view.update(execution(number, status))
+    lines = view.lines(limit, NOW)
+    assert len(lines) <= limit
+    shown = Counter(line.state for line in lines if line.state != MORE)
+    for line in lines:
+        if line.state == MORE:
+            for part in line.title.split(", "):
+                count, state = part.split(" ", 1)
+                shown[state] += int(count)
+    assert shown == view.counts

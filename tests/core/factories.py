@@ -1,0 +1,45 @@
+"""Specs, values and outcomes with sensible defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coflux.executor.core.state import Instant
+from coflux.executor.messages import Failed, Outcome, Succeeded, TargetSpec, Usage
+from coflux.failures import Failure
+from coflux.options import RetryOptions, TaskOptions
+from coflux.values import Reference, Value
+
+USAGE = Usage(0.25, 1 << 20)
+WALL = 1_700_000_000.0  # seconds since the epoch when the virtual clocks stand at 0
+
+
+def instant(elapsed: float, asleep: float = 0.0) -> Instant:
+    """The clocks `elapsed` seconds after the start, `asleep` of which the machine was suspended."""
+    return Instant(elapsed - asleep, elapsed, WALL + elapsed)
+
+
+def spec(name: str = "task", **options: Any) -> TargetSpec:
+    """A target. `retries=2` is short for two retries without backoff, `True` for unlimited ones."""
+    retries = options.pop("retries", None)
+    if retries is True:
+        options["retries"] = RetryOptions()
+    elif isinstance(retries, int):
+        options["retries"] = RetryOptions(retries, 0.0, 0.0) if retries else None
+    elif retries is not None:
+        options["retries"] = retries
+    return TargetSpec("shop.orders", name, "task", (), TaskOptions(**options))
+
+
+def value(text: str = "null", *handles: str) -> Value:
+    """An encoded value that holds `handles` (execution ids, or `@n`)."""
+    references = tuple(Reference("execution", handle) for handle in handles)
+    return Value("json", text.encode(), len(text), references=references, preview=text)
+
+
+def succeeded(text: str = "null", *handles: str) -> Outcome:
+    return Succeeded(value(text, *handles))
+
+
+def failed(message: str = "no luck") -> Outcome:
+    return Failed(Failure("builtins.ValueError", message, f"ValueError: {message}\n"))

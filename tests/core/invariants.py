@@ -1,0 +1,453 @@
+"""What always holds in the scheduler, each in a sentence. `check` looks at a state, `Ledger` at a whole history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from coflux.executor.core import events as ev
+from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Identified, Settled
+from coflux.executor.core.scheduler import AnyEvent, Effects, Scheduler
+from coflux.executor.core.state import Execution, Family, Instant, State, Step, Wait, WorkerState
+from coflux.executor.messages import Outcome
+
+__all__ = ["INVARIANTS", "Broken", "Ledger", "check", "tree"]
+
+
+class Broken(AssertionError):
+    """An invariant does not hold: its sentence, and where."""
+
+
+class View:
+    """A scheduler's executions, gathered once for all checks of a state."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.families = list(scheduler.families.values())
+        self.executions = [execution for family in self.families for execution in family.executions.values()]
+        self.unfinished = [execution for execution in self.executions if execution.unfinished]
+
+
+Check = Callable[[View], Iterator[str]]
+INVARIANTS: list[tuple[str, Check]] = []
+
+
+def invariant(sentence: str) -> Callable[[Check], Check]:
+    def register(problems: Check) -> Check:
+        INVARIANTS.append((sentence, problems))
+        return problems
+
+    return register
+
+
+def check(scheduler: Scheduler) -> None:
+    view = View(scheduler)
+    for sentence, problems in INVARIANTS:
+        for problem in problems(view):
+            raise Broken(f"{sentence} But {problem}.")
+
+
+# -- workers ----------------------------------------------------------------------------------------------------------
+
+
+@invariant("A worker runs at most one execution, and an execution runs on exactly one worker.")
+def _one_each(view: View) -> Iterator[str]:
+    workers = view.scheduler.workers
+    for worker in workers.values():
+        execution = worker.execution
+        if execution is not None and execution.worker is not worker:
+            yield f"worker {worker.id} has {execution}, whose worker is another"
+        if worker.state is WorkerState.BUSY and (execution is None or execution.state is not State.RUNNING):
+            yield f"worker {worker.id} is busy with {execution}"
+    for execution in view.unfinished:
+        worker_of = execution.worker
+        if worker_of is None:
+            if execution.state is State.RUNNING:
+                yield f"{execution} has no worker"
+        elif workers.get(worker_of.id) is not worker_of or worker_of.execution is not execution:
+            yield f"{execution} is on worker {worker_of.id}, which is gone or does something else"
+
+
+@invariant("A worker is starting, idle, busy or leaving; the idle ones are exactly those that a host would hand out.")
+def _idle_is_idle(view: View) -> Iterator[str]:
+    scheduler = view.scheduler
+    for host in scheduler.hosts.values():
+        if len(set(host.idle)) < len(host.idle):
+            yield f"host {host.id} has the same worker idle twice"
+        for worker in host.idle:
+            if worker.state is not WorkerState.IDLE or worker.id not in scheduler.workers:
+                yield f"host {host.id} would hand out worker {worker.id}, which is {worker.state.value} or gone"
+    for worker in scheduler.workers.values():
+        if worker.host.workers.get(worker.id) is not worker:
+            yield f"host {worker.host.id} has lost sight of worker {worker.id}"
+        if worker.state is WorkerState.IDLE and worker not in worker.host.idle:
+            yield f"worker {worker.id} is idle, and host {worker.host.id} does not know"
+        if worker.state in {WorkerState.IDLE, WorkerState.LEAVING} and worker.execution is not None:
+            yield f"worker {worker.id} is {worker.state.value} and has {worker.execution}"
+
+
+@invariant("A family's host is there, or it has none.")
+def _hosts(view: View) -> Iterator[str]:
+    for family in view.families:
+        if family.host is not None and view.scheduler.hosts.get(family.host.id) is not family.host:
+            yield f"{family.root.id} is served by host {family.host.id}, which is lost"
+
+
+@invariant("A family knows which of its processes are still on their way out.")
+def _leaving(view: View) -> Iterator[str]:
+    expected: dict[Family, set[int]] = {family: set() for family in view.families}
+    for worker in view.scheduler.workers.values():
+        if worker.family is not None:
+            if worker.family not in expected:
+                yield f"worker {worker.id} is leaving a family that has settled"
+            else:
+                expected[worker.family].add(worker.id)
+    for family, workers in expected.items():
+        if family.leaving != workers:
+            yield f"{family.root.id} thinks {family.leaving}, when {workers} are leaving"
+
+
+# -- slots ------------------------------------------------------------------------------------------------------------
+
+
+@invariant("Every slot has one holder: the total, the shares of the families and the holders agree.")
+def _slots(view: View) -> Iterator[str]:
+    total = 0
+    for family in view.families:
+        held = sum(execution.holds_slot for execution in family.executions.values())
+        total += held
+        if family.active != held:
+            yield f"{family.root.id} counts {family.active} slots and holds {held}"
+        lent = sum(execution.holds_slot and bool(execution.waits) for execution in family.executions.values())
+        if family.lent != lent:
+            yield f"{family.root.id} counts {family.lent} slots as lent, of {lent}"
+    if view.scheduler.active != total:
+        yield f"{view.scheduler.active} slots are counted and {total} held"
+
+
+@invariant("What has finished holds no slot, waits for nothing, is waited for by nobody and is not queued.")
+def _finished(view: View) -> Iterator[str]:
+    for execution in view.executions:
+        if execution.unfinished:
+            continue
+        if execution.holds_slot or execution.waits or execution.ready:
+            yield f"{execution} holds a slot, waits or is ready"
+        if execution.waiters:
+            yield f"{execution} is waited for by {execution.waiters[0].execution}"
+
+
+@invariant("A running execution holds a slot unless it waits; what holds a slot has no answer withheld.")
+def _holders(view: View) -> Iterator[str]:
+    for execution in view.unfinished:
+        if execution.state is State.RUNNING:
+            if not execution.holds_slot and not execution.waits:
+                yield f"{execution} runs without a slot"
+            if execution.holds_slot and any(wait.resolved is not None for wait in execution.waits.values()):
+                yield f"an answer to {execution} is withheld, although it holds a slot"
+        elif execution.holds_slot != (execution.worker is not None):
+            yield f"{execution} holds a slot without a worker being started for it, or the other way round"
+
+
+# -- progress ---------------------------------------------------------------------------------------------------------
+
+
+@invariant("What is queued can get on: it is ready, delayed, being given a worker, or blocked by a dying process.")
+def _queued(view: View) -> Iterator[str]:
+    scheduler = view.scheduler
+    delayed = {execution for _, _, execution in scheduler._delayed}
+    blocked = {execution for worker in scheduler.workers.values() for execution in worker.blocked}
+    for execution in view.unfinished:
+        if execution.state is State.QUEUED:
+            ways = [execution.ready, execution in delayed, execution.worker is not None, execution in blocked]
+            if sum(ways) != 1:
+                yield f"for {execution}, (ready, delayed, starting, blocked) is {tuple(ways)}"
+
+
+@invariant("What is ready is in its family's heap, and the family in the bucket of the slots that it holds.")
+def _ready(view: View) -> Iterator[str]:
+    queue = view.scheduler._queue
+    for family in view.families:
+        entries = {execution for _, _, execution in family.heap}
+        for execution in family.executions.values():
+            if execution.ready and execution not in entries:
+                yield f"{execution} is ready and not in the heap"
+        if entries and family not in queue._buckets.get(family.active, ()):
+            yield f"{family.root.id} has a heap and is not in bucket {family.active}"
+    for active, bucket in queue._buckets.items():
+        for family in bucket:
+            if family.active != active or not family.heap:
+                yield f"{family.root.id} is in bucket {active} with {family.active} slots, or has nothing to do there"
+
+
+@invariant("Every wait gets its answer: it is known to all its targets until one ends, and then waits for a slot.")
+def _waits(view: View) -> Iterator[str]:
+    resumable = {wait for wait in view.scheduler._resumable if not wait.over}
+    for execution in view.unfinished:
+        for wait in execution.waits.values():
+            if wait.over:
+                yield f"{execution} waits with request {wait.request}, which is over"
+            if (wait.resolved is not None) != (wait in resumable):
+                yield f"request {wait.request} of {execution} has its answer, and is not about to get it"
+            if wait.resolved is not None:
+                continue
+            for target in wait.targets:
+                end = target.end()
+                if not end.unfinished or wait not in end.waiters:
+                    yield f"{execution} waits for {end}, which does not know"
+    for wait in resumable:
+        if wait.execution.waits.get(wait.request) is not wait:
+            yield f"request {wait.request} is to be answered, and {wait.execution} does not wait for it"
+
+
+@invariant("Nobody keeps a wait that is over.")
+def _no_old_waits(view: View) -> Iterator[str]:
+    for execution in view.unfinished:
+        for wait in execution.waiters:
+            if wait.over:
+                yield f"{execution} keeps request {wait.request} of {wait.execution}"
+
+
+@invariant("The counters of unfinished and of bound executions are exact.")
+def _counters(view: View) -> Iterator[str]:
+    bound = Counter(execution.host.id for execution in view.unfinished if execution.host is not None)
+    for host in view.scheduler.hosts.values():
+        if host.bound != bound[host.id]:
+            yield f"host {host.id} counts {host.bound} bound executions of {bound[host.id]}"
+    for family in view.families:
+        unfinished = sum(execution.unfinished for execution in family.executions.values())
+        if family.unfinished != unfinished:
+            yield f"{family.root.id} counts {family.unfinished} unfinished executions of {unfinished}"
+        if not unfinished and not family.leaving:
+            yield f"{family.root.id} has nothing left and has not settled"
+
+
+@invariant("Nothing below a cancelled or timed-out execution is unfinished.")
+def _cascades(view: View) -> Iterator[str]:
+    doomed: set[Execution] = set()
+    for execution in view.executions:  # parents come before their children
+        parent = execution.step.parent
+        if parent is None:
+            continue
+        if parent in doomed or parent.state in {State.CANCELLED, State.TIMED_OUT}:
+            doomed.add(execution)
+            if execution.unfinished:
+                yield f"{execution} is below one"
+
+
+# -- history ----------------------------------------------------------------------------------------------------------
+
+
+def tree(*roots: Execution) -> set[Execution]:
+    """These executions, their later attempts, and everything below any of them."""
+    found: set[Execution] = set()
+    stack = list(roots)
+    while stack:
+        execution = stack.pop()
+        if execution not in found:
+            found.add(execution)
+            stack += execution.children
+            if execution.successor is not None:
+                stack.append(execution.successor)
+    return found
+
+
+class Ledger:
+    """Stands before a scheduler, and remembers what happened in order to tell when a promise is broken:
+
+    - An outcome never changes.
+    - Slots are taken beyond the limit only for polls (one that expired, or a plain one of something ready), and by one
+      when all who hold a slot wait as well.
+    - Asking to wait gives the slot back.
+    - Two attempts of a step never overlap, their dying processes included, and a process gets one execution at a time.
+    - A cancel has reached everything below when its turn ends, and nothing of it starts afterwards.
+    - A drain leaves no slot free that could be used, and resuming goes before starting.
+    - A request is answered once, and what it is told has been recorded.
+    - Every change is written in the turn in which it happened, and commands follow the rows they speak of.
+    - A run is finished once, and a family settles once: when nothing of it is unfinished and no process of it is left.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.settled: list[str] = []
+        self.finished: list[str] = []
+        self._outcomes: dict[Execution, tuple[State, Outcome | None]] = {}
+        self._recorded: dict[Execution, State] = {}
+        self._steps: set[Step] = set()
+        self._processes: dict[int, Execution] = {}  # what each process was given, until it is clean or gone
+        self._doomed: set[Execution] = set()
+        self._answered: set[Wait] = set()
+        self._commands_seen = 0
+
+    # -- the scheduler's own verbs -------------------------------------------------------------------------------
+
+    def handle(self, event: AnyEvent, now: Instant) -> None:
+        active = self.scheduler.active
+        cancelled = self._cancelled_by(event)
+        clean = self._clean_after(event)
+        waiting = self._waits_of(event)
+        self.scheduler.handle(event, now)
+        if isinstance(event, ev.WorkerExited):
+            self._processes.pop(event.worker, None)
+        elif clean:
+            self._processes.pop(clean, None)
+        self._after_wait(event, waiting)
+        self._doomed |= tree(*cancelled)
+        for execution in self._doomed:
+            if execution.unfinished:
+                raise Broken(f"{execution} is below what was cancelled, and unfinished.")
+        plain_poll = isinstance(event, ev.WaitAsked) and event.timeout is not None and event.timeout <= 0
+        self._after(active, may_exceed=plain_poll)
+
+    def handle_time(self, now: Instant) -> None:
+        active = self.scheduler.active
+        self.scheduler.handle_time(now)
+        self._after(active, may_exceed=True)
+
+    def drain(self, now: Instant) -> Effects:
+        scheduler = self.scheduler
+        active = scheduler.active
+        ready = [execution for execution in View(scheduler).unfinished if execution.ready]
+        effects = scheduler.drain(now)
+        unseen = effects.commands[self._commands_seen :]
+        self._commands_seen = 0
+        self._take_commands(unseen)
+        self._no_idle_slot()
+        if any(self._resumable()) and any(execution.holds_slot for execution in ready):
+            raise Broken("Something started while something else waited to resume.")
+        self._rows(effects)
+        self._after(active, may_exceed=False)
+        return effects
+
+    # -- after an event ------------------------------------------------------------------------------------------
+
+    def _after(self, active_before: int, *, may_exceed: bool) -> None:
+        scheduler = self.scheduler
+        commands = scheduler._effects.commands
+        self._take_commands(commands[self._commands_seen :])
+        self._commands_seen = len(commands)
+        limit = max(scheduler.concurrency, active_before, scheduler.lent + 1)
+        if scheduler.active > limit and not may_exceed:
+            raise Broken(f"{scheduler.active} slots are taken, of {scheduler.concurrency}.")
+        for family in scheduler.families.values():
+            for execution in family.executions.values():
+                if not execution.unfinished:
+                    outcome = (execution.state, execution.outcome)
+                    if self._outcomes.setdefault(execution, outcome) != outcome:
+                        raise Broken(f"{execution} had another outcome, {self._outcomes[execution]}.")
+        check(scheduler)
+
+    def _cancelled_by(self, event: AnyEvent) -> list[Execution]:
+        scheduler = self.scheduler
+        if isinstance(event, ev.CancelRequested):
+            target = scheduler.find(event.execution)
+            return [] if target is None else [target]
+        if isinstance(event, ev.CancelAsked):
+            asking = scheduler.running_on(event.worker)
+            if asking is not None:
+                targets = [self._target(asking, handle) for handle in event.handles]
+                return [target for target in targets if target is not None]
+        return []
+
+    def _target(self, asking: Execution, handle: str) -> Execution | None:
+        return asking.submissions[int(handle[1:]) - 1] if handle.startswith("@") else self.scheduler.find(handle)
+
+    def _clean_after(self, event: AnyEvent) -> int:
+        """The worker that this event reports clean, 0 for none. Reports from beyond the grave do not count."""
+        if isinstance(event, ev.Returned) and not event.unclean:
+            execution = self.scheduler.running_on(event.worker)
+            if execution is not None and execution.id == event.execution:
+                return event.worker
+        return 0
+
+    def _waits_of(self, event: AnyEvent) -> set[int]:
+        execution = self.scheduler.running_on(event.worker) if isinstance(event, ev.WaitAsked) else None
+        return set() if execution is None else set(execution.waits)
+
+    def _after_wait(self, event: AnyEvent, before: set[int]) -> None:
+        if isinstance(event, ev.WaitAsked):
+            execution = self.scheduler.running_on(event.worker)
+            if execution is not None and set(execution.waits) > before and execution.holds_slot:
+                raise Broken(f"{execution} asked to wait and kept its slot.")
+
+    # -- commands and rows ---------------------------------------------------------------------------------------
+
+    def _take_commands(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case HandOver():
+                    self._hand_over(command)
+                case Answered():
+                    if command.wait in self._answered:
+                        raise Broken(f"Request {command.wait.request} was answered twice.")
+                    self._answered.add(command.wait)
+                case Finished():
+                    if command.run in self.finished:
+                        raise Broken(f"{command.run} finished twice.")
+                    self.finished.append(command.run)
+                case Settled():
+                    self._settle(command)
+
+    def _hand_over(self, command: HandOver) -> None:
+        execution = command.execution
+        if command.worker in self._processes:
+            raise Broken(f"{execution} goes to a process that still has {self._processes[command.worker]}.")
+        for other in self._processes.values():
+            if other.step is execution.step:
+                raise Broken(f"{execution} starts while the process of {other} is there.")
+        if execution in self._doomed:
+            raise Broken(f"{execution} was cancelled and starts.")
+        self._processes[command.worker] = execution
+
+    def _settle(self, command: Settled) -> None:
+        if command.run in self.settled:
+            raise Broken(f"{command.run} settled twice.")
+        if command.run not in self.finished:
+            raise Broken(f"{command.run} settled before it finished.")
+        self.settled.append(command.run)
+        left = [execution for execution in self._recorded if execution.step.run.family.root.id == command.run]
+        for execution in left:
+            if execution.unfinished:
+                raise Broken(f"{command.run} settled with {execution} unfinished.")
+        for worker, execution in self._processes.items():
+            if execution.step.run.family.root.id == command.run:
+                raise Broken(f"{command.run} settled, and process {worker} still has {execution}.")
+
+    def _resumable(self) -> Iterator[Wait]:
+        for wait in self.scheduler._resumable:
+            family = wait.execution.step.run.family
+            if not wait.over and (family.cap is None or family.active < family.cap or family.active == family.lent):
+                yield wait
+
+    def _no_idle_slot(self) -> None:
+        scheduler = self.scheduler
+        if scheduler.active >= scheduler.concurrency and scheduler.active > scheduler.lent:
+            return
+        for wait in self._resumable():
+            raise Broken(f"A slot is free, and request {wait.request} of {wait.execution} waits for one.")
+        for family in scheduler.families.values():
+            below_cap = family.cap is None or family.active < family.cap or family.active == family.lent
+            if family.host is not None and below_cap:
+                for execution in family.executions.values():
+                    if execution.ready:
+                        raise Broken(f"A slot is free, and {execution} is ready.")
+
+    def _rows(self, effects: Effects) -> None:
+        self._steps.update(effects.steps)
+        for execution in effects.executions:
+            if execution.step not in self._steps:
+                raise Broken(f"{execution} is written without its step.")
+            self._recorded[execution] = execution.state
+        for command in effects.commands:
+            match command:
+                case HandOver(execution=execution) if execution not in effects.executions:
+                    raise Broken(f"{execution} is handed over without a row that says so.")
+                case Identified(execution=execution) if execution not in self._recorded:
+                    raise Broken(f"{execution} is identified and was never written.")
+                case Answered(ended=Execution() as ended) if self._recorded.get(ended) is not ended.state:
+                    raise Broken(f"A waiter is told of {ended}, which is not recorded so.")
+                case Finished(run=run) | Settled(run=run) if run not in {row.id for row in effects.runs}:
+                    raise Broken(f"The end of {run} is told and not written.")
+        for family in self.scheduler.families.values():
+            for execution in family.executions.values():
+                if self._recorded.get(execution) is not execution.state:
+                    raise Broken(f"{execution} is not written so.")

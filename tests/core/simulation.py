@@ -1,0 +1,239 @@
+"""A whole engine in one thread and no time: the real scheduler between pretend clients, hosts and processes.
+
+Everything follows from the seed. The world lets things happen on a virtual clock (`at`); what the scheduler gets to
+know of it is delivered in turns of one or several events, as the supervisor's loop does it. The ledger checks every
+promise on the way, and at the end, when nothing can happen any more, everything must have settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from random import Random
+
+from coflux.executor.core import events as ev
+from coflux.executor.core.commands import Answered, Command, HandOver, KillWorker, RetireWorker, StartWorker
+from coflux.executor.core.events import Event
+from coflux.executor.core.scheduler import AnyEvent, Scheduler
+from coflux.executor.core.state import Instant
+from coflux.executor.messages import RunOptions
+from tests.core.factories import failed, instant
+from tests.core.invariants import Ledger
+from tests.core.pretend import Habits, Process, random_spec
+
+__all__ = ["Simulation", "Stuck"]
+
+MOST_TURNS = 5_000
+
+
+class Stuck(AssertionError):
+    """Nothing can happen any more and something is unfinished, or it goes on for ever."""
+
+
+class Simulation:
+    def __init__(self, seed: int, *, concurrency: int | None = None) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.habits = Habits.choose(self.random)
+        self.calm = False
+        self.turns = 0
+        self.handed_over = 0
+        self.scheduler = Scheduler(
+            concurrency if concurrency is not None else self.random.randint(1, 4),
+            self.random.random,
+            max_depth=self.random.choice((4, 8)),
+            reuse=self.random.random() < 0.8,
+        )
+        self.ledger = Ledger(self.scheduler)
+        self.processes: dict[int, Process] = {}
+        self.live_hosts: set[int] = set()
+        self._time = 0.0
+        self._asleep = 0.0
+        self._inbox: list[Event] = []
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._scheduled = 0
+        self._runs = 0
+        self._hosts = 0
+        self._newest_host = self._add_host()
+        self._replacing = False  # a host is being built
+
+    # -- the world -----------------------------------------------------------------------------------------------
+
+    @property
+    def time(self) -> float:
+        return self._time
+
+    @property
+    def now(self) -> Instant:
+        return instant(self._time, self._asleep)
+
+    def at(self, time: float, action: Callable[[], None]) -> None:
+        self._scheduled += 1
+        heappush(self._agenda, (time, self._scheduled, action))
+
+    def deliver(self, event: Event) -> None:
+        self._inbox.append(event)
+
+    def anybody(self) -> str | None:
+        """The id of some execution, known by no right."""
+        families = list(self.scheduler.families.values())
+        return self.random.choice(list(self.random.choice(families).executions)) if families else None
+
+    # -- a life --------------------------------------------------------------------------------------------------
+
+    def run(self, turns: int = 30) -> None:
+        """Live wildly for some turns, then calmly until nothing can happen."""
+        for _ in range(self.random.randint(1, 3)):
+            self.at(self.random.random() * 2, self._start_run)
+        while self.turns < turns:
+            self._disturb()
+            if not self._step():
+                self._start_run()
+        self.calm = True
+        while self._step():
+            if self.turns > MOST_TURNS:
+                raise Stuck(f"seed {self.seed}: still busy after {MOST_TURNS} turns")
+        self._check_end()
+
+    def _disturb(self) -> None:
+        """What people, other programs and the machine do to a running engine."""
+        match self.random.choices(
+            ("nothing", "run", "cancel", "host dies", "reload", "machine sleeps"), (100, 4, 6, 2, 2, 1)
+        )[0]:
+            case "run" if self._runs < 6:
+                self._start_run()
+            case "cancel":
+                execution = self.anybody()
+                if execution is not None:
+                    self.deliver(ev.CancelRequested(execution, self.random.random() < 0.3))
+            case "host dies" if self.live_hosts:
+                self._kill_host(self.random.choice(sorted(self.live_hosts)))
+            case "reload" if self.live_hosts and not self._replacing:
+                self._reload()
+            case "machine sleeps":
+                self._asleep += 10.0
+                self._time += 10.0
+
+    def _step(self) -> bool:
+        """Go to the next moment at which something happens, and perhaps tell the scheduler. False when all is quiet."""
+        due = self.scheduler.next_due(self.now)
+        moments = [self._agenda[0][0]] if self._agenda else []
+        if due is not None:
+            moments.append(self._time + due + 1e-6)  # clocks are never exact
+        if not moments and not self._inbox:
+            return False
+        if not self._inbox or (moments and self.random.random() < 0.3):
+            self._time = max(self._time, min(moments))
+        while self._agenda and self._agenda[0][0] <= self._time:
+            heappop(self._agenda)[2]()
+        if self.random.random() < 0.7 or not self._agenda:
+            self._turn()
+        return True
+
+    def _turn(self) -> None:
+        """As the supervisor does it: first what has come in, then what is due, then the commands."""
+        self.turns += 1
+        events, self._inbox = self._inbox, []
+        for event in events:
+            if isinstance(event, ev.RunRequested) and event.host not in self.scheduler.hosts:
+                continue  # refused at the door: its modules do not import
+            if isinstance(event, ev.WorkerExited | ev.WorkerRefused):
+                self.processes.pop(event.worker)
+            self.ledger.handle(self._completed(event), self.now)
+        if self.scheduler.next_due(self.now) == 0:
+            self.ledger.handle_time(self.now)
+        for command in self.ledger.drain(self.now).commands:
+            self._carry_out(command)
+
+    def _carry_out(self, command: Command) -> None:
+        if isinstance(command, StartWorker):
+            process = self.processes[command.worker] = Process(self, command.worker, command.host)
+            if command.host in self.live_hosts:
+                process.start()
+            else:
+                process.die(0.01, "its host is gone")
+        elif isinstance(command, HandOver | Answered | KillWorker | RetireWorker):
+            found = self.processes.get(command.worker)
+            if found is not None:  # else its exit was told in the same turn
+                self._tell(found, command)
+
+    def _tell(self, process: Process, command: HandOver | Answered | KillWorker | RetireWorker) -> None:
+        match command:
+            case HandOver(execution=execution):
+                self.handed_over += 1
+                process.execute(execution)
+            case Answered():
+                process.answer(command)
+            case KillWorker():
+                process.kill()
+            case RetireWorker():
+                process.die(self.random.random(), "exit code 0")
+
+    # -- clients and hosts ---------------------------------------------------------------------------------------
+
+    def _start_run(self) -> None:
+        self._runs += 1
+        options = RunOptions(concurrency=self.random.choice((None, None, 1, 2)))
+        target = random_spec(self.random)
+        self.deliver(ev.RunRequested(f"R{self._runs}", target, b"", (), options, 1, self._newest_host))
+
+    def _add_host(self) -> int:
+        self._hosts += 1
+        self.live_hosts.add(self._hosts)
+        self.scheduler.add_host(self._hosts)
+        return self._hosts
+
+    def _kill_host(self, host: int) -> None:
+        self.live_hosts.discard(host)
+        for process in self.processes.values():
+            if process.host == host:
+                process.die(self.random.random() * 0.2, "its host is gone")
+        self.at(self._time + self.random.random() * 0.2, lambda: self._lose(host))
+
+    def _lose(self, host: int) -> None:
+        self.deliver(ev.HostLost(host))
+        if not self._replacing:
+            self._replacing = True
+            self.at(self._time + self.random.random(), self._replace)
+
+    def _replace(self) -> None:
+        """The modules of the families without a host are imported again, if they import."""
+        self._replacing = False
+        if not self.calm and self.random.random() < 0.3:
+            self.deliver(ev.HostRefused((), failed("no such module")))
+            if self.random.random() < 0.5:
+                self._replacing = True
+                self.at(self._time + self.random.random(), self._replace)
+        else:
+            self._newest_host = self._add_host()
+            self.deliver(ev.HostReady(self._newest_host, ()))
+
+    def _reload(self) -> None:
+        old = self._newest_host
+        if old in self.scheduler.hosts:
+            self._newest_host = self._add_host()
+            families = tuple(self.scheduler.families)
+            self.ledger.handle(ev.HostReady(self._newest_host, families), self.now)
+            self.scheduler.supersede_host(old)
+
+    def _completed(self, event: Event) -> AnyEvent:
+        """News of a host concern whoever is without one when they arrive."""
+        families = tuple(root for root, family in self.scheduler.families.items() if family.host is None)
+        if isinstance(event, ev.HostReady):
+            return ev.HostReady(event.host, families)
+        if isinstance(event, ev.HostRefused):
+            return ev.HostRefused(families, event.outcome)
+        return event  # type: ignore[return-value]  # the events that the world makes are the scheduler's
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def _check_end(self) -> None:
+        scheduler = self.scheduler
+        for family in scheduler.families.values():
+            left = [execution for execution in family.executions.values() if execution.unfinished]
+            raise Stuck(f"seed {self.seed}: {family.root.id} has not settled (host {family.host}), unfinished: {left}")
+        for process in self.processes.values():
+            if process.program is not None:
+                raise Stuck(f"seed {self.seed}: process {process.id} still runs {process.program.execution}")
+        if scheduler.active or len(scheduler._queue) or set(scheduler.workers) != set(self.processes):
+            raise Stuck(f"seed {self.seed}: slots, queue entries or workers are left")

@@ -1,0 +1,107 @@
+"""Rows with sensible defaults, and second processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from coflux.executor.messages import Succeeded, TargetSpec
+from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, StepRow
+from coflux.options import TaskOptions
+from coflux.values import Value
+
+PROJECT = Path(__file__).parents[2]
+
+
+def json_value(text: str, **changes: Any) -> Value:
+    return Value("json", text.encode(), len(text), **changes)
+
+
+def run_row(run: str = "Rtest", **changes: Any) -> RunRow:
+    fields: dict[str, Any] = {
+        "workspace": "default",
+        "module": "shop.orders",
+        "name": "ingest",
+        "type": "workflow",
+        "parent": None,
+        "root_run": run,
+        "context": 1,
+        "idempotency_key": None,
+        "options": b"options",
+        "status": "running",
+        "created_at": 1_700_000_000.25,
+    }
+    return RunRow(run, **fields | changes)
+
+
+def step_row(run: str = "Rtest", number: int = 1, *, values: tuple[Value, ...] = (), **changes: Any) -> StepRow:
+    fields: dict[str, Any] = {
+        "parent": None,
+        "group": None,
+        "module": "shop.orders",
+        "name": "ingest",
+        "type": "task",
+        "depth": 0,
+        "created_at": 1_700_000_001.0,
+    }
+    fields |= changes
+    names = tuple(f"p{n}" for n in range(len(values)))
+    spec = TargetSpec(fields["module"], fields["name"], fields["type"], names, TaskOptions())
+    fields.setdefault("target", msgspec.msgpack.encode(spec))
+    return StepRow(run, number, arguments=msgspec.msgpack.encode(values), **fields)
+
+
+def execution_row(run: str = "Rtest", step: int = 1, attempt: int = 1, **changes: Any) -> ExecutionRow:
+    fields: dict[str, Any] = {"status": "queued", "reason": "ready", "next": None, "created_at": 1_700_000_002.0}
+    return ExecutionRow(run, step, attempt, **fields | changes)
+
+
+def succeeded(json: str = "1") -> bytes:
+    return msgspec.msgpack.encode(Succeeded(json_value(json)))
+
+
+def log_row(run: str = "Rtest", step: int = 1, attempt: int = 1, **changes: Any) -> LogRow:
+    fields: dict[str, Any] = {"at": 1_700_000_003.0, "level": 2, "template": "hello", "values": None}
+    return LogRow(run, step, attempt, **fields | changes)
+
+
+def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | LogRow) -> Batch:
+    result = Batch()
+    for row in rows:
+        match row:
+            case RunRow():
+                result.runs.append(row)
+            case StepRow():
+                result.steps.append(row)
+            case ExecutionRow():
+                result.executions.append(row)
+            case GroupRow():
+                result.groups.append(row)
+            case LogRow():
+                result.logs.append(row)
+    return result
+
+
+def finished_run(run: str = "Rtest", **changes: Any) -> Batch:
+    """A run of one step, settled, with one log entry."""
+    return batch(
+        run_row(run, **{"status": "succeeded", "settled": True} | changes),
+        step_row(run),
+        execution_row(run, status="succeeded", outcome=succeeded()),
+        log_row(run),
+    )
+
+
+def start_python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Run `script` in another process, which talks through its stdin and stdout; the caller ends it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )

@@ -1,0 +1,204 @@
+"""What readers see."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from coflux.executor.history import History, RunNotFound
+from coflux.executor.messages import Failed, Succeeded, Terminated
+from coflux.executor.rows import GroupRow, RunRow
+from coflux.executor.store import Store
+from coflux.failures import Failure
+from coflux.values import Value
+from tests.store.factories import batch, execution_row, finished_run, json_value, log_row, run_row, step_row, succeeded
+
+
+def ids(runs: list[RunRow]) -> list[str]:
+    return [run.id for run in runs]
+
+
+def test_runs_come_newest_first_in_pages_whatever_the_clock_says(store: Store, history: History) -> None:
+    names = ["Rc", "Ra", "Re", "Rb", "Rd"]
+    for number, name in enumerate(names):
+        store.commit(batch(run_row(name, created_at=1e9 - number)))
+    store.commit(batch(run_row("Ra", status="failed"), run_row("Rchild", parent="Ra:1:1", root_run="Ra")))
+    assert ids(history.runs()) == names[::-1]
+    assert ids(history.runs(limit=2)) == ["Rd", "Rb"]
+    assert ids(history.runs(limit=2, before="Rb")) == ["Re", "Ra"]
+    assert ids(history.runs(before="Rc")) == []
+    assert ids(history.runs(status="failed")) == ["Ra"]
+    assert ids(history.runs(children=True, limit=1)) == ["Rchild"]
+    assert history.run("Ra") == run_row("Ra", status="failed", created_at=run_row().created_at)
+    assert history.run("R") is None
+
+
+def test_a_run_is_named_by_any_unique_beginning(store: Store, history: History) -> None:
+    store.commit(batch(run_row("Rbcdf"), run_row("Rbcdfg"), run_row("Rbxyz"), run_row("R%_zz")))
+    assert history.resolve_run("Rbx") == "Rbxyz"
+    assert history.resolve_run("Rbcdf") == "Rbcdf"
+    assert history.resolve_run("R%") == "R%_zz"
+    with pytest.raises(RunNotFound) as several:
+        history.resolve_run("Rb")
+    assert str(several.value) == "'Rb' is the beginning of several runs: Rbxyz, Rbcdfg, Rbcdf"
+    with pytest.raises(RunNotFound) as mistyped:
+        history.resolve_run("Rbxyy")
+    assert str(mistyped.value) == "there is no run 'Rbxyy': did you mean Rbxyz?"
+    with pytest.raises(RunNotFound, match="there is no run '7777'; `coflux runs list` shows"):
+        history.resolve_run("7777")
+
+
+def test_steps_come_in_pages_with_previews(store: Store, history: History) -> None:
+    values = (json_value('{"a":[1,2]}'), Value("pickle", b"\x80not a pickle", 14, preview="<Frame 3x2>"))
+    steps = [step_row(number=n, values=values, parent="Rtest:1:1", group=2) for n in range(1, 31)]
+    store.commit(batch(run_row(), *steps, step_row(number=31)))
+    page = history.steps("Rtest", after=10, limit=5)
+    assert [step.id for step in page] == [f"Rtest:{n}" for n in range(11, 16)]
+    assert page[0].parameters == ("p0", "p1")
+    assert page[0].arguments == ("{'a': [1, 2]}", "<Frame 3x2>")
+    assert (page[0].parent, page[0].group, page[0].module, page[0].name) == ("Rtest:1:1", 2, "shop.orders", "ingest")
+    assert history.steps("Rtest", after=30)[0].arguments == ()
+    assert history.arguments("Rtest", 3) == values
+    assert history.arguments("Rtest", 99) == ()
+
+
+def test_executions_come_by_attempt_as_a_number(store: Store, history: History) -> None:
+    rows = [execution_row(step=step, attempt=attempt) for step in (2, 10) for attempt in (1, 2, 10, 11)]
+    store.commit(batch(run_row(), *rows[::-1], execution_row("Rother")))
+    assert history.executions("Rtest") == rows
+    assert history.executions("Rtest", after=(2, 10), limit=2) == rows[3:5]
+    assert history.execution("Rtest:10:11") == rows[-1]
+    assert history.execution("Rtest:10:12") is None
+    with pytest.raises(ValueError, match="'Rtest:1' is not an execution id"):
+        history.execution("Rtest:1")
+
+
+def test_changes_are_told_once_and_commits_are_not_divided(store: Store, history: History) -> None:
+    store.commit(batch(run_row("Ra"), *(execution_row("Ra", step=n) for n in range(1, 6))))
+    store.commit(batch(run_row("Rb"), *(execution_row("Rb", step=n) for n in range(1, 4))))
+    store.commit(batch(execution_row("Ra", step=2, status="running")))
+    assert history.sequence() == 3
+
+    first = history.changed_executions(0, limit=2)
+    assert ([row.id for row in first.rows], first.sequence, first.more) == (
+        ["Ra:1:1", "Ra:3:1", "Ra:4:1", "Ra:5:1"],
+        1,
+        True,
+    )
+    rest = history.changed_executions(first.sequence)
+    assert [row.id for row in rest.rows] == ["Rb:1:1", "Rb:2:1", "Rb:3:1", "Ra:2:1"]
+    assert (rest.sequence, rest.more) == (3, False)
+    nothing = history.changed_executions(rest.sequence)
+    assert (nothing.rows, nothing.sequence, nothing.more) == ([], 3, False)
+    assert [row.id for row in history.changed_executions(1, run="Ra").rows] == ["Ra:2:1"]
+
+    assert ids(history.changed_runs(0).rows) == ["Ra", "Rb"]
+    assert ids(history.changed_runs(1).rows) == ["Rb"]
+    assert history.changed_runs(2).rows == []
+
+
+def test_outcomes_are_decoded_on_request_only(store: Store, history: History) -> None:
+    outcomes = [
+        Succeeded(json_value("[1]")),
+        Failed(Failure("builtins.ValueError", "no", "Traceback …")),
+        Terminated("timed_out", "after 5 s"),
+    ]
+    rows = [execution_row(attempt=n, outcome=msgspec.msgpack.encode(o)) for n, o in enumerate(outcomes, 1)]
+    store.commit(batch(run_row(), *rows, execution_row(attempt=4)))
+    assert [history.outcome(f"Rtest:1:{n}") for n in range(1, 6)] == [*outcomes, None, None]
+    assert {row.outcome for row in history.executions("Rtest")} == {None}
+
+
+def test_a_chain_leads_to_what_a_waiter_sees(store: Store, history: History) -> None:
+    store.commit(
+        batch(
+            run_row("Ra"),
+            execution_row("Ra", attempt=1, status="failed", next="Ra:1:2"),
+            execution_row("Ra", attempt=2, status="spawned", next="Rb:1:1"),
+            execution_row("Rb", attempt=1, status="suspended", next="Rb:1:2"),
+            execution_row("Rb", attempt=2, status="running"),
+            execution_row("Rc", attempt=1, status="cached", next="Rgone:1:1"),
+            execution_row("Rd", attempt=1, status="cached", next="Rd:1:2"),
+            execution_row("Rd", attempt=2, status="cached", next="Rd:1:1"),
+        )
+    )
+    ends = {start: history.chain_end(start) for start in ("Ra:1:1", "Rb:1:2", "Rc:1:1", "Rd:1:1", "Rx:1:1")}
+    assert {start: end and end.id for start, end in ends.items()} == {
+        "Ra:1:1": "Rb:1:2",
+        "Rb:1:2": "Rb:1:2",
+        "Rc:1:1": "Rc:1:1",
+        "Rd:1:1": "Rd:1:2",
+        "Rx:1:1": None,
+    }
+
+
+def test_logs_come_in_order_and_filtered(store: Store, history: History) -> None:
+    rows = [
+        log_row(step=1, level=0, template="Fetching {page}", values=b'{"page":"caf\xc3\xa9"}'),
+        log_row(step=2, level=2, template="100% done_now"),
+        log_row("Rother", template="elsewhere"),
+        log_row(step=2, attempt=2, level=5, template="100 percent done now"),
+        log_row(step=1, level=2, template=None, values=b'{"PAGE":7}'),
+    ]
+    store.commit(batch(*rows[:2]))
+    store.commit(batch(*rows[2:]))
+
+    def found(**filters: object) -> list[int]:
+        return [entry.id for entry in history.logs("Rtest", **filters)]  # type: ignore[arg-type]
+
+    assert found() == [1, 2, 4, 5]
+    assert found(after=1, limit=2) == [2, 4]
+    assert found(before=5, limit=2) == [2, 4]
+    assert found(step=2) == [2, 4]
+    assert found(step=2, attempt=2) == [4]
+    assert found(levels=[0, 5]) == [1, 4]
+    assert found(levels=[]) == []
+    assert found(text="page") == [1, 5]
+    assert found(text="café") == [1]
+    assert found(text="% done") == [2]
+    assert found(text="done_now") == [2]
+    assert found(text="\\") == []
+    entry = history.logs("Rtest", limit=1)[0]
+    assert (entry.step, entry.at, entry.level, entry.template, entry.values) == (
+        1,
+        rows[0].at,
+        0,
+        "Fetching {page}",
+        rows[0].values,
+    )
+
+
+def test_groups_of_a_run(store: Store, history: History) -> None:
+    groups = [GroupRow("Rtest", 1, 1, 0, "outer", None), GroupRow("Rtest", 1, 1, 1, None, 0)]
+    store.commit(batch(*groups[::-1], GroupRow("Rother", 1, 1, 0, "x", None)))
+    assert history.groups("Rtest") == groups
+
+
+def test_small_changes_of_a_big_run_are_found_without_reading_it(store: Store, history: History) -> None:
+    # One changed row among thousands: the query must not touch the rest, which a count of steps of work shows.
+    store.commit(batch(run_row(), *(execution_row(step=n) for n in range(1, 20_001))))
+    store.commit(batch(execution_row(step=7, status="running")))
+    work = 0
+
+    def count() -> int:
+        nonlocal work
+        work += 1
+        return 0
+
+    history._main._connection.set_progress_handler(count, 100)
+    changes = history.changed_executions(1, run="Rtest")
+    assert [row.step for row in changes.rows] == [7]
+    assert work < 20  # hundreds of virtual machine instructions, where reading the run takes a million
+    assert history.changed_executions(0, run="Rtest", limit=10).more
+    assert work > 1000
+
+
+def test_a_finished_run_reads_the_same_after_the_store_is_closed(data_dir: str) -> None:
+    store = Store.open(data_dir)
+    store.commit(finished_run())
+    history = History.open(data_dir)
+    before = history.document_json("Rtest")
+    store.close()
+    assert history.document_json("Rtest") == before
+    history.close()
+    assert succeeded() == msgspec.msgpack.encode(Succeeded(json_value("1")))
