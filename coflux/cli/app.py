@@ -78,7 +78,8 @@ def run(arguments: Sequence[str], program: str = "coflux") -> int:
     """Run one command line and return its exit status. Every expected failure is one message on stderr."""
     try:
         status: Any = cli.main(list(arguments), prog_name=program, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None when the caller closed it
+            sys.stdout.flush()
         return status if isinstance(status, int) else exits.SUCCEEDED
     except exits.CommandError as error:
         return _fail(str(error), error.status)

@@ -45,8 +45,7 @@ def command(project: Project, words: tuple[str, ...], as_json: bool) -> int:
         _print_targets(streams.out, found.targets)
         for error in found.errors:
             streams.err.line(_describe_error(error))
-    streams.out.flush()
-    streams.err.flush()
+    streams.finish()
     return exits.FAILED if found.errors else exits.SUCCEEDED
 
 

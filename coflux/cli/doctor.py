@@ -55,7 +55,7 @@ def command(project: Project, as_json: bool) -> int:
             streams.out.line(f"{finding.subject + ':':<14} {visible(finding.value)}")
             if finding.problem:
                 streams.out.line(f"{'':<14} problem: {visible(finding.problem)}")
-    streams.out.flush()
+    streams.finish()
     return exits.FAILED if any(finding.problem for finding in findings) else exits.SUCCEEDED
 
 

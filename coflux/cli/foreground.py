@@ -63,7 +63,11 @@ def start(project: Project, request: Request, form: Form) -> int:
                 status = exits.SUCCEEDED
             else:
                 status = _follow(client, history, project, started, form, streams)
-    return _delivered(streams, status)
+    if status == exits.SUCCEEDED:
+        streams.finish()
+    else:
+        streams.flush()
+    return status
 
 
 def _print_detached(streams: Streams, history: History, run: str, form: Form) -> None:
@@ -116,14 +120,3 @@ def _summarise(session: Session, history: History, run: str, streams: Streams) -
         streams.err.line(line)
     if session.status != "succeeded":
         streams.err.line(describe_end(run, *end_of(history, f"{run}:1:1")))
-
-
-def _delivered(streams: Streams, status: int) -> int:
-    """Wait for the readers. A result that could not be written is a failure, unless its reader chose to leave."""
-    streams.close()
-    problem = streams.out.failure()
-    if problem and status == exits.SUCCEEDED:
-        streams.err.line(f"coflux: cannot write to standard output: {problem}")
-        streams.err.flush()
-        return exits.FAILED
-    return status

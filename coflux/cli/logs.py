@@ -59,10 +59,12 @@ def command(
         printer = Documents(streams.out) if as_json and not follow else Entries(streams, history, as_json)
         for entry in selection.new(limit):
             printer.entry(entry)
+            if streams.out.error is not None:
+                break
         if client is not None:
             _follow(client, history, selection, printer, streams)
         printer.end()
-    streams.out.flush()
+    streams.finish()
 
 
 class Selection:

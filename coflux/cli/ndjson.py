@@ -50,7 +50,7 @@ class Events:
             case GroupOpened(row):
                 self._groups[format_execution_id(row.run, row.step, row.attempt), row.number] = row
             case StepSubmitted(step, _):
-                group = self._groups.get((step.parent or "", step.group or 0))
+                group = None if step.group is None else self._groups.get((step.parent or "", step.group))
                 self._write(
                     "step",
                     {

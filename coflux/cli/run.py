@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 from click.core import ParameterSource
 
@@ -28,7 +26,8 @@ def _read_document(ctx: click.Context, parameter: click.Parameter, text: str | N
         return None
     try:
         if text == "-":
-            document = sys.stdin.buffer.read()
+            with open(0, "rb", closefd=False) as file:
+                document = file.read()
         elif text.startswith("@"):
             with open(text[1:], "rb") as file:
                 document = file.read()
@@ -67,10 +66,10 @@ def _read_document(ctx: click.Context, parameter: click.Parameter, text: str | N
 @click.option("--timeout", metavar="SECONDS", callback=seconds, help="Stop an attempt of the target after that time.")
 @click.option("--concurrency", metavar="NUMBER", type=click.IntRange(min=1), help="Executions of this run at a time.")
 @click.option("--idempotency-key", metavar="KEY", help="Start no second run with this key.")
-@click.option("--memo/--no-memo", default=None, callback=_not_yet, help="Share equal calls within the run.")
-@click.option("--no-cache", is_flag=True, callback=_not_yet, help="Do not answer the target from the cache.")
-@click.option("--requires", metavar="TAG=VALUE", multiple=True, callback=_not_yet, help="Where the run may execute.")
-@click.option("--workspace", metavar="NAME", default="default", callback=_not_yet, help="The run's workspace.")
+@click.option("--memo/--no-memo", default=None, callback=_not_yet, hidden=True)
+@click.option("--no-cache", is_flag=True, callback=_not_yet, hidden=True)
+@click.option("--requires", metavar="TAG=VALUE", multiple=True, callback=_not_yet, hidden=True)
+@click.option("--workspace", metavar="NAME", default="default", callback=_not_yet, hidden=True)
 @project_option
 def command(
     target: str,

@@ -62,7 +62,7 @@ def list_runs(
         streams.out.json(msgspec.json.encode({"version": VERSION, "runs": [run_object(row) for row in rows]}))
     else:
         _print_table(streams, rows)
-    streams.out.flush()
+    streams.finish()
 
 
 def _print_table(streams: Streams, rows: list[RunRow]) -> None:
@@ -92,7 +92,7 @@ def inspect_run(project: Project, run: str, as_json: bool) -> None:
             streams.out.json(history.document_json(run_id))
         else:
             _print_run(streams, history, run_id)
-    streams.out.flush()
+    streams.finish()
 
 
 def _print_run(streams: Streams, history: History, run_id: str) -> None:
@@ -141,7 +141,7 @@ def _tree_line(line: Line, terminal: Terminal, painter: Painter) -> str:
 # -- result -----------------------------------------------------------------------------------------------------------
 
 
-@command.command("result")
+@command.command("result", short_help="Print the result of a run, step or attempt.")
 @click.argument("identifier", metavar="RUN[:STEP[:ATTEMPT]]", shell_complete=complete_runs)
 @click.option("--raw", is_flag=True, help="Print a text result as it is, not as JSON.")
 @json_option
@@ -162,7 +162,7 @@ def show_result(project: Project, identifier: str, raw: bool, as_json: bool) -> 
         raise exits.CommandError(f"{identifier} has no result yet: it is {end.reason or end.status}", exits.FAILED)
     else:
         streams.err.line(f"{end.id} {end.status.replace('_', ' ')}: {visible(problem_of(outcome))}")
-    streams.out.flush()
+    streams.finish()
     return exits.exit_status(end.status)
 
 

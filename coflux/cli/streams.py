@@ -6,6 +6,7 @@ import os
 import sys
 from typing import NamedTuple, TextIO
 
+from coflux.cli import exits
 from coflux.cli.terminal import Output, Terminal, terminal_of
 
 __all__ = ["Streams", "open_streams"]
@@ -17,11 +18,18 @@ class Streams(NamedTuple):
     out_terminal: Terminal
     err_terminal: Terminal
 
-    def close(self) -> OSError | None:
-        """Wait until the readers have everything, and return what went wrong on standard output."""
+    def flush(self) -> None:
+        """Wait until the readers have everything, or are gone."""
         self.err.flush()
         self.out.flush()
-        return self.out.error
+
+    def finish(self) -> None:
+        """As `flush`, and raise `CommandError` when what was asked for could not be written. A reader that has left
+        chose to."""
+        self.flush()
+        problem = self.out.failure()
+        if problem:
+            raise exits.CommandError(f"cannot write to standard output: {problem}", exits.FAILED)
 
 
 def open_streams() -> Streams:

@@ -120,8 +120,8 @@ class Tree:
         time_taken = "" if line.seconds is None else f"  {duration(line.seconds)}"
         note = f"  {visible(line.note)}" if line.note else ""
         # The time always fits, then the note up to a third of the width, then as much of the call as there is room for.
-        note = _fit(note, max(width // 3, width - cell_len(start) - cell_len(line.title) - len(time_taken)))
-        title = _fit(visible(line.title), width - cell_len(start) - cell_len(note) - len(time_taken))
+        note = self._fit(note, max(width // 3, width - cell_len(start) - cell_len(line.title) - len(time_taken)))
+        title = self._fit(visible(line.title), width - cell_len(start) - cell_len(note) - len(time_taken))
         text = Text(no_wrap=True, overflow="crop")
         text.append(start, style=mark.style)
         text.append(title)
@@ -129,6 +129,8 @@ class Tree:
         text.append(time_taken, style="dim")
         return text
 
-
-def _fit(text: str, cells: int) -> str:
-    return text if cell_len(text) <= cells else set_cell_size(text, max(cells, 0))
+    def _fit(self, text: str, cells: int) -> str:
+        if cell_len(text) <= cells:
+            return text
+        ellipsis = "…" if self._terminal.unicode else "~"
+        return set_cell_size(text, max(cells - 1, 0)) + ellipsis[: max(cells, 0)]

@@ -7,7 +7,6 @@ it starts workers as fresh interpreters that import the modules themselves.
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import pkgutil
 import resource

@@ -61,9 +61,9 @@ def main() -> None:
     lock = _take_lock(os.path.join(project.data_dir, "lock"), project.socket_path)
     if lock is None:
         return  # another one runs: the client finds our end closed, and connects to that one
+    from coflux.executor.channel import encode, frame
     from coflux.executor.database import StoreError
     from coflux.executor.messages import Refused
-    from coflux.executor.channel import encode, frame
     from coflux.executor.store import Store
     from coflux.executor.supervisor import Supervisor
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__

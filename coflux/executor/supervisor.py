@@ -30,11 +30,22 @@ from queue import SimpleQueue
 from typing import Any, assert_never
 
 from coflux.executor.blobs import FileBlobs
+from coflux.executor.channel import decoder
 from coflux.executor.core import commands as cmd
 from coflux.executor.core import events as ev
 from coflux.executor.core.scheduler import Effects, Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.database import StoreBusy, StoreError, StoreFull
+from coflux.executor.hosts import (
+    Guardian,
+    GuardianKey,
+    HostState,
+    ModuleHost,
+    end_guardian,
+    guardian_key,
+    launch_guardian,
+    relevant,
+)
 from coflux.executor.messages import (
     Answer,
     Cancel,
@@ -55,17 +66,6 @@ from coflux.executor.messages import (
     Wait,
     WorkerFailed,
     WorkerStarted,
-)
-from coflux.executor.channel import decoder
-from coflux.executor.hosts import (
-    Guardian,
-    GuardianKey,
-    HostState,
-    ModuleHost,
-    end_guardian,
-    guardian_key,
-    launch_guardian,
-    relevant,
 )
 from coflux.executor.peers import Poller
 from coflux.executor.persistence import blobs_of, restore, to_batch
@@ -164,7 +164,7 @@ class Supervisor:
             self.leaving = True
 
     def _timeout(self) -> float | None:
-        if self._events or self.server.deserted and not self.scheduler.families:
+        if self._events or (self.server.deserted and not self.scheduler.families):
             return 0.0
         due = self.scheduler.next_due(self._now)
         if self._timers:

@@ -15,11 +15,9 @@ import importlib
 import os
 import random
 import resource
-import shutil
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from types import CoroutineType
@@ -32,6 +30,7 @@ from coflux.errors import ExecutionError
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
 from coflux.executor.channel import Channel, ChannelClosed, decoder
+from coflux.executor.cleanliness import Baseline, WorkingDirectory
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.messages import (
     Bind,
@@ -49,15 +48,13 @@ from coflux.executor.messages import (
     ToWorker,
     Usage,
 )
-from coflux.executor.processes import become_subreaper, die_with_parent, has_children
+from coflux.executor.processes import become_subreaper, die_with_parent
 from coflux.executor.runtime import Runtime, wait_closed
 from coflux.executor.signals import DUMP_SIGNAL
 from coflux.failures import capture
 from coflux.target import Target, registry
 
 __all__ = ["SpawnArguments", "main"]
-
-GROWTH_LIMIT = 512 << 20  # bytes of resident memory that executions may leave behind before the process is replaced
 
 _spec_decoder = decoder(TargetSpec)
 
@@ -83,7 +80,8 @@ class Worker:
         self._stdout = OutputStream(1, "<stdout>")
         self._stderr = OutputStream(2, "<stderr>")
         self._targets: dict[bytes, tuple[TargetSpec, Target[..., Any]]] = {}
-        self._baseline = _Baseline()
+        self._baseline = Baseline()
+        self._directory = WorkingDirectory(configuration.scratch)
 
     def serve(self) -> None:
         """Run what comes, until told to leave or until the supervisor is gone."""
@@ -102,9 +100,9 @@ class Worker:
     # -- one execution -------------------------------------------------------------------------------------------
 
     def _execute(self, message: Execute) -> Returned:
-        directory = os.path.join(self._configuration.scratch, message.execution.replace(":", "."))
         before = time.process_time()
-        self._prepare(directory)
+        self._directory.enter(message.execution)
+        self._prepare()
         runtime = Runtime(self._channel, self._blobs, message.execution, self._configuration.project)
         backend.install(runtime)
         try:
@@ -113,15 +111,13 @@ class Worker:
             backend.install(None)
         self._flush()
         unclean = self._baseline.restore()
-        _discard(directory)
+        self._directory.leave()
         usage = Usage(time.process_time() - before, _peak_memory())
         return Returned(message.execution, outcome, retryable, unclean, usage)
 
-    def _prepare(self, directory: str) -> None:
-        os.mkdir(directory, 0o700)
-        os.chdir(directory)
+    def _prepare(self) -> None:
         sys.stdout, sys.stderr, sys.stdin = self._stdout, self._stderr, NoInput()
-        random.seed()
+        random.seed(int.from_bytes(os.urandom(16), "little"))
         if (numpy_random := sys.modules.get("numpy.random")) is not None:
             numpy_random.seed()
 
@@ -174,7 +170,7 @@ class Worker:
         for stream in {sys.stdout, sys.stderr} - {self._stdout, self._stderr, None}:
             try:
                 stream.flush()
-            except Exception:  # noqa: BLE001, S110 (the user's own stream, closed or broken: nothing is left to flush)
+            except Exception:  # noqa: BLE001 (the user's own stream, closed or broken: nothing is left to flush)
                 pass
         self._stdout.flush_all()
         self._stderr.flush_all()
@@ -232,88 +228,8 @@ def _imported_by_name(module: str, name: str) -> Target[..., Any]:
     return target
 
 
-def _discard(directory: str) -> None:
-    """Remove the working directory, saying what is thrown away with it."""
-    os.chdir("/")
-    try:
-        os.rmdir(directory)
-        return
-    except OSError:
-        pass
-    count = size = 0
-    for parent, _, files in os.walk(directory):
-        for name in files:
-            count += 1
-            try:
-                size += os.lstat(os.path.join(parent, name)).st_size
-            except OSError:
-                pass  # it went away by itself
-    shutil.rmtree(directory, ignore_errors=True)
-    if count:
-        runtime = backend.current()
-        assert runtime is None  # the execution is over: this goes out as output
-        sys.stderr.write(
-            f"coflux: {count} {'file' if count == 1 else 'files'} ({size:,} bytes) left in the working directory "
-            "discarded\n"
-        )
-
-
 def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _resident_memory() -> int:
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except FileNotFoundError:
-        return 0
-
-
-class _Baseline:
-    """What a process is like before it runs anything. `restore` puts back what can be put back."""
-
-    def __init__(self) -> None:
-        self._environment = dict(os.environb)
-        self._path = list(sys.path)
-        self._umask = os.umask(0o22)
-        os.umask(self._umask)
-        self._recursion_limit = sys.getrecursionlimit()
-        self._handlers = _signal_handlers()
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        self._memory = _resident_memory()
-        self._executions = 0
-
-    def restore(self) -> str:
-        """Undo what an execution changed; return why the process must not be used again, or ""."""
-        if dict(os.environb) != self._environment:
-            os.environb.clear()
-            os.environb.update(self._environment)
-        if sys.path != self._path:
-            sys.path[:] = self._path
-        os.umask(self._umask)
-        sys.setrecursionlimit(self._recursion_limit)
-        return self._left_behind()
-
-    def _left_behind(self) -> str:
-        if len(threading.enumerate()) > 1:
-            names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-            return f"threads are still running: {', '.join(names[:3])}"
-        if has_children():
-            return "child processes remain"
-        if signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self._mask or _signal_handlers() != self._handlers:
-            return "signal handlers were changed"
-        self._executions += 1
-        if self._executions % 8 == 0 and _resident_memory() - self._memory > GROWTH_LIMIT:
-            return "its memory has grown"
-        return ""
-
-
-def _signal_handlers() -> list[object]:
-    return [signal.getsignal(number) for number in _SIGNALS]
-
-
-_SIGNALS = [int(number) for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP)]
 
 
 def main(configuration: Configure, descriptors: list[int], parent: int) -> None:

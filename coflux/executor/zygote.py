@@ -172,7 +172,7 @@ def _preload(packages: tuple[str, ...]) -> None:
     for package in packages:
         try:
             importlib.import_module(package)
-        except BaseException:  # noqa: BLE001, PERF203 (whoever needs it will meet the error where it can be told)
+        except BaseException:  # noqa: BLE001 (whoever needs it will meet the error where it can be told)
             sys.modules.pop(package, None)
 
 

@@ -37,8 +37,8 @@ def record_a_run(recorder: Recorder) -> None:
     recorder.step(2, "load", '"x\\u001b"')
     recorder.execution(2, "failed", FAILURE, following="Rbcd:2:2")
     recorder.execution(2, "failed", FAILURE, attempt=2)
-    recorder.group(1, "batches")
-    recorder.step(3, "count", group=1)
+    recorder.group(0, "batches")
+    recorder.step(3, "count", group=0)
     recorder.execution(3, "timed_out", TIMEOUT)
     recorder.log(2, Level.STDOUT, "reading {not filled}")
     recorder.log(1, Level.INFO, "{n} done\nin all", values=b'{"n":3,"of":{"$repr":"<total>"}}', at=8)
@@ -143,7 +143,7 @@ def test_events_are_ndjson(recorder: Recorder, feed: Feed, captured: Captured, t
     assert [document["group"] for document in objects[1:4]] == [
         None,
         None,
-        {"number": 1, "name": "batches", "parent": None},
+        {"number": 0, "name": "batches", "parent": None},
     ]
     failed = next(document for document in objects if document.get("id") == "Rbcd:2:1")
     assert (failed["status"], failed["next"], failed["error"]["type"]) == ("failed", "Rbcd:2:2", "builtins.ValueError")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from coflux.cli.app import run
 from coflux.logs import Level
 from tests.cli.samples import FAILURE, TIMEOUT, recording, succeeded
 
+ROOT = str(Path(__file__).parents[2])
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -166,6 +169,30 @@ def test_logs_as_json(coflux: Command) -> None:
     assert json.loads(coflux("logs", "Rbcd:3", "--json")[1]) == {"version": 1, "logs": []}
     lines = coflux("logs", "Rbcd", "--json", "--follow")[1].splitlines()
     assert [json.loads(line)["text"] for line in lines] == ["reading", "cannot read a.txt", "done"]
+
+
+# -- streams ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("redirection", "status", "error"),
+    [
+        (">&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+        ("2>&-", 0, ""),
+        (">/dev/full", 1, "coflux: cannot write to standard output: No space left on device\n"),
+        ("2>/dev/full", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("arguments", ["logs Rbcd", "--help"])
+def test_streams_that_take_nothing(tmp_path: Path, arguments: str, redirection: str, status: int, error: str) -> None:
+    command = f"exec {sys.executable} -m coflux {arguments} {redirection}"
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (status, error)
 
 
 # -- usage ------------------------------------------------------------------------------------------------------------

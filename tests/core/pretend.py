@@ -170,7 +170,7 @@ class Program:
 
     def _coroutine(self) -> Coroutine:
         random, world = self.random, self.process.world
-        for _ in range(random.randint(0, 4)):
+        for _ in range(random.choice((0, 1, 2, 4, 8))):
             if world.calm:
                 return
             match random.choice(ACTIONS):

@@ -465,9 +465,11 @@ def test_modules_that_do_not_import_fail_what_is_queued_and_what_comes_until_the
     bench.handle(ev.HostLost(1), ev.HostRefused(("R1",), refusal))
     assert (child.state, child.outcome) == (State.FAILED, refusal)
     assert bench.answer(request).ended is child
+    request = bench.wait(root, crashed)
     bench.exit(bench.worker_of(crashed))
     bench.pass_time(2.0)
     assert (end_of(crashed), crashed.end().outcome) == (State.FAILED, refusal)
+    assert bench.answer(request).ended is crashed.end()
     late = bench.submit(root)
     assert (late.state, late.outcome) == (State.FAILED, refusal)
     bench.handle(ev.HostReady(2, ("R1",)))

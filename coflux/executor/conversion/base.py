@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,13 +85,14 @@ def called(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     try:
         return function(*args, **kwargs)
     except Exception as error:
-        raise _refusal(error) from error
+        raise _refusal(args[0] if args else kwargs, error) from error
 
 
-def _refusal(error: Exception) -> Misfit:
+def _refusal(value: object, error: Exception) -> Misfit:
     """What `error` says; a pydantic error by the first of its details."""
-    if not hasattr(error, "errors"):
-        return Misfit(f"{type(error).__name__}: {message_of(error)[:MESSAGE_LIMIT]}")
+    pydantic_core = sys.modules.get("pydantic_core")
+    if pydantic_core is None or not isinstance(error, pydantic_core.ValidationError):
+        return Misfit(f"{preview(value)}: {type(error).__name__}: {message_of(error)[:MESSAGE_LIMIT]}")
     first = error.errors()[0]
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
     return Misfit(f"{preview(first['input'])}: {first['msg']}", path)

@@ -56,7 +56,7 @@ class Unsupported(Converter):
     """A type without a text form: executions, arrays, functions, …"""
 
     def __init__(self, name: str) -> None:
-        self.expected = f"of type {name}, which cannot be given on the command line"
+        self.expected = f"of type {name} (which cannot be given on the command line)"
 
     def word(self, text: str) -> Any:
         raise self.misfit(text)
@@ -69,6 +69,8 @@ class Unsupported(Converter):
 
 
 class Choice(Converter):
+    """A `Literal`: its values, each with the converter of its type."""
+
     is_scalar = True
 
     def __init__(self, options: Sequence[tuple[Any, Converter]]) -> None:
@@ -125,11 +127,9 @@ class Alternatives(Converter):
     def __init__(self, members: Iterable[Converter]) -> None:
         self._members = sorted(members, key=lambda member: member.rank)
         some = [member for member in self._members if not _is(member, NoneType)]
-        texts_only = all(_is(member, str) for member in some)
         # `none` may be somebody's name.
-        self._word_members = some if texts_only else self._members
-        *most, last = [member.expected for member in self._members]
-        self.expected = f"{', '.join(most)} or {last}" if most else last
+        self._word_members = some if all(_is(member, str) for member in some) else self._members
+        self.expected = " or ".join(member.expected for member in self._members)
         self.rank = max(member.rank for member in self._members)
         self.is_scalar = all(member.is_scalar for member in self._members)
         self.is_flag = bool(some) and all(member.is_flag for member in some)

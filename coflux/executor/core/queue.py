@@ -40,7 +40,7 @@ class FairQueue:
         return None
 
     def withdraw(self, execution: Execution) -> None:
-        """It no longer waits in the queue. Its entry is dropped when it comes up: the first of a heap is never stale."""
+        """It no longer waits in the queue. Its entry is dropped when it comes up: the first of a heap always holds."""
         if not execution.ready:
             return
         execution.ready = False

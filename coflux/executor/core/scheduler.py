@@ -580,6 +580,7 @@ class Scheduler:
         self._give_slot_back(execution)
         for wait in list(execution.waits.values()):
             self._end_wait(wait)
+        execution.withheld.clear()
         family = execution.step.run.family
         family.unfinished -= 1
         if execution.host is not None:
@@ -719,17 +720,17 @@ class Scheduler:
         if wait.execution.holds_slot:
             self._answer(wait)
         else:
+            wait.execution.withheld.append(wait)
             self._resumable.append(wait)
 
     def _answer(self, wait: Wait) -> None:
         """Answer a wait, with the first of its targets that has ended, and give its execution a slot."""
         execution = wait.execution
         assert execution.worker is not None  # only running executions wait
-        withheld: list[Wait] = []
         self._end_wait(wait)
         if not execution.holds_slot:
             self._take_slot(execution)
-            withheld = [other for other in execution.waits.values() if other.resolved is not None]
+        withheld, execution.withheld = execution.withheld, []
         index, ended = -1, None
         if wait.resolved is not None:
             index = next(i for i, target in enumerate(wait.targets) if not target.end().unfinished)
@@ -737,7 +738,8 @@ class Scheduler:
         self._command(Answered(execution.worker.id, wait, index, ended))
         for other in withheld:
             # It has its slot, and may never wait again: `asyncio.gather` asks for everything first.
-            self._answer(other)
+            if not other.over:
+                self._answer(other)
 
     def _expire_wait(self, wait: Wait) -> None:
         """The time of a poll is up: answered at once, with a slot over the limit if need be."""

@@ -140,6 +140,7 @@ class Execution:
         "usage",
         "waiters",
         "waits",
+        "withheld",
         "worker",
     )
 
@@ -169,6 +170,7 @@ class Execution:
         self.children: list[Execution] = []  # first attempts of the steps that it created
         self.waiters: list[Wait] = []  # who waits for this one
         self.waits: dict[int, Wait] = {}  # what it waits for, by request
+        self.withheld: list[Wait] = []  # those of them whose answers wait for a slot
 
     @property
     def unfinished(self) -> bool:
