@@ -73,7 +73,7 @@ def problem_of(outcome: Outcome | None) -> str:
             name = failure.type.removeprefix("builtins.")
             return f"{name}: {first}" if first else name
         case Terminated(_, message):
-            return message
+            return message.partition("\n")[0]
         case _:
             return ""
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
-__all__ = ["describe_exit", "oom_kills", "resident_memory"]
+__all__ = ["describe_exit", "oom_kills", "resident_memory", "user_stack"]
 
 STACK_LIMIT = 8192  # characters of a stack that go into a message
+
+_ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_BOTTOM = os.path.join(_ENGINE, "executor", "worker.py")  # the user's code is called from here
 
 
 def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: bool) -> str:
@@ -31,8 +34,27 @@ def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: b
         cause = " (out of memory likely)" if -code == signal.SIGKILL and out_of_memory else ""
         text = f"the process was killed by {name}{cause}{peak}"
     if stack:
-        text += f"; its last stack:\n{stack[:STACK_LIMIT].rstrip()}"
+        text += f"\nIts last stack:\n{stack[:STACK_LIMIT].rstrip()}"
     return text
+
+
+def user_stack(dump: str) -> str:
+    """What `faulthandler` wrote, without the engine's frames; all of it where there are no others."""
+    kept: list[str] = []
+    frames = 0
+    below = False  # the frames that follow, older ones, led to the user's code
+    for line in dump.splitlines():
+        if line.startswith('  File "'):
+            below = below or f'"{_BOTTOM}"' in line
+            if below or f'"{_ENGINE}{os.sep}' in line:
+                continue
+            frames += 1
+        elif not line:
+            below = False
+        elif line.startswith("Extension modules:"):
+            continue
+        kept.append(line)
+    return "\n".join(kept).strip() if frames else dump.strip()
 
 
 def oom_kills() -> int:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from coflux.executor.evidence import describe_exit, oom_kills, resident_memory
+from coflux.executor.evidence import describe_exit, oom_kills, resident_memory, user_stack
 from coflux.executor.messages import FromWorker, Retire, Usage
 from coflux.executor.output import OutputPipe
 from coflux.executor.peers import Peer, Poller
@@ -178,7 +178,7 @@ class WorkerProcess:
     def take_stack(self) -> str:
         """What `faulthandler` wrote: asked for before a timeout kill, or at a crash."""
         size = os.fstat(self._crash).st_size
-        return os.pread(self._crash, min(size, 1 << 16), 0).decode("utf-8", "replace")
+        return user_stack(os.pread(self._crash, min(size, 1 << 16), 0).decode("utf-8", "replace"))
 
     def _release(self) -> None:
         self._over = True

@@ -115,6 +115,7 @@ class ScratchProject:
             "COFLUX_TEST_GATES": str(self._gates),
             "COFLUX_CONCURRENCY": "8",
             "TMPDIR": str(self.temporary),
+            **{f"COFLUX_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self._started: list[subprocess.Popen[str]] = []
 
