@@ -21,9 +21,7 @@ from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, Logged, RunCha
 from coflux.cli.lines import log_text, log_values
 from coflux.cli.terminal import Output
 from coflux.cli.text import visible
-from coflux.executor.document import _execution as execution_object
-from coflux.executor.document import _result as result_fields
-from coflux.executor.document import _time as iso_time
+from coflux.executor.document import execution_object, iso_time, result_fields
 from coflux.executor.history import LogEntry
 from coflux.executor.rows import GroupRow, RunRow, format_execution_id
 from coflux.logs import Level

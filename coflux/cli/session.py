@@ -17,7 +17,16 @@ from coflux.cli.progress import Display, Problems
 from coflux.cli.signals import Signals
 from coflux.cli.terminal import BACKLOG, Output
 from coflux.executor.client import Client, ConnectionLost
-from coflux.executor.messages import Advanced, CancelRun, FromSupervisor, Notice, RunFinished, RunSettled, Subscribe
+from coflux.executor.messages import (
+    Advanced,
+    CancelRun,
+    FromSupervisor,
+    Notice,
+    Release,
+    RunFinished,
+    RunSettled,
+    Subscribe,
+)
 
 __all__ = ["Session"]
 
@@ -61,7 +70,10 @@ class Session:
         self._client.send(Subscribe(self._run))
         while True:
             self._receive(on_finished)
-            if self._settled or (self.status and not wait_children and not self._signal):
+            if self._settled:
+                return self._exit_status()
+            if self.status and not wait_children and not self._signal:
+                self._client.send(Release(self._run))
                 return self._exit_status()
             for number in signals.read():
                 if self._interrupted(number):

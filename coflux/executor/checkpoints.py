@@ -21,6 +21,7 @@ from coflux.executor.database import Database, StoreBusy, StoreError
 
 __all__ = ["GROWTH", "LIMIT", "Checkpointer", "sync_blobs"]
 
+LOOKS = 16  # commits between two looks at the size of the WAL
 GROWTH = 8 * 1024 * 1024
 LIMIT = 64 * 1024 * 1024
 
@@ -48,6 +49,7 @@ class Checkpointer:
         self._blobs: deque[str] = deque()
         self._logs = [_Log(path) for path in database_paths]
         self._failure: StoreError | None = None
+        self._looks = 0
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name="coflux-checkpointer", daemon=True)
@@ -58,7 +60,7 @@ class Checkpointer:
         self._blobs.append(path)
 
     def look(self) -> None:
-        """Ask for a checkpoint when one is due. Costs a `stat` for each database.
+        """Ask for a checkpoint when one is due. Costs a `stat` for each database, every so many commits.
 
         Raises:
             StoreError: the last checkpoint failed (said once), or somebody removed a WAL, so that commits go nowhere.
@@ -66,6 +68,9 @@ class Checkpointer:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+        self._looks += 1
+        if self._looks % LOOKS:
+            return
         for log in self._logs:
             size = _size(log)
             if size < log.seen:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-# The enum lookups of `signal.getsignal` cost twenty times what the question does, and it is asked after every execution.
+# The enum lookups of `signal.getsignal` cost twenty times what the question does, and it is asked every time.
 from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found]
 
 from coflux.executor.processes import has_children
@@ -26,36 +26,38 @@ class WorkingDirectory:
     """An empty directory for each execution, under the execution's name.
 
     Making and removing one costs a millisecond on a journalling file system, so a directory that was left empty is
-    kept, and renamed: the next execution finds it empty, under a name of its own.
+    given to the next execution, by renaming it.
     """
 
     def __init__(self, scratch: str) -> None:
         self._scratch = scratch
-        self._spare = os.path.join(scratch, f"spare-{os.getpid()}")
-        self._has_spare = False
-        self._path = ""
+        self._path = ""  # of the last execution's directory, while it exists and is empty
 
     def enter(self, execution: str) -> None:
         """Make it the current directory."""
-        self._path = os.path.join(self._scratch, execution.replace(":", "."))
-        if self._has_spare:
-            os.rename(self._spare, self._path)
-            self._has_spare = False
+        path = os.path.join(self._scratch, execution.replace(":", "."))
+        if self._path:
+            os.rename(self._path, path)
         else:
-            os.mkdir(self._path, 0o700)
-        os.chdir(self._path)
+            os.mkdir(path, 0o700)
+        os.chdir(path)
+        self._path = path
 
     def leave(self) -> None:
-        """Take it away, saying what is thrown away with it."""
+        """The execution is over. What it left is thrown away, which is said."""
         os.chdir("/")
         try:
             if not os.listdir(self._path) and os.stat(self._path).st_mode & 0o7777 == 0o700:
-                os.rename(self._path, self._spare)
-                self._has_spare = True
                 return
         except FileNotFoundError:
-            return  # the execution removed it itself
+            self._path = ""  # the execution removed it itself
+            return
         self._discard()
+
+    def remove(self) -> None:
+        """The process ends."""
+        if self._path:
+            shutil.rmtree(self._path, ignore_errors=True)
 
     def _discard(self) -> None:
         count = size = 0
@@ -67,6 +69,7 @@ class WorkingDirectory:
                 except OSError:
                     pass  # it went away by itself
         shutil.rmtree(self._path, ignore_errors=True)
+        self._path = ""
         if count:
             files_word = "file" if count == 1 else "files"
             text = f"coflux: {count} {files_word} ({size:,} bytes) left in the working directory, discarded\n"

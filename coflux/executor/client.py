@@ -20,6 +20,7 @@ from coflux.executor.messages import (
     FromSupervisor,
     Hello,
     Refused,
+    Release,
     RequestFailed,
     RunFinished,
     RunOptions,
@@ -82,18 +83,23 @@ class Client:
         """
         deadline = time.monotonic() + CONNECT_TIMEOUT
         while True:
+            process = None
             sock = _connect(project.socket_path)
             if sock is None:
                 if not start:
                     raise NoEngine(f"no engine runs for {project.root}")
-                sock = launch(project)
+                sock, process = launch(project)
             client = cls(sock)
             try:
                 if client._greet(project, role):
                     return client
             except ConnectionLost:
-                pass  # it was leaving when we came, or another starter was quicker
-            client.close()
+                # It was leaving when we came, or another starter was quicker; or it is broken.
+                if process is not None and process.wait(CONNECT_TIMEOUT) != 0:
+                    raise EngineError(f"the engine cannot be started: {_last_line(project)}") from None
+            finally:
+                if client.supervisor_pid == 0:
+                    client.close()
             if time.monotonic() > deadline:
                 raise EngineError(
                     f"the engine of {project.root} does not answer; its log is {project.data_dir}/supervisor.log"
@@ -172,6 +178,14 @@ class Client:
         self.close()
 
 
+def _last_line(project: Project) -> str:
+    """What a supervisor that ended at once said last."""
+    path = os.path.join(project.data_dir, "supervisor.log")
+    with open(path, "rb") as file:
+        lines = file.read()[-4096:].decode("utf-8", "replace").strip().splitlines()
+    return f"{lines[-1] if lines else 'it ended at once'} (see {path})"
+
+
 def current_context(project: Project) -> Context:
     """Where the code of this process's runs is to run: as it would run here.
 
@@ -210,6 +224,7 @@ class ClientRun:
         while True:
             message = self._client.receive(None)
             if isinstance(message, RunFinished | RunSettled) and message.run == self.id:
+                self._client.send(Release(self.id))
                 return self._read()
 
     def _read(self) -> Any:
@@ -248,14 +263,11 @@ def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
     if target.submitted_when is not None:
         spec = msgspec.structs.replace(spec, when=values.pack(target.submitted_when, blobs, name="when"))
     encoded = tuple(
-        values.encode(argument, blobs, name=name)
-        for name, argument in zip(target.parameters, arguments, strict=True)
+        values.encode(argument, blobs, name=name) for name, argument in zip(target.parameters, arguments, strict=True)
     )
     client = Client.connect(project, "foreground")
     started = client.request(
-        StartRun(
-            client.next_request(), target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec
-        )
+        StartRun(client.next_request(), target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec)
     )
     assert isinstance(started, RunStarted)
     return ClientRun(client, project, started.run)

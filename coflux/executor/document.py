@@ -15,7 +15,7 @@ from coflux.executor.messages import Failed, Outcome, Succeeded, Terminated
 from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, format_execution_id
 from coflux.values import json_of, preview_of
 
-__all__ = ["StepInfo", "render"]
+__all__ = ["StepInfo", "execution_object", "iso_time", "render", "result_fields"]
 
 VERSION = 1
 
@@ -62,19 +62,19 @@ def render(
             "target": f"{run.module}/{run.name}",
             "workspace": run.workspace,
             "status": run.status,
-            "created_at": _time(run.created_at),
-            "started_at": _time(run.started_at),
-            "finished_at": _time(run.finished_at),
+            "created_at": iso_time(run.created_at),
+            "started_at": iso_time(run.started_at),
+            "finished_at": iso_time(run.finished_at),
         },
-        **_result(outcome),
+        **result_fields(outcome),
         "steps": [
             {
                 "id": step.id,
                 "target": f"{step.module}/{step.name}",
                 "parent": step.parent,
-                "group": _group(named.get((step.parent or "", step.group or 0))),
+                "group": None if step.group is None else _group(named[step.parent or "", step.group]),
                 "arguments": step.arguments,
-                "executions": [_execution(row) for row in attempts.get(step.number, ())],
+                "executions": [execution_object(row) for row in attempts.get(step.number, ())],
             }
             for step in steps
         ],
@@ -82,7 +82,7 @@ def render(
     return msgspec.json.encode(document)
 
 
-def _result(outcome: Outcome | None) -> dict[str, object]:
+def result_fields(outcome: Outcome | None) -> dict[str, object]:
     result: msgspec.Raw | None = None
     text: str | None = None
     error: dict[str, str] | None = None
@@ -102,26 +102,26 @@ def _result(outcome: Outcome | None) -> dict[str, object]:
     return {"result": result, "result_repr": text, "error": error}
 
 
-def _execution(row: ExecutionRow) -> dict[str, object]:
+def execution_object(row: ExecutionRow) -> dict[str, object]:
     return {
         "id": row.id,
         "attempt": row.attempt,
         "status": row.status,
         "reason": row.reason,
         "next": row.next,
-        "created_at": _time(row.created_at),
-        "started_at": _time(row.started_at),
-        "finished_at": _time(row.finished_at),
+        "created_at": iso_time(row.created_at),
+        "started_at": iso_time(row.started_at),
+        "finished_at": iso_time(row.finished_at),
         "cpu_seconds": row.cpu_seconds,
         "peak_memory": row.peak_memory,
     }
 
 
-def _group(group: GroupRow | None) -> dict[str, object] | None:
-    return None if group is None else {"number": group.number, "name": group.name, "parent": group.parent}
+def _group(group: GroupRow) -> dict[str, object]:
+    return {"number": group.number, "name": group.name, "parent": group.parent}
 
 
-def _time(instant: float | None) -> str | None:
+def iso_time(instant: float | None) -> str | None:
     if instant is None:
         return None
     return datetime.fromtimestamp(instant, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -64,9 +64,7 @@ def launch_guardian(interpreter: str, environment: Mapping[str, str]) -> tuple[s
     """Start a guardian process; return it and our end of its channel. Raises `OSError`."""
     ours, theirs = socket.socketpair()
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    code = (
-        f"import sys; sys.path.insert(0, {root!r}); from coflux.executor.zygote import main; main({theirs.fileno()})"
-    )
+    code = f"import sys; sys.path.insert(0, {root!r}); from coflux.executor.zygote import main; main({theirs.fileno()})"
     try:
         process = subprocess.Popen(
             # -P: a file in the working directory must not pass for a module of the standard library.

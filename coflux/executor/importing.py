@@ -37,8 +37,10 @@ _LIBRARIES = _library_directories()
 def is_third_party(path: str) -> bool:
     """Whether a file or a directory on `sys.path` belongs to Python, to an installed package, or to coflux."""
     real = os.path.realpath(path) + os.sep
-    return real.startswith(_LIBRARIES) or f"{os.sep}site-packages{os.sep}" in real or (
-        f"{os.sep}dist-packages{os.sep}" in real
+    return (
+        real.startswith(_LIBRARIES)
+        or f"{os.sep}site-packages{os.sep}" in real
+        or (f"{os.sep}dist-packages{os.sep}" in real)
     )
 
 

@@ -6,6 +6,7 @@ The client that starts it hands it one end of a socket pair, so it can speak bef
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import socket
 import subprocess
@@ -23,8 +24,8 @@ class EngineError(Exception):
     """The supervisor cannot be started or used. One line, for people."""
 
 
-def launch(project: Project) -> socket.socket:
-    """Start a supervisor and return a connection to it. Raises `EngineError`."""
+def launch(project: Project) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Start a supervisor; return a connection to it and its process. Raises `EngineError`."""
     try:
         project.prepare()
     except ConfigError as error:
@@ -36,7 +37,7 @@ def launch(project: Project) -> socket.socket:
     arguments = [str(theirs.fileno()), project.root, project.data_dir]
     try:
         with open(log, "ab") as output:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 # -P: a file in the working directory must not pass for a module of the standard library.
                 [sys.executable, "-P", "-c", code, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -47,10 +48,12 @@ def launch(project: Project) -> socket.socket:
                 cwd=project.root,
             )
     except OSError as error:
-        raise EngineError(f"the engine cannot be started: {error.filename or sys.executable}: {error.strerror}") from None
+        raise EngineError(
+            f"the engine cannot be started: {error.filename or sys.executable}: {error.strerror}"
+        ) from None
     finally:
         theirs.close()
-    return ours
+    return ours, process
 
 
 def main() -> None:
@@ -74,6 +77,9 @@ def main() -> None:
         return
     supervisor = Supervisor(project, store, _listen(project.socket_path))
     supervisor.server.attach(first)
+    # What is imported stays; and a collection every 700 allocations would walk all executions again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     try:
         supervisor.run()
     finally:

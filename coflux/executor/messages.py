@@ -101,7 +101,7 @@ class SourceFile(Struct, frozen=True, array_like=True, gc=False):
 
 
 class ModuleError(Struct, frozen=True, gc=False):
-    """A module that does not import. `file` and `line` are where the user should look; `traceback` is ready to print."""
+    """A module that does not import. `file` and `line` are where the user should look; `traceback` can be printed."""
 
     module: str
     message: str
@@ -139,12 +139,17 @@ class Bind(Message, frozen=True):
 
 
 class Answer(Message, frozen=True):
-    """The reply to a `Wait`: the handle's index and outcome; index -1 when the time was up, or with an `error`."""
+    """The reply to a `Wait`: the handle's index and outcome; index -1 when the time was up, or with an `error`.
+
+    `more` holds outcomes that the execution has not asked for yet but probably will: those of the submissions after
+    the one it waited for, by number. Whoever collects a thousand results in order asks a few times, not a thousand.
+    """
 
     request: int
     index: int
     outcome: Outcome | None
     error: str = ""
+    more: tuple[tuple[int, Outcome], ...] = ()
 
 
 class Identified(Message, frozen=True):
@@ -177,7 +182,7 @@ class BindFailed(Message, frozen=True):
 
 
 class Submit(Message, frozen=True):
-    """The `number`-th submission of this execution (from 1): until it is identified, handles refer to it as `@number`."""
+    """The `number`-th submission of this execution, from 1: until it is identified, handles call it `@number`."""
 
     number: int
     target: bytes  # encoded TargetSpec, one object per target and call-site variant, so the supervisor interns it
@@ -364,6 +369,12 @@ class DeleteRun(Message, frozen=True):
     run: str
 
 
+class Release(Message, frozen=True):
+    """The client has what it wanted of its run: what is unfinished goes on when it leaves."""
+
+    run: str
+
+
 class Subscribe(Message, frozen=True):
     """Ask to be told (`Advanced`) when the store holds something new. What, the client reads from the store itself."""
 
@@ -387,7 +398,7 @@ class Stop(Message, frozen=True):
     cancel: bool
 
 
-ToSupervisor = Hello | StartRun | CancelRun | DeleteRun | Subscribe | Discover | Status | Stop
+ToSupervisor = Hello | StartRun | CancelRun | DeleteRun | Release | Subscribe | Discover | Status | Stop
 
 
 # -- supervisor -> client ---------------------------------------------------------------------------------------------

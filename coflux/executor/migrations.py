@@ -82,7 +82,6 @@ MAIN: tuple[Migration, ...] = (
             PRIMARY KEY (run, step, attempt)
         ) WITHOUT ROWID""",
         "CREATE INDEX executions_by_change ON executions (changed)",
-        "CREATE INDEX executions_unfinished ON executions (run) WHERE status IN ('queued', 'running')",
         "CREATE INDEX executions_by_next ON executions (next) WHERE next IS NOT NULL",
         """CREATE TABLE groups (
             run TEXT NOT NULL,

@@ -30,6 +30,7 @@ class Poller:
         self._poll: Any = select.epoll() if hasattr(select, "epoll") else select.poll()
         self._to_seconds = 1.0 if hasattr(select, "epoll") else 1000.0
         self._handlers: dict[int, tuple[Callable[[], None], Callable[[], None] | None]] = {}
+        self._calls: list[Callable[[], None]] = []
         self._read = select.POLLIN
         self._write = select.POLLOUT
 
@@ -41,8 +42,11 @@ class Poller:
         self._poll.modify(descriptor, self._read | (self._write if wanted else 0))
 
     def remove(self, descriptor: int) -> None:
-        if self._handlers.pop(descriptor, None) is not None:
+        handlers = self._handlers.pop(descriptor, None)
+        if handlers is not None:
             self._poll.unregister(descriptor)
+            # The descriptor's number may soon be another one's: what is still to be called of this turn must not be.
+            self._calls[:] = [_nothing if call in handlers else call for call in self._calls]
 
     def wait(self, timeout: float | None) -> list[Callable[[], None]]:
         """Wait for something to do, at most `timeout` seconds, and return what to call."""
@@ -55,7 +59,12 @@ class Poller:
                 calls.append(handlers[1])
             if event & ~self._write:  # readable, hung up or broken: reading tells which
                 calls.append(handlers[0])
+        self._calls = calls
         return calls
+
+
+def _nothing() -> None:
+    """In the place of a call whose descriptor was removed in the meantime."""
 
 
 class Peer:
@@ -82,9 +91,9 @@ class Peer:
         self.open = True
         poller.add(self._descriptor, self.read, self._write)
 
-    def read(self) -> None:
+    def read(self, reads: int = READS_A_TURN) -> None:
         """Take what there is, and hand over the messages that are complete."""
-        for _ in range(READS_A_TURN):
+        for _ in range(reads):
             try:
                 data = self._socket.recv(READ_SIZE)
             except BlockingIOError:

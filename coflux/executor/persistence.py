@@ -170,4 +170,3 @@ def _decode_outcome(data: bytes) -> Outcome:
     except msgspec.DecodeError as error:
         raise ValueError(f"the store holds an outcome that cannot be read: {error}") from error
     return outcome
-

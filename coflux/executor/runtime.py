@@ -51,7 +51,9 @@ class _Pending:
 
     __slots__ = ("future", "loop", "reply")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None, future: asyncio.Future[Any] | None = None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop | None = None, future: asyncio.Future[Any] | None = None
+    ) -> None:
         self.reply: Answer | Identified | None = None
         self.loop = loop
         self.future = future
@@ -74,6 +76,7 @@ class Runtime:
         self._replies = threading.Condition()
         self._reading = False  # a thread is in the blocking read
         self._pending: dict[int, _Pending] = {}
+        self._ahead: dict[str, Outcome] = {}  # outcomes that came before they were asked for, by handle
         self._loop_waits = 0
 
     # -- the Backend protocol ------------------------------------------------------------------------------------
@@ -107,10 +110,18 @@ class Runtime:
         return reply.execution
 
     def result(self, handle: Execution[Any]) -> Any:
-        return self._value(self._ask(lambda request: Wait(request, (handle.reference().id,), None)))
+        token = handle.reference().id
+        outcome = self._ahead.get(token)
+        if outcome is not None:
+            return decode_outcome(outcome, self._blobs)
+        return self._value(self._ask(lambda request: Wait(request, (token,), None)))
 
     async def result_async(self, handle: Execution[Any]) -> Any:
-        return self._value(await self._ask_async(lambda request: Wait(request, (handle.reference().id,), None)))
+        token = handle.reference().id
+        outcome = self._ahead.get(token)
+        if outcome is not None:
+            return decode_outcome(outcome, self._blobs)
+        return self._value(await self._ask_async(lambda request: Wait(request, (token,), None)))
 
     def poll(self, handle: Execution[Any], timeout: float | None, default: Any) -> Any:
         reply = self._ask(lambda request: Wait(request, (handle.reference().id,), timeout or 0.0))
@@ -153,7 +164,9 @@ class Runtime:
 
     def _sending(self) -> threading.Lock:
         if os.getpid() != self._pid:
-            raise RuntimeError("this is a forked child of an execution: only the execution's own process can call coflux")
+            raise RuntimeError(
+                "this is a forked child of an execution: only the execution's own process can call coflux"
+            )
         return self._send_lock
 
     def _send(self, message: object) -> None:
@@ -214,7 +227,11 @@ class Runtime:
     def _deliver(self) -> None:
         for reply in self._channel.pending():
             assert isinstance(reply, Answer | Identified)  # nothing else is sent to a busy worker
-            pending = self._pending.pop(reply.request)
+            pending = self._pending.pop(reply.request, None)
+            if pending is None:
+                continue  # whoever asked has been cancelled
+            if isinstance(reply, Answer) and reply.more:
+                self._ahead.update((f"@{number}", outcome) for number, outcome in reply.more)
             pending.reply = reply
             if pending.loop is not None and pending.future is not None:
                 pending.loop.call_soon_threadsafe(_settle, pending.future, reply)

@@ -22,6 +22,7 @@ from coflux.executor.messages import (
     ModuleError,
     Notice,
     Refused,
+    Release,
     RequestFailed,
     RunFinished,
     RunSettled,
@@ -116,6 +117,8 @@ class Server:
                 self._starter.start(session, message)
             case CancelRun():
                 self._cancel(session, message)
+            case Release():
+                session.own_runs.discard(message.run)
             case Subscribe():
                 self._subscribe(session, message.run)
             case Discover():
@@ -190,7 +193,9 @@ class Server:
 
     def _delete(self, session: Session, message: DeleteRun) -> None:
         if message.run in self.supervisor.scheduler.runs:
-            session.fail(message.request, "failed", f"{message.run} is unfinished: wait for its end, or cancel it first")
+            session.fail(
+                message.request, "failed", f"{message.run} is unfinished: wait for its end, or cancel it first"
+            )
             return
         if self.supervisor.store.load_run(message.run) is None:
             session.fail(message.request, "not_found", f"there is no run {message.run}")
@@ -252,8 +257,9 @@ class Server:
             WorkerInfo(
                 worker.id,
                 worker.pid,
-                "waiting" if worker.state is WorkerState.BUSY and worker.execution is not None
-                and worker.execution.waits else worker.state.value,
+                "waiting"
+                if worker.state is WorkerState.BUSY and worker.execution is not None and worker.execution.waits
+                else worker.state.value,
                 None if worker.execution is None else worker.execution.id,
             )
             for worker in scheduler.workers.values()
@@ -276,7 +282,9 @@ class Server:
         families = sorted(self.supervisor.scheduler.families)
         if families:
             shown = ", ".join(families[:3]) + (", …" if len(families) > 3 else "")
-            return f"unfinished runs: {shown} (cancel one with `coflux runs cancel ID`, all with `coflux stop --cancel`)"
+            return (
+                f"unfinished runs: {shown} (cancel one with `coflux runs cancel ID`, all with `coflux stop --cancel`)"
+            )
         return f"{len(self._sessions)} attached clients" if self._sessions else ""
 
     # -- news ----------------------------------------------------------------------------------------------------
@@ -347,5 +355,3 @@ def _discovered(request: int, host: ModuleHost) -> Discovered:
 
 def _named(error: ModuleError, module: str) -> ModuleError:
     return ModuleError(module, error.message, error.traceback, error.file, error.line)
-
-

@@ -1,6 +1,6 @@
 """From a client's `StartRun` to a run: find the code, find the target, read the arguments, record.
 
-    host of the module, as it is on disk now ─▶ target ─▶ words bound by its annotations, in a worker ─▶ run
+host of the module, as it is on disk now ─▶ target ─▶ words bound by its annotations, in a worker ─▶ run
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from blake3 import blake3
 
 from coflux import options as opt
 from coflux.executor.channel import encode
@@ -80,9 +81,7 @@ class RunStarter:
 class _Start:
     """One request on its way."""
 
-    def __init__(
-        self, starter: RunStarter, session: Session, message: StartRun, context: Context, module: str
-    ) -> None:
+    def __init__(self, starter: RunStarter, session: Session, message: StartRun, context: Context, module: str) -> None:
         self._starter = starter
         self._supervisor = starter.supervisor
         self._session = session
@@ -163,7 +162,8 @@ class _Start:
         self._supervisor.later(BIND_TIMEOUT, self._bind_timed_out)
 
     def _from_binder(self, worker_id: int, message: Any) -> None:
-        assert self._spec is not None and self._binder is not None
+        assert self._spec is not None
+        assert self._binder is not None
         spec = self._spec
         if isinstance(message, Ready):
             words, document = self._message.words, self._message.document
@@ -190,15 +190,18 @@ class _Start:
     # -- the run -------------------------------------------------------------------------------------------------
 
     def _create(self, arguments: tuple[Value, ...]) -> None:
-        assert self._spec is not None and self._host is not None
+        assert self._spec is not None
+        assert self._host is not None
         spec = overridden(self._spec, self._message.options)
         store = self._supervisor.store
         try:
             if self._answered_by_key(spec, arguments):
                 return
-            key = "\0".join((self._context.interpreter, *self._context.sys_path, *_sorted(self._context)))
             context_id = store.context_id(
-                key, self._context.interpreter, self._context.sys_path, self._context.environment
+                _fingerprint(self._context),
+                self._context.interpreter,
+                self._context.sys_path,
+                self._context.environment,
             )
             run_id = store.new_run_id()
         except StoreError as error:
@@ -263,5 +266,7 @@ def _import_message(error: ModuleError) -> str:
     return f"module {error.module} does not import{place}\n{error.traceback.rstrip()}"
 
 
-def _sorted(context: Context) -> list[str]:
-    return [f"{name}={value}" for name, value in sorted(context.environment.items())]
+def _fingerprint(context: Context) -> str:
+    """Tells contexts apart without holding what is in them, secrets above all."""
+    environment = sorted(context.environment.items())
+    return blake3(encode((context.interpreter, context.sys_path, environment))).hexdigest()

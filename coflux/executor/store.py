@@ -71,14 +71,10 @@ _STEP_FIELDS = (
     " created_at"
 )
 
-# Runs with something left to do, and all of their families.
+# Runs with something left to do, and all of their families. (An index of unfinished executions would say the same, but
+# every execution would be written to it and deleted from it again.)
 _UNFINISHED_RUNS = """
-    SELECT id FROM runs WHERE root_run IN (
-        SELECT root_run FROM runs WHERE NOT settled
-        UNION SELECT root_run FROM runs WHERE id IN (
-            SELECT run FROM executions WHERE status IN ('queued', 'running')
-        )
-    ) ORDER BY number
+    SELECT id FROM runs WHERE root_run IN (SELECT root_run FROM runs WHERE NOT settled) ORDER BY number
 """
 
 # Families that were deleted and into which no chain of another family points.

@@ -13,6 +13,7 @@ held back and retried by timer, kills and output are not.
 
 from __future__ import annotations
 
+import glob
 import os
 import random
 import resource
@@ -25,6 +26,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from hashlib import blake2b
 from heapq import heappop, heappush
 from queue import SimpleQueue
 from typing import Any, assert_never
@@ -59,9 +61,11 @@ from coflux.executor.messages import (
     Imported,
     Log,
     OpenGroup,
+    Outcome,
     Ready,
     Returned,
     Submit,
+    Succeeded,
     TargetSpec,
     Wait,
     WorkerFailed,
@@ -84,6 +88,9 @@ STALL = 2.0  # seconds that a turn may come late before timeouts are extended by
 STORE_RETRY = 0.05  # seconds between two tries at a busy store
 SAMPLE = 0.5  # seconds between two looks at the workers' memory and at resting output
 HOST_RESTARTS = 3  # times that a host which died is replaced before its families fail
+OUTCOMES_AHEAD = 256  # outcomes that are sent along with one that was asked for
+SMALL_OUTCOME = 512  # bytes of a value that is sent ahead
+ROUNDS = 4  # times that a turn looks for more to read before it commits
 SPEC_CACHE = 4096  # decoded specs that are kept
 
 _spec_decoder = decoder(TargetSpec)
@@ -107,7 +114,9 @@ class Supervisor:
         self.leaving = False
         self._guardians: dict[GuardianKey, Guardian] = {}
         self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
-        self._scratch = tempfile.mkdtemp(prefix="coflux-")
+        self._trash: SimpleQueue[str] = SimpleQueue()
+        self._janitor_started = False
+        self._scratch = self._make_scratch()
         self._descriptor_limit = _raise_descriptor_limit()
         self._batch = Batch()
         self._commands: list[cmd.Command] = []
@@ -121,8 +130,6 @@ class Supervisor:
         self._specs: dict[bytes, TargetSpec] = {}
         self._host_ids = 0
         self._host_losses: dict[tuple[str, ...], int] = {}
-        self._trash: SimpleQueue[str] = SimpleQueue()
-        self._janitor_started = False
         self._sampling = False
         self._leave_asked = False
         self._now = self._read_clock()
@@ -149,8 +156,16 @@ class Supervisor:
         if timeout is not None and late > STALL:
             self._stalled += late
         self._now = self._read_clock()
-        for call in calls:
-            call()
+        for _ in range(ROUNDS):
+            for call in calls:
+                call()
+            # What came meanwhile shares this turn's commit: under load that is what a turn costs most.
+            calls = self.poller.wait(0.0) if calls else []
+            if not calls:
+                break
+        else:
+            for call in calls:
+                call()
         while self._events:
             self.scheduler.handle(self._events.popleft(), self._now)
         self.scheduler.handle_time(self._now)
@@ -312,7 +327,8 @@ class Supervisor:
         if worker is None:
             return
         outcome = None if command.ended is None else command.ended.outcome
-        worker.peer.send(Answer(command.wait.request, command.index, outcome, command.error))
+        more = () if command.ended is None else _outcomes_ahead(command.wait.execution, command.wait.targets)
+        worker.peer.send(Answer(command.wait.request, command.index, outcome, command.error, more))
 
     def _sample(self) -> None:
         """Look at busy workers now and then; nobody wakes up for it while none is."""
@@ -345,9 +361,7 @@ class Supervisor:
             case Submit():
                 spec = self.spec(message.target)
                 self.happen(
-                    ev.Submitted(
-                        worker_id, message.number, spec, message.target, message.arguments, message.group
-                    )
+                    ev.Submitted(worker_id, message.number, spec, message.target, message.arguments, message.group)
                 )
             case Returned():
                 self.workers[worker_id].drain()
@@ -395,10 +409,11 @@ class Supervisor:
         return spec
 
     def _worker_ended(self, worker_id: int, status: int) -> None:
-        worker = self.workers.pop(worker_id, None)
+        worker = self.workers.get(worker_id)
         if worker is None:
             return
-        worker.peer.read()  # what it said before it ended counts
+        worker.peer.read(sys.maxsize)  # what it said before it ended counts
+        del self.workers[worker_id]
         stack = worker.take_stack()
         owner = worker.owner
         evidence, usage = worker.ended(status)
@@ -422,6 +437,13 @@ class Supervisor:
     def _clean(self) -> None:
         while True:
             shutil.rmtree(self._trash.get(), ignore_errors=True)
+
+    def _make_scratch(self) -> str:
+        """A directory for working directories. One that a killed engine of this project left is removed."""
+        prefix = f"coflux-{blake2b(os.fsencode(self.project.data_dir), digest_size=8).hexdigest()}-"
+        for left in glob.glob(glob.escape(os.path.join(tempfile.gettempdir(), prefix)) + "*"):
+            self._discard(left)
+        return tempfile.mkdtemp(prefix=prefix)
 
     # -- guardians and hosts -------------------------------------------------------------------------------------
 
@@ -448,9 +470,7 @@ class Supervisor:
         guardian = self._guardians.get(key)
         if guardian is None:
             process, sock = launch_guardian(context.interpreter, relevant(context.environment))
-            guardian = Guardian(
-                self, process, sock, self._configuration(context), self._exited, self._guardian_lost
-            )
+            guardian = Guardian(self, process, sock, self._configuration(context), self._exited, self._guardian_lost)
             self._guardians[key] = guardian
         return guardian
 
@@ -509,11 +529,10 @@ class Supervisor:
         known = set(configuration.preload)
         if known.issuperset(message.third_party):
             return
-        for key, guardian in self._guardians.items():
-            if guardian is host.guardian:
-                packages = "\n".join(sorted(known | set(message.third_party))).encode()
-                setting = _preload_key_of(key.interpreter, key.sys_path)
-                self.after_commit(lambda: self._put_setting(setting, packages))
+        key = next(key for key, guardian in self._guardians.items() if guardian is host.guardian)
+        packages = "\n".join(sorted(known | set(message.third_party))).encode()
+        setting = _preload_key_of(key.interpreter, key.sys_path)
+        self.after_commit(lambda: self._put_setting(setting, packages))
 
     def _put_setting(self, key: str, value: bytes) -> None:
         try:
@@ -658,6 +677,27 @@ class Supervisor:
             self.store.close()
         except StoreError as error:
             print(f"coflux: {error}", file=sys.stderr)
+
+
+def _outcomes_ahead(waiter: Execution, targets: list[Execution]) -> tuple[tuple[int, Outcome], ...]:
+    """Small outcomes of the submissions that follow the one waited for, up to the first that has not ended."""
+    submissions = waiter.submissions
+    at = waiter.told
+    if len(targets) != 1 or at >= len(submissions) or targets[0] is not submissions[at]:
+        if len(targets) != 1 or targets[0].step.parent is not waiter:
+            return ()
+        at = next((i for i in range(at, len(submissions)) if submissions[i] is targets[0]), len(submissions))
+    more: list[tuple[int, Outcome]] = []
+    at += 1  # the one that is being answered
+    while at < len(submissions) and len(more) < OUTCOMES_AHEAD:
+        ended = submissions[at].end()
+        outcome = ended.outcome
+        if ended.unfinished or not isinstance(outcome, Succeeded) or outcome.value.size > SMALL_OUTCOME:
+            break
+        at += 1
+        more.append((at, outcome))
+    waiter.told = at
+    return tuple(more)
 
 
 def _serves(host: Any, host_id: int) -> bool:

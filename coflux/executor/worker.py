@@ -15,7 +15,6 @@ import importlib
 import os
 import random
 import resource
-import signal
 import socket
 import sys
 import time
@@ -68,7 +67,7 @@ class SpawnArguments(msgspec.Struct, frozen=True):
     parent: int
 
 
-class TargetNotFound(ExecutionError):
+class TargetNotFound(Exception):
     """No module has the target that was submitted."""
 
 
@@ -95,6 +94,7 @@ class Worker:
             elif isinstance(message, Bind):
                 self._channel.send(self._bind(message))
             elif isinstance(message, Retire):
+                self._directory.remove()
                 return
 
     # -- one execution -------------------------------------------------------------------------------------------
@@ -136,8 +136,12 @@ class Worker:
                 raise
             del positional, keyword
             return Succeeded(values.encode(result, self._blobs, full_json=message.root, name="result")), True
+        except TargetNotFound as error:  # without a traceback: it would only show our own code
+            return Failed(capture(ExecutionError(str(error)), self._blobs)), False
         except values.UnsendableValue as error:
-            return Failed(capture(ExecutionError(str(error)).with_traceback(error.__traceback__), self._blobs)), retryable
+            return Failed(
+                capture(ExecutionError(str(error)).with_traceback(error.__traceback__), self._blobs)
+            ), retryable
         except BaseException as error:  # noqa: BLE001 (sys.exit() and the like are failures of the step)
             return Failed(capture(error, self._blobs)), retryable
 

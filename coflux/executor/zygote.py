@@ -22,7 +22,7 @@ import sys
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.messages import Configure, Exited, GuardianReady, KillHost, StartHost, ToGuardian
-from coflux.executor.processes import become_subreaper, kill_strays, reap
+from coflux.executor.processes import become_subreaper, kill_strays
 
 __all__ = ["main"]
 
@@ -82,7 +82,7 @@ class Guardian:
         ours.setblocking(False)
         self._hosts[pid] = message.host
         self._notes[message.host] = ours
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._read_notes(message.host))
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._notes_came(message.host))
 
     def _become_host(self, message: StartHost, descriptors: list[int], notes: socket.socket) -> None:
         """In the child: let go of everything that is the guardian's. Never returns."""
@@ -103,29 +103,10 @@ class Guardian:
         finally:
             os._exit(70)
 
-    def _read_notes(self, host: int) -> None:
-        """A host tells of workers started (so that they are known if it dies) and exited."""
-        notes = self._notes[host]
-        try:
-            data = notes.recv(DEATH.size * 4096)
-        except BlockingIOError:
-            return
-        if not data:
-            self._selector.unregister(notes)
-            notes.close()
-            del self._notes[host]
-            return
-        ended = []
-        for worker, pid, status, exited in DEATH.iter_unpack(data):
-            if exited:
-                ended.append((pid, status, worker))
-                self._workers.pop(pid, None)
-            else:
-                self._workers[pid] = (host, worker)
-        if ended:
-            self._sweep()
-            for pid, status, worker in ended:
-                self._channel.send(Exited(pid, status, host, worker))
+    def _notes_came(self, host: int) -> None:
+        exits = self._read_notes(host)
+        if exits:
+            self._settle(exits)
 
     def _child_ended(self) -> None:
         while True:
@@ -134,29 +115,48 @@ class Guardian:
                     break
             except BlockingIOError:
                 break
+        self._settle([])
+
+    def _read_notes(self, host: int) -> list[Exited]:
+        """What a host tells of its workers: of those started, so that they are known if it dies, and of those ended."""
+        notes = self._notes.get(host)
+        if notes is None:
+            return []  # read to the end in this very turn
+        try:
+            data = notes.recv(DEATH.size * 4096)
+        except BlockingIOError:
+            return []
+        if not data:
+            self._selector.unregister(notes)
+            notes.close()
+            del self._notes[host]
+        exits = []
+        for worker, pid, status, exited in DEATH.iter_unpack(data):
+            if exited:
+                exits.append(Exited(pid, status, host, worker))
+                self._workers.pop(pid, None)
+            else:
+                self._workers[pid] = (host, worker)
+        return exits
+
+    def _settle(self, exits: list[Exited]) -> None:
+        """Kill what was adopted, so that nothing is left of what ended, and then tell of it: hosts after their workers.
+
+        Workers of a host that died are adopted, too, and told of like any other.
+        """
         ended: list[tuple[int, int]] = []
-        reap(lambda pid, status: ended.append((pid, status)))
-        gone = [(pid, status, self._hosts.pop(pid)) for pid, status in ended if pid in self._hosts]
-        for _, _, host in gone:  # its workers are ours now: know them by name before they are killed
-            while host in self._notes:
-                self._read_notes(host)
-        self._sweep()
-        for pid, status, host in gone:
-            self._report(pid, status, host, None)
-
-    def _sweep(self) -> None:
-        """Kill what was adopted. Adopted workers of a host that died are told of like any other."""
-
-        def exited(pid: int, status: int) -> None:
-            if pid in self._workers:
-                host, worker = self._workers.pop(pid)
-                self._report(pid, status, host, worker)
-
-        if not kill_strays(self._hosts.keys(), exited):
+        if not kill_strays(self._hosts.keys(), lambda pid, status: ended.append((pid, status))):
             print("coflux: some processes could not be killed", file=sys.stderr, flush=True)
-
-    def _report(self, pid: int, status: int, host: int, worker: int | None) -> None:
-        self._channel.send(Exited(pid, status, host, worker))
+        gone = [(pid, status, self._hosts.pop(pid)) for pid, status in ended if pid in self._hosts]
+        for _, _, host in gone:
+            while host in self._notes:
+                exits += self._read_notes(host)
+        for pid, status in ended:
+            if pid in self._workers:
+                exits.append(Exited(pid, status, *self._workers.pop(pid)))
+        exits += [Exited(pid, status, host, None) for pid, status, host in gone]
+        for message in exits:
+            self._channel.send(message)
 
     def _end(self) -> None:
         """The supervisor is gone: nothing of its may survive it, nor may the working directories."""

@@ -42,3 +42,18 @@ def shared(held_project: ScratchProject) -> ScratchProject:
     """A scratch project whose engine serves all tests of a file, which makes them quick. No marks, gates closed."""
     held_project.clear()
     return held_project
+
+
+@pytest.fixture
+def serial(tmp_path: Path) -> Iterator[ScratchProject]:
+    """A scratch project whose engine runs one execution at a time."""
+    with scratch_project(tmp_path / "project", concurrency=1) as scratch:
+        scratch.hold()
+        yield scratch
+
+
+@pytest.fixture
+def isolated(tmp_path: Path) -> Iterator[ScratchProject]:
+    """A scratch project whose engine gives every execution a process of its own."""
+    with scratch_project(tmp_path / "project", isolation="fresh") as scratch:
+        yield scratch

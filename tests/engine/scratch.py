@@ -60,6 +60,7 @@ class Finished(NamedTuple):
     @property
     def value(self) -> Any:
         """What was printed as the result."""
+        assert self.out, self.err
         return json.loads(self.out)
 
 

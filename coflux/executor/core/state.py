@@ -51,6 +51,9 @@ class State(Enum):
     SUSPENDED = "suspended"
     RECURRED = "recurred"
 
+    # By identity: Enum's own is a Python function, and states are looked up several times an event.
+    __hash__ = object.__hash__
+
 
 ALLOWED: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset(
@@ -72,8 +75,6 @@ ALLOWED: dict[State, frozenset[State]] = {
 """What may follow what. A state that is not a key is an outcome, and an outcome never changes."""
 
 FAILURES = frozenset({State.FAILED, State.TIMED_OUT, State.ABANDONED})
-
-_UNFINISHED = frozenset({State.QUEUED, State.RUNNING})
 
 
 class InvalidTransition(Exception):
@@ -137,6 +138,7 @@ class Execution:
         "streak",
         "submissions",
         "successor",
+        "told",
         "usage",
         "waiters",
         "waits",
@@ -167,6 +169,7 @@ class Execution:
         self.outcome: Outcome | None = None
         self.usage: Usage | None = None
         self.submissions: list[Execution] = []  # by number: what `@n` means
+        self.told = 0  # submissions whose outcomes it was sent ahead of being asked
         self.children: list[Execution] = []  # first attempts of the steps that it created
         self.waiters: list[Wait] = []  # who waits for this one
         self.waits: dict[int, Wait] = {}  # what it waits for, by request
@@ -174,7 +177,8 @@ class Execution:
 
     @property
     def unfinished(self) -> bool:
-        return self.state in _UNFINISHED
+        state = self.state
+        return state is State.QUEUED or state is State.RUNNING
 
     def end(self) -> Execution:
         """The end of the chain: the execution whose outcome a waiter gets."""

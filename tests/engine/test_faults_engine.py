@@ -1,0 +1,165 @@
+"""The engine's own processes are killed: supervisor, guardian, module host. What was recorded goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.engine.scratch import SLACK, Mark, ScratchProject, eventually, kinds
+
+SEED = 20240817
+
+FLOW = """
+    @cf.task(retries=1)
+    def work(name):
+        mark(f"work {name}")
+        gate(name)
+        return name
+
+    @cf.task()
+    def fragile():
+        mark("fragile")
+        gate("never")
+
+    @cf.workflow(retries=1)
+    def main():
+        mark("main")
+        return work("one")
+
+    @cf.workflow(retries=1)
+    def two():
+        mark("two")
+        child = fragile.submit()
+        return [work("one"), child.poll(30)]
+
+    @cf.task()
+    def identity(x):
+        return x
+"""
+
+
+def ancestors(mark: Mark) -> list[psutil.Process]:
+    """Module host, guardian and supervisor of the worker that left a mark."""
+    return psutil.Process(mark.pid).parents()[:3]
+
+
+def wake(project: ScratchProject) -> None:
+    """A command that needs the engine: it finds what an earlier one left unfinished."""
+    assert project.run("flow/identity", "5").value == 5
+
+
+def test_a_killed_supervisor_takes_everything_down_and_its_successor_goes_on(project: ScratchProject) -> None:
+    project.write("flow", FLOW)
+    run = project.detach("flow/main")
+    project.marked("work one")
+    killed_at = time.monotonic()
+    os.kill(project.supervisor_pid(), signal.SIGKILL)
+    eventually(lambda: not project.processes(), 2.0 * SLACK)
+    assert time.monotonic() - killed_at < 2.0 * SLACK
+    before = project.read(run)
+    assert kinds(before, "work") == [["running"]]
+    project.open_gate("one")
+    wake(project)
+    after = project.settled(run)
+    assert after["run"]["status"] == "succeeded"
+    assert after["result"] == "one"
+    assert kinds(after, "main") == [["abandoned", "succeeded"]]
+    # The second attempt of `main` submits a second step; the orphan of the first one retries too.
+    assert kinds(after, "work") == [["abandoned", "succeeded"], ["succeeded"]]
+
+
+def test_executions_that_were_lost_are_abandoned_with_the_reason(project: ScratchProject) -> None:
+    project.write("flow", FLOW)
+    run = project.detach("flow/fragile")
+    project.marked("fragile")
+    os.kill(project.supervisor_pid(), signal.SIGKILL)
+    wake(project)
+    document = project.settled(run)
+    assert kinds(document, "fragile") == [["abandoned"]]
+    assert document["error"]["type"] == "coflux.errors.ExecutionAbandoned"
+    assert "engine" in document["error"]["message"]
+    assert len(project.marks("fragile")) == 1
+
+
+def test_a_follower_of_a_killed_supervisor_says_what_becomes_of_the_run(project: ScratchProject) -> None:
+    project.write("flow", FLOW)
+    running = project.start("run", "--no-ui", "flow/main")
+    (mark,) = project.marked("work one")
+    ancestors(mark)[2].kill()
+    finished = project.finish(running, timeout=5.0 * SLACK)
+    assert (finished.status, finished.out) == (1, "")
+    assert "lost the engine" in finished.err
+    run = project.only_run()
+    assert run in finished.err
+    project.open_gate("one")
+    wake(project)
+    assert project.settled(run)["result"] == "one"
+
+
+@pytest.mark.parametrize("generation", [0, 1], ids=["module host", "guardian"])
+def test_a_killed_module_host_or_guardian_costs_an_attempt(project: ScratchProject, generation: int) -> None:
+    project.write("flow", FLOW)
+    running = project.start("run", "--no-ui", "flow/two")
+    (work,) = project.marked("work one")
+    project.marked("fragile")
+    supervisor = project.supervisor_pid()
+    ancestors(work)[generation].kill()
+    eventually(lambda: not psutil.pid_exists(work.pid))
+    project.open_gate("one")
+    project.marked("two", 2)
+    assert project.supervisor_pid() == supervisor
+    # The second `fragile` would hold the run up for long: cancel it.
+    project.marked("fragile", 2)
+    run = project.only_run()
+    step = [step["id"] for step in project.read(run)["steps"] if step["target"] == "flow/fragile"][-1]
+    finished = project.coflux("runs", "cancel", step)
+    assert finished.status == 0, finished.err
+    project.finish(running)
+    document = project.settled(run)
+    assert kinds(document, "two")[0][0] == "abandoned"
+    assert kinds(document, "work") == [["abandoned", "succeeded"], ["succeeded"]]
+    assert kinds(document, "fragile") == [["abandoned"], ["cancelled"]]
+
+
+def test_a_run_outlives_fifteen_murders_of_its_engine(project: ScratchProject) -> None:
+    """Thirty steps, each retried for ever; the supervisor is killed at seeded random moments."""
+    project.write(
+        "flow",
+        """
+        QUICK = cf.Retries(backoff=(0, 0.05))
+
+        @cf.task(retries=QUICK)
+        def step(number):
+            time.sleep(0.02)
+            mark(f"step {number}")
+            return number
+
+        @cf.workflow(retries=QUICK)
+        def main():
+            return sum(handle.result() for handle in [step.submit(number) for number in range(30)])
+
+        @cf.task()
+        def identity(x):
+            return x
+        """,
+    )
+    chance = random.Random(SEED)
+    run = project.detach("flow/main", COFLUX_CONCURRENCY="2")
+    murders = 0
+    while murders < 15:
+        command = project.start("run", "--detach", "flow/identity", "1")
+        time.sleep(chance.uniform(0.1, 0.7))
+        for process in project.processes():
+            if "coflux.executor.launch" in " ".join(process.cmdline()):
+                process.kill()
+                murders += 1
+        project.finish(command)
+    wake(project)
+    document = project.settled(run, timeout=30.0)
+    assert (document["run"]["status"], document["result"]) == ("succeeded", sum(range(30)))
+    assert len(project.marks("step 29")) >= 1
