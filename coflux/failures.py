@@ -15,6 +15,7 @@ from typing import Literal, SupportsIndex, TypeGuard, cast
 import msgspec
 from msgspec import Struct
 
+from coflux.encoded import Failure, Frame, Value
 from coflux.errors import (
     ExecutionAbandoned,
     ExecutionCancelled,
@@ -23,25 +24,10 @@ from coflux.errors import (
     ExecutionTimeout,
 )
 from coflux.previews import class_name, message_of
-from coflux.tracebacks import Frame, RemoteTraceback, clip, describe, printable
-from coflux.values import BlobMissing, BlobStore, Value, decode, pack
+from coflux.tracebacks import RemoteTraceback, clip, describe, printable
+from coflux.values import BlobMissing, BlobStore, decode, pack
 
 __all__ = ["Failure", "Frame", "capture", "rebuild", "terminated_error"]
-
-
-class Failure(Struct, frozen=True, array_like=True, gc=False):
-    """An exception that user code raised, as data.
-
-    `type` is the qualified class name (`module.qualname`), `message` is `str(exception)`, `traceback` the full text
-    with causes, contexts, notes and group members, engine frames hidden; `frames` are the user's frames of the
-    outermost exception, innermost last. `exception` is the recipe for rebuilding it (see `rebuild`), or None.
-    """
-
-    type: str
-    message: str
-    traceback: str
-    frames: tuple[Frame, ...] = ()
-    exception: bytes | None = None
 
 
 class _Recipe(Struct, frozen=True, array_like=True):

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
-__all__ = ["Cache", "CacheOptions", "Defer", "Retries", "RetryOptions", "TaskOptions"]
+from coflux.task_options import CacheOptions, RetryOptions, TaskOptions
+
+__all__ = ["Cache", "Defer", "Retries"]
 
 Duration = float | timedelta
 Names = Iterable[str] | str
@@ -91,48 +93,6 @@ class _Unset(int):
 
 
 UNSET = cast(bool, _Unset())
-
-
-# -- what the engine reads --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class CacheOptions:
-    """`params` are parameter names in key order, `None` for all; `max_age` is in seconds, `None` for no limit."""
-
-    max_age: float | None = None
-    params: tuple[str, ...] | None = None
-    namespace: str | None = None
-    version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RetryOptions:
-    """`limit` is the number of retries (`None`: unlimited); the backoff bounds are seconds. `when` travels apart."""
-
-    limit: int | None = None
-    backoff_min: float = 1.0
-    backoff_max: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class TaskOptions:
-    """What the engine needs to know to schedule a step.
-
-    `wait` and `defer` hold parameter names (`defer=None`: off). `memo` is `None` when the target says nothing, so that
-    the run's default applies, else a bool or the parameter names to key on. `requires` maps a tag to the accepted
-    values, or to `True` (any value) or `False` (must not be provided). `timeout=0` means none.
-    """
-
-    wait: tuple[str, ...] = ()
-    cache: CacheOptions | None = None
-    retries: RetryOptions | None = None
-    recurrent: bool = False
-    defer: tuple[str, ...] | None = None
-    delay: float = 0.0
-    memo: bool | tuple[str, ...] | None = None
-    requires: dict[str, bool | list[str]] = field(default_factory=dict)
-    timeout: float = 0.0
 
 
 # -- from the one to the other ----------------------------------------------------------------------------------------
@@ -262,14 +222,6 @@ def requirements(value: object) -> dict[str, bool | list[str]]:
         else:
             raise TypeError(f"requires[{tag!r}] must be a str, a bool or a list of str, not {accepted!r}")
     return result
-
-
-def unsupported(options: TaskOptions) -> str | None:
-    """The first option in use that the engine does not run yet."""
-    for name in ("cache", "memo", "wait", "recurrent", "requires"):
-        if getattr(options, name):
-            return name
-    return None if options.defer is None else "defer"
 
 
 def instance_of(classes: type[BaseException] | tuple[type[BaseException], ...]) -> RetryFilter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import replace
 from functools import update_wrapper
 from inspect import Signature, isasyncgenfunction, isgeneratorfunction, signature, unwrap
 from types import CodeType, CoroutineType, FunctionType
@@ -14,7 +13,8 @@ from coflux import backend, options
 from coflux.binding import CallPlan, compile_binder
 from coflux.groups import current_group
 from coflux.handles import Execution
-from coflux.options import Cache, Defer, Duration, Names, Retries, RetryFilter, TaskOptions
+from coflux.options import Cache, Defer, Duration, Names, Retries, RetryFilter
+from coflux.task_options import TaskOptions, unsupported
 
 __all__ = ["Target", "TargetType", "declare", "duplicates", "registry"]
 
@@ -139,7 +139,7 @@ class Target(Generic[P, R_co]):
     def with_retries(self, retries: int | bool | Retries) -> Target[P, R_co]:
         """A copy with another `retries` option, for one call."""
         retry, when = self._checked(options.retry_options, retries)
-        return self._copy(replace(self.options, retries=retry), when, self.overrides | {"retries"})
+        return self._copy(self.options._replace(retries=retry), when, self.overrides | {"retries"})
 
     def with_defer(self, defer: bool | Defer) -> Target[P, R_co]:
         """A copy with another `defer` option, for one call."""
@@ -163,7 +163,7 @@ class Target(Generic[P, R_co]):
 
     def unsupported(self) -> str | None:
         """The first option in use that the engine does not run yet."""
-        return options.unsupported(self.options)
+        return unsupported(self.options)
 
     @property
     def submitted_when(self) -> RetryFilter | None:
@@ -179,7 +179,7 @@ class Target(Generic[P, R_co]):
 
     def _changed(self, option: str, value: object) -> Target[P, R_co]:
         changes: dict[str, Any] = {option: value}
-        return self._copy(replace(self.options, **changes), self.when, self.overrides | {option})
+        return self._copy(self.options._replace(**changes), self.when, self.overrides | {option})
 
     def _copy(self, options: TaskOptions, when: RetryFilter | None, overrides: Iterable[str]) -> Target[P, R_co]:
         copy = cast("Target[P, R_co]", object.__new__(Target))

@@ -7,8 +7,8 @@ import traceback
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from msgspec import Struct
-
+from coflux.encoded import Frame
+from coflux.errors import ExecutionError
 from coflux.previews import class_name, message_of
 
 __all__ = ["Description", "Frame", "RemoteTraceback", "clip", "describe", "printable"]
@@ -21,13 +21,6 @@ GROUP_LIMIT = 15  # members shown of one group, as in Python
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
-
-
-class Frame(Struct, frozen=True, array_like=True, gc=False):
-    file: str
-    line: int
-    function: str
-    source: str
 
 
 class RemoteTraceback(Exception):
@@ -52,7 +45,7 @@ def describe(error: BaseException) -> Description:
         summary = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
         frames = [
             Frame(printable(frame.filename), frame.lineno or 0, printable(frame.name), printable(frame.line or ""))
-            for frame in _visible(summary.stack)[-FRAME_LIMIT:]
+            for frame in _visible(summary.stack, error)[-FRAME_LIMIT:]
         ]
         return Description(printable("".join(_chain(summary, error, set()))), tuple(frames))
     except BaseException:  # noqa: BLE001  # the exception's own code runs here (__cause__, __notes__, …)
@@ -98,7 +91,7 @@ def _block(summary: traceback.TracebackException, error: BaseException, shown: s
             return []
         shown.add(error.text)
         return [error.text]
-    stack = _visible(summary.stack)
+    stack = _visible(summary.stack, error)
     lines = ["Traceback (most recent call last):\n", *stack.format()] if stack else []
     lines.append(clip("".join(summary.format_exception_only()).removesuffix("\n")) + "\n")
     if isinstance(error, BaseExceptionGroup) and summary.exceptions is not None:
@@ -116,7 +109,8 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [f"  | {line}\n" for line in "".join(lines).splitlines()]
 
 
-def _visible(stack: traceback.StackSummary) -> traceback.StackSummary:
-    """The frames outside the engine; all of them when there are no others."""
+def _visible(stack: traceback.StackSummary, error: BaseException) -> traceback.StackSummary:
+    """The frames outside the engine. Where there are no others all of them, unless `error` is one that the engine meant
+    to raise: its message says it all."""
     users = [frame for frame in stack if not os.path.abspath(frame.filename).startswith(_PACKAGE)]
-    return traceback.StackSummary.from_list(users or stack)
+    return traceback.StackSummary.from_list(users if users or isinstance(error, ExecutionError) else stack)

@@ -18,12 +18,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
-from msgspec import Struct
 
 from coflux import pickling
+from coflux.encoded import Reference, Value
 from coflux.previews import preview
 from coflux.projection import project, with_execution_ids
 from coflux.unsendable import explain
@@ -54,37 +54,6 @@ SMALLEST_INTEGER, LARGEST_INTEGER = -(1 << 63), (1 << 63) - 1  # what every JSON
 
 _encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
-
-
-class Reference(Struct, frozen=True, array_like=True, gc=False):
-    """A handle or an asset inside a value, kept beside the bytes so that the engine sees it at any depth.
-
-    `id` is an execution id, or `@n` for the n-th submission of the encoding execution (the supervisor replaces it).
-    """
-
-    kind: Literal["execution", "asset"]
-    id: str
-    module: str = ""
-    target: str = ""
-
-
-class Value(Struct, frozen=True, array_like=True, gc=False):
-    """An encoded value.
-
-    `format` is "json" when the payload is JSON text that decodes to exactly the value (small plain values), "pickle"
-    (protocol 5) or "dill". The payload is `data`, or the blob named `blob` when `data` is empty. `size` is the
-    payload's size in bytes. `preview` is a one-line repr of at most 200 characters, made where the value lived. `json`
-    is a JSON projection of the value as text, `None` when there is none or it is `data` itself (format "json"); in it a
-    handle is its index in `references` (`json_of` fills in the id).
-    """
-
-    format: Literal["json", "pickle", "dill"]
-    data: bytes
-    size: int
-    blob: str | None = None
-    references: tuple[Reference, ...] = ()
-    preview: str = ""
-    json: str | None = None
 
 
 class UnsendableValue(TypeError):

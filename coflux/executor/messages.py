@@ -16,9 +16,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from coflux.failures import Failure
-from coflux.options import TaskOptions
-from coflux.values import Reference, Value
+from coflux.encoded import Failure, Reference, Value
+from coflux.task_options import TaskOptions
 
 TargetType = Literal["workflow", "task"]
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coflux.encoded import Value
 from coflux.executor.channel import decoder, encode
 from coflux.executor.core.scheduler import Effects, Scheduler
 from coflux.executor.core.state import Execution, Instant, Run, State, Step
 from coflux.executor.messages import Outcome, RunOptions, Succeeded, TargetSpec
 from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LoadedRun, RunRow, StepRow
-from coflux.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,13 +6,12 @@ host of the module, as it is on disk now ─▶ target ─▶ words bound by its
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from blake3 import blake3
 
-from coflux import options as opt
+from coflux.encoded import Value
 from coflux.executor.channel import encode
 from coflux.executor.core import events as ev
 from coflux.executor.database import StoreError
@@ -31,9 +30,8 @@ from coflux.executor.messages import (
     TargetSpec,
 )
 from coflux.executor.workers import WorkerProcess
-from coflux.options import RetryOptions, TaskOptions
 from coflux.project import ConfigError, module_of_file
-from coflux.values import Value
+from coflux.task_options import RetryOptions, TaskOptions, unsupported
 
 if TYPE_CHECKING:
     from coflux.executor.server import Session
@@ -107,9 +105,9 @@ class _Start:
         spec = self._message.spec if self._message.spec is not None else self._find(host)
         if spec is None:
             return
-        unsupported = opt.unsupported(spec.options)
-        if unsupported is not None:
-            self._refuse(f"{spec.module}/{spec.name}: {unsupported} is not available yet")
+        unavailable = unsupported(spec.options)
+        if unavailable is not None:
+            self._refuse(f"{spec.module}/{spec.name}: {unavailable} is not available yet")
             return
         self._spec = spec
         if self._message.arguments is not None:
@@ -244,11 +242,11 @@ def overridden(spec: TargetSpec, options: RunOptions) -> TargetSpec:
     """The root's spec with what the client overrides."""
     changed: TaskOptions = spec.options
     if options.delay is not None:
-        changed = replace(changed, delay=options.delay)
+        changed = changed._replace(delay=options.delay)
     if options.timeout is not None:
-        changed = replace(changed, timeout=options.timeout)
+        changed = changed._replace(timeout=options.timeout)
     if options.retries is not None:
-        changed = replace(changed, retries=_retries(changed.retries, options.retries))
+        changed = changed._replace(retries=_retries(changed.retries, options.retries))
     return spec if changed is spec.options else msgspec.structs.replace(spec, options=changed)
 
 
@@ -257,7 +255,7 @@ def _retries(declared: RetryOptions | None, limit: int) -> RetryOptions | None:
         return None
     unlimited = limit < 0
     if declared is not None:
-        return replace(declared, limit=None if unlimited else limit)
+        return declared._replace(limit=None if unlimited else limit)
     return RetryOptions(None) if unlimited else RetryOptions(limit, 0.0, 0.0)
 
 

@@ -31,6 +31,7 @@ from heapq import heappop, heappush
 from queue import SimpleQueue
 from typing import Any, assert_never
 
+from coflux.encoded import Failure
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.channel import decoder
 from coflux.executor.core import commands as cmd
@@ -78,7 +79,6 @@ from coflux.executor.rows import Batch, LogRow
 from coflux.executor.server import Server
 from coflux.executor.store import Store
 from coflux.executor.workers import WorkerProcess
-from coflux.failures import Failure
 from coflux.logs import Level
 from coflux.project import Project
 
@@ -364,7 +364,8 @@ class Supervisor:
                     ev.Submitted(worker_id, message.number, spec, message.target, message.arguments, message.group)
                 )
             case Returned():
-                self.workers[worker_id].drain()
+                worker = self.workers[worker_id]
+                worker.drain()
                 self.happen(
                     ev.Returned(
                         worker_id,
@@ -375,6 +376,7 @@ class Supervisor:
                         message.usage,
                     )
                 )
+                worker.returned()
             case Wait():
                 self.happen(ev.WaitAsked(worker_id, message.request, message.handles, message.timeout))
             case Identify():

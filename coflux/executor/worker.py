@@ -132,6 +132,7 @@ class Worker:
                 del decoded
                 result = _call(target.fn, positional, keyword)
             except BaseException as error:
+                retryable = False  # as it stays if the retry filter itself raises
                 retryable = self._should_retry(spec, target, error)
                 raise
             del positional, keyword

@@ -67,6 +67,7 @@ class WorkerProcess:
         self._grace = grace
         self._pidfd = -1
         self._signalled: list[int] = []  # signals asked for before the pid was known
+        self._ending = False
         self._killed = False
         self._oom_kills = oom_kills()
         self._over = False
@@ -132,6 +133,7 @@ class WorkerProcess:
 
         First its stacks are dumped if asked for, then SIGTERM gives it the grace period if one is configured.
         """
+        self._ending = True
         grace = 0.0 if immediate else self._grace
         wait = DUMP_TIME if dump else 0.0
         if dump:
@@ -141,6 +143,11 @@ class WorkerProcess:
         if wait + grace:
             self._shell.later(wait + grace, self._kill_now)
         else:
+            self._kill_now()
+
+    def returned(self) -> None:
+        """Its code has ended: one that is being ended needs no more of its grace period."""
+        if self._ending:
             self._kill_now()
 
     def _kill_now(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import coflux as cf
-from coflux.options import CacheOptions, RetryOptions, TaskOptions
+from coflux.task_options import CacheOptions, RetryOptions, TaskOptions
 
 
 def load(user, page=1, *, full=False):  # type: ignore[no-untyped-def]

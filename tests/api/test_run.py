@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import coflux as cf
-from coflux.run import RunHandle
+from coflux.runs import RunHandle
 
 
 @cf.workflow()

@@ -10,7 +10,7 @@ from typing import assert_type
 import pytest
 
 import coflux as cf
-from coflux.run import RunHandle
+from coflux.runs import RunHandle
 
 
 @cf.task(retries=3)

@@ -16,7 +16,7 @@ from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, 
 from coflux.executor.store import Store
 from coflux.failures import Failure
 from coflux.logs import Level
-from coflux.options import TaskOptions
+from coflux.task_options import TaskOptions
 from coflux.values import Value
 
 STARTED_AT = 1_700_000_000.0  # seconds since the epoch

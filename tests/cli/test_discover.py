@@ -8,7 +8,7 @@ import pytest
 
 from coflux.cli.discover import files_with_targets, signature
 from coflux.executor.messages import ParameterInfo, TargetInfo, TargetSpec
-from coflux.options import TaskOptions
+from coflux.task_options import TaskOptions
 
 
 def write(path: Path, text: str) -> Path:

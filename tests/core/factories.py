@@ -7,7 +7,7 @@ from typing import Any
 from coflux.executor.core.state import Instant
 from coflux.executor.messages import Failed, Outcome, Succeeded, TargetSpec, Usage
 from coflux.failures import Failure
-from coflux.options import RetryOptions, TaskOptions
+from coflux.task_options import RetryOptions, TaskOptions
 from coflux.values import Reference, Value
 
 USAGE = Usage(0.25, 1 << 20)

@@ -12,7 +12,7 @@ from coflux.executor.core.commands import Answered
 from coflux.executor.core.events import Event
 from coflux.executor.core.state import Execution
 from coflux.executor.messages import OpenGroup, Outcome, Succeeded, TargetSpec
-from coflux.options import RetryOptions
+from coflux.task_options import RetryOptions
 from tests.core.factories import USAGE, failed, spec, succeeded, value
 
 __all__ = ["Habits", "Process", "World"]

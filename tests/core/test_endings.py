@@ -10,7 +10,7 @@ from coflux.executor.core import events as ev
 from coflux.executor.core.commands import HandOver, KillWorker, RetireWorker, StartWorker
 from coflux.executor.core.state import Execution, State
 from coflux.executor.messages import Failed, Terminated
-from coflux.options import RetryOptions
+from coflux.task_options import RetryOptions
 from tests.core.bench import Bench
 from tests.core.factories import failed, succeeded
 

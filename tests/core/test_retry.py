@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coflux.executor.core.retry import CRASH_BACKOFF, next_delay
-from coflux.options import RetryOptions
+from coflux.task_options import RetryOptions
 
 durations = st.floats(0.0, 1e6)
 jitters = st.floats(0.0, 1.0, exclude_max=True)

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,6 +74,12 @@ def mark(text):
     descriptor = os.open(os.environ["COFLUX_TEST_MARKS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, line.encode())
     os.close(descriptor)
+
+def attempt(name):
+    "Mark `name`, and return how often it has been marked."
+    mark(name)
+    with open(os.environ["COFLUX_TEST_MARKS"]) as file:
+        return sum(line.startswith(name + "\\t") for line in file)
 
 def gate(name, timeout=30):
     "Wait until the test opens the gate."
@@ -170,6 +177,18 @@ class ScratchProject:
         assert not _INTERNAL_FRAME.search(err), err
         return Finished(process.returncode, out, err)
 
+    def drained(self, process: subprocess.Popen[str]) -> Callable[[], Finished]:
+        """Read a command's output from now on, in a thread. Call what is returned to wait for its end."""
+        results: list[Finished] = []
+        thread = threading.Thread(target=lambda: results.append(self.finish(process)))
+        thread.start()
+
+        def finished() -> Finished:
+            thread.join()
+            return results[0]
+
+        return finished
+
     def run(self, target: str, *arguments: str, **environment: str) -> Finished:
         """`coflux run --no-ui TARGET ARGUMENTS`."""
         return self.coflux("run", "--no-ui", target, *arguments, **environment)
@@ -207,6 +226,14 @@ class ScratchProject:
 
         eventually(row, timeout, 0.02)
         return self.read(run)
+
+    def last_run(self) -> str:
+        """The id of the run that was started last."""
+        history = History.open(self.project.data_dir)
+        try:
+            return history.runs(limit=1)[0].id
+        finally:
+            history.close()
 
     def only_run(self) -> str:
         """The id of the one run that was started."""

@@ -11,7 +11,7 @@ import msgspec
 
 from coflux.executor.messages import Succeeded, TargetSpec
 from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, StepRow
-from coflux.options import TaskOptions
+from coflux.task_options import TaskOptions
 from coflux.values import Value
 
 PROJECT = Path(__file__).parents[2]

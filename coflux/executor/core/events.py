@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from coflux.encoded import Value
 from coflux.executor.messages import OpenGroup, Outcome, RunOptions, TargetSpec, Usage
-from coflux.values import Value
 
 __all__ = [
     "CancelAsked",

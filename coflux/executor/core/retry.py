@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coflux.options import RetryOptions
+from coflux.task_options import RetryOptions
 
 __all__ = ["CRASH_BACKOFF", "next_delay"]
 

@@ -15,6 +15,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from coflux.encoded import Failure, Value
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import (
     Answered,
@@ -44,8 +45,6 @@ from coflux.executor.core.state import (
     WorkerState,
 )
 from coflux.executor.messages import Failed, OpenGroup, Outcome, Succeeded, TargetSpec, Terminated
-from coflux.failures import Failure
-from coflux.values import Value
 
 __all__ = ["Effects", "Scheduler"]
 

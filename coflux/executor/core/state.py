@@ -8,8 +8,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from coflux.encoded import Value
 from coflux.executor.messages import Outcome, RunOptions, TargetSpec, Usage
-from coflux.values import Value
 
 __all__ = [
     "ALLOWED",

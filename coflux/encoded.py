@@ -1,0 +1,65 @@
+"""Values and failures as data: what messages carry and the store keeps.
+
+Apart from the codecs (`coflux.values`, `coflux.failures`), which those who only pass data on should not have to load.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+__all__ = ["Failure", "Frame", "Reference", "Value"]
+
+
+class Reference(Struct, frozen=True, array_like=True, gc=False):
+    """A handle or an asset inside a value, kept beside the bytes so that the engine sees it at any depth.
+
+    `id` is an execution id, or `@n` for the n-th submission of the encoding execution (the supervisor replaces it).
+    """
+
+    kind: Literal["execution", "asset"]
+    id: str
+    module: str = ""
+    target: str = ""
+
+
+class Value(Struct, frozen=True, array_like=True, gc=False):
+    """An encoded value.
+
+    `format` is "json" when the payload is JSON text that decodes to exactly the value (small plain values), "pickle"
+    (protocol 5) or "dill". The payload is `data`, or the blob named `blob` when `data` is empty. `size` is the
+    payload's size in bytes. `preview` is a one-line repr of at most 200 characters, made where the value lived. `json`
+    is a JSON projection of the value as text, `None` when there is none or it is `data` itself (format "json"); in it a
+    handle is its index in `references` (`json_of` fills in the id).
+    """
+
+    format: Literal["json", "pickle", "dill"]
+    data: bytes
+    size: int
+    blob: str | None = None
+    references: tuple[Reference, ...] = ()
+    preview: str = ""
+    json: str | None = None
+
+
+class Frame(Struct, frozen=True, array_like=True, gc=False):
+    file: str
+    line: int
+    function: str
+    source: str
+
+
+class Failure(Struct, frozen=True, array_like=True, gc=False):
+    """An exception that user code raised, as data.
+
+    `type` is the qualified class name (`module.qualname`), `message` is `str(exception)`, `traceback` the full text
+    with causes, contexts, notes and group members, engine frames hidden; `frames` are the user's frames of the
+    outermost exception, innermost last. `exception` is the recipe for rebuilding it (see `rebuild`), or None.
+    """
+
+    type: str
+    message: str
+    traceback: str
+    frames: tuple[Frame, ...] = ()
+    exception: bytes | None = None

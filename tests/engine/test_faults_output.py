@@ -1,0 +1,181 @@
+"""Output of every kind and size: captured, bounded, and never in the engine's way."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+from tests.engine.scratch import SLACK, ScratchProject
+
+MEBIBYTE = 1 << 20
+
+
+def test_f01_f10_fifty_megabytes_without_a_newline_and_nobody_reading(project: ScratchProject) -> None:
+    project.write(
+        "flow",
+        """
+        @cf.task()
+        def shout(descriptor):
+            data = b"x" * (1 << 20)
+            for _ in range(50):
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view):]
+            return 50
+
+        @cf.workflow()
+        def main():
+            mark("before")
+            gate("measured")
+            result = [shout(2), shout(1)]
+            mark("after")
+            gate("measured again")
+            return result
+        """,
+    )
+    running = project.start("run", "--no-ui", "flow/main")
+    project.marked("before")
+    engine = psutil.Process(project.supervisor_pid())
+    before = engine.memory_info().rss
+    project.open_gate("measured")
+    project.marked("after", timeout=30)
+    assert engine.memory_info().rss - before < 64 * MEBIBYTE
+    project.open_gate("measured again")
+    finished = project.finish(running)
+    assert (finished.status, finished.value) == (0, [50, 50])
+    entries = project.logs(project.only_run())
+    assert len(entries) == 2
+    for entry in entries:
+        assert entry.template is not None
+        assert MEBIBYTE <= len(entry.template) < MEBIBYTE + 200
+        assert "dropped" in entry.template[-100:]
+
+
+def test_f02_f04_f05_what_bypasses_python_is_captured_and_harms_nothing(shared: ScratchProject) -> None:
+    shared.write(
+        "flow",
+        """
+        import ctypes, subprocess
+
+        @cf.task()
+        def nothing():
+            pass
+
+        @cf.task()
+        def bypass():
+            os.write(1, b"by descriptor ")
+            ctypes.CDLL(None).printf(b"by printf\\n")
+            child = subprocess.Popen(["sh", "-c", "for i in 1 2 3; do echo by child $i; done"])
+            handles = [nothing.submit() for _ in range(20)]
+            child.wait()
+            return [handle.result() for handle in handles]
+
+        @cf.task()
+        def redirect():
+            print("before")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            print("into nothing")
+            return 1
+
+        @cf.task()
+        def unset():
+            sys.stdout = None
+            print("nowhere")
+            return 2
+
+        @cf.task()
+        def close():
+            sys.stdout.close()
+            sys.stderr.close()
+            return 3
+
+        @cf.task()
+        def next_one(x):
+            print("the next one's", x)
+            return x
+
+        @cf.task()
+        def leave():
+            print("flushed", flush=True)
+            sys.stdout.buffer.write(b"raw bytes")
+            os._exit(1)
+
+        @cf.workflow()
+        def main():
+            results = [len(bypass()), redirect(), unset(), close()]
+            results += [handle.result() for handle in [next_one.submit(x) for x in range(8)]]
+            try:
+                leave()
+            except cf.ExecutionAbandoned:
+                return results
+        """,
+    )
+    finished = shared.run("flow/main")
+    assert (finished.status, finished.value) == (0, [20, 1, 2, 3, *range(8)]), finished.err
+    said = shared.output(finished.err.split()[1])
+    assert "".join(said).count("by descriptor") == 1
+    assert "by printf" in "".join(said)
+    assert {"by child 1", "by child 2", "by child 3", "before", "flushed", "raw bytes"} <= set(said)
+    assert {f"the next one's {x}" for x in range(8)} <= set(said)
+    assert "into nothing" not in said
+
+
+def test_f06_garbage_and_escape_sequences_are_kept_but_not_let_loose(shared: ScratchProject) -> None:
+    shared.write(
+        "flow",
+        """
+        @cf.workflow()
+        def main():
+            os.write(1, b"\\xff\\xfe garbage\\n")
+            print("\\x1b[2J\\x1b]0;title\\x07\\x1b[?1049h end")
+            print("\\x1b[31mred\\x1b[0m")
+        """,
+    )
+    finished = shared.run("flow/main")
+    assert finished.status == 0
+    assert "garbage" in finished.err
+    assert "\x1b" not in finished.err + finished.out
+    assert "\x07" not in finished.err
+    run = finished.err.split()[1]
+    said = shared.output(run)
+    assert "\x1b[2J\x1b]0;title\x07\x1b[?1049h end" in said
+    for arguments in (("logs", run), ("logs", run, "--json"), ("runs", "inspect", run)):
+        assert "\x1b" not in shared.coflux(*arguments).out
+
+
+def test_f11_asking_for_input_says_why_there_is_none(shared: ScratchProject) -> None:
+    shared.write(
+        "flow",
+        """
+        import getpass, pdb
+
+        @cf.task()
+        def ask(how):
+            if how == "input": return input("name? ")
+            if how == "getpass": return getpass.getpass()
+            if how == "read": return sys.stdin.read()
+            if how == "descriptor": return os.read(0, 10).decode()
+            pdb.set_trace()
+            return "went on"
+
+        @cf.workflow()
+        def main():
+            outcomes = {}
+            for how in ("input", "getpass", "read", "descriptor", "pdb"):
+                try:
+                    outcomes[how] = ask(how)
+                except cf.ExecutionError as error:
+                    outcomes[how] = [type(error).__name__, str(error)]
+            return outcomes
+        """,
+    )
+    started_at = time.monotonic()
+    outcomes = shared.run("flow/main").value
+    assert time.monotonic() - started_at < 2.0 * SLACK
+    for how in ("input", "getpass", "read"):
+        name, text = outcomes[how]
+        assert name == "EOFError", how
+        assert "standard input" in text
+    assert outcomes["descriptor"] == ""
+    assert outcomes["pdb"][0] in ("BdbQuit", "EOFError")
