@@ -11,6 +11,9 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line of this process, and exit with its status."""
     _fill_standard_descriptors()
+    from coflux.cli.ahead import start_engine
+
+    start_engine(sys.argv[1:])
     from coflux.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

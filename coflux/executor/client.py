@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from coflux import __version__
 from coflux.executor.channel import Channel, ChannelClosed
-from coflux.executor.launch import EngineError, launch
+from coflux.executor.launch import EngineError, launch, launched_ahead
 from coflux.executor.messages import (
     CancelRun,
     Context,
@@ -56,9 +56,12 @@ def _connect(path: str) -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.connect(path)
-    except (FileNotFoundError, ConnectionRefusedError):
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         sock.close()
         return None
+    except OSError as error:
+        sock.close()
+        raise EngineError(f"cannot connect to the engine at {path}: {error.strerror}") from None
     return sock
 
 
@@ -84,7 +87,7 @@ class Client:
         deadline = time.monotonic() + CONNECT_TIMEOUT
         while True:
             process = None
-            sock = _connect(project.socket_path)
+            sock = None if launched_ahead(project) else _connect(project.socket_path)
             if sock is None:
                 if not start:
                     raise NoEngine(f"no engine runs for {project.root}")
@@ -95,7 +98,7 @@ class Client:
                     return client
             except ConnectionLost:
                 # It was leaving when we came, or another starter was quicker; or it is broken.
-                if process is not None and process.wait(CONNECT_TIMEOUT) != 0:
+                if process is not None and process.wait(CONNECT_TIMEOUT):
                     raise EngineError(f"the engine cannot be started: {_last_line(project)}") from None
             finally:
                 if client.supervisor_pid == 0:

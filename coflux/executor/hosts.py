@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -27,6 +25,7 @@ from coflux.executor.messages import (
     StartWorker,
 )
 from coflux.executor.peers import Peer
+from coflux.executor.spawning import ChildProcess, start_python
 from coflux.executor.workers import Shell, pipe_ends
 
 __all__ = ["Guardian", "GuardianKey", "HostState", "ModuleHost", "guardian_key", "launch_guardian"]
@@ -51,6 +50,11 @@ def guardian_key(context: Context) -> GuardianKey:
     return GuardianKey(context.interpreter, context.sys_path, frozenset(relevant(context.environment).items()))
 
 
+def own_environment() -> frozenset[tuple[str, str]]:
+    """This process's environment, as a guardian's key holds it."""
+    return frozenset(relevant(os.environ).items())
+
+
 def relevant(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without what merely describes a terminal."""
     return {
@@ -60,23 +64,14 @@ def relevant(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def launch_guardian(interpreter: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def launch_guardian(interpreter: str, environment: Mapping[str, str]) -> tuple[ChildProcess, socket.socket]:
     """Start a guardian process; return it and our end of its channel. Raises `OSError`."""
     ours, theirs = socket.socketpair()
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    code = f"import sys; sys.path.insert(0, {root!r}); from coflux.executor.zygote import main; main({theirs.fileno()})"
+    code = f"from coflux.executor.zygote import main; main({theirs.fileno()})"
     try:
-        process = subprocess.Popen(
-            # -P: a file in the working directory must not pass for a module of the standard library.
-            [interpreter, "-P", "-c", code],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            env=dict(environment),
-            start_new_session=True,
-        )
+        return start_python(interpreter, code, (), environment, keep=theirs.fileno()), ours
     finally:
         theirs.close()
-    return process, ours
 
 
 class Guardian:
@@ -85,7 +80,7 @@ class Guardian:
     def __init__(
         self,
         shell: Shell,
-        process: subprocess.Popen[bytes],
+        process: ChildProcess,
         sock: socket.socket,
         configuration: Configure,
         exited: Callable[[Exited], None],
@@ -229,9 +224,6 @@ def _unchanged(file: SourceFile) -> bool:
 def end_guardian(guardian: Guardian) -> None:
     """Close its channel: it kills everything below it and leaves."""
     guardian.peer.close()
-    try:
-        guardian.process.wait(15)
-    except subprocess.TimeoutExpired:
+    if guardian.process.wait(15.0) is None:
         print(f"coflux: guardian {guardian.pid} does not leave, killing it", file=sys.stderr)
-        guardian.process.send_signal(signal.SIGKILL)
-        guardian.process.wait()
+        guardian.process.kill()

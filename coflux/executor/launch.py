@@ -9,13 +9,13 @@ import fcntl
 import gc
 import os
 import socket
-import subprocess
 import sys
 import time
 
+from coflux.executor.spawning import ChildProcess, start_python
 from coflux.project import ConfigError, Project, find_project
 
-__all__ = ["EngineError", "launch", "main"]
+__all__ = ["EngineError", "launch", "launch_ahead", "launched_ahead", "main"]
 
 LOCK_PATIENCE = 15.0  # seconds that a starter waits for a supervisor that is leaving
 
@@ -24,46 +24,61 @@ class EngineError(Exception):
     """The supervisor cannot be started or used. One line, for people."""
 
 
-def launch(project: Project) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """Start a supervisor; return a connection to it and its process. Raises `EngineError`."""
+def _launch(project: Project) -> tuple[socket.socket, ChildProcess]:
     try:
         project.prepare()
     except ConfigError as error:
         raise EngineError(str(error)) from None
-    log = os.path.join(project.data_dir, "supervisor.log")
     ours, theirs = socket.socketpair()
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    code = f"import sys; sys.path.insert(0, {root!r}); from coflux.executor.launch import main; main()"
-    arguments = [str(theirs.fileno()), project.root, project.data_dir]
     try:
-        with open(log, "ab") as output:
-            process = subprocess.Popen(
-                # -P: a file in the working directory must not pass for a module of the standard library.
-                [sys.executable, "-P", "-c", code, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                cwd=project.root,
-            )
+        process = start_python(
+            sys.executable,
+            "from coflux.executor.launch import main; main()",
+            [str(theirs.fileno()), project.root, project.data_dir],
+            os.environ,
+            keep=theirs.fileno(),
+            log=os.path.join(project.data_dir, "supervisor.log"),
+        )
     except OSError as error:
-        raise EngineError(
-            f"the engine cannot be started: {error.filename or sys.executable}: {error.strerror}"
-        ) from None
+        raise EngineError(f"the engine cannot be started with {sys.executable}: {error.strerror}") from None
     finally:
         theirs.close()
     return ours, process
+
+
+_ahead: tuple[str, socket.socket, ChildProcess] | None = None
+
+
+def launch_ahead(project: Project) -> None:
+    """Start a supervisor that the next `launch` for the same project takes. Raises `EngineError`."""
+    global _ahead
+    _ahead = (project.data_dir, *_launch(project))
+
+
+def launched_ahead(project: Project) -> bool:
+    """Whether a supervisor was started ahead for this project, and has not been taken."""
+    return _ahead is not None and _ahead[0] == project.data_dir
+
+
+def launch(project: Project) -> tuple[socket.socket, ChildProcess]:
+    """Start a supervisor; return a connection to it and its process. Raises `EngineError`."""
+    global _ahead
+    ahead, _ahead = _ahead, None
+    if ahead is not None and ahead[0] == project.data_dir:
+        return ahead[1:]
+    return _launch(project)
 
 
 def main() -> None:
     """The supervisor's process."""
     descriptor, root, data_dir = int(sys.argv[1]), sys.argv[2], sys.argv[3]
     first = socket.socket(fileno=descriptor)
+    os.chdir(root)
     project = find_project(root, data_dir)
     lock = _take_lock(os.path.join(project.data_dir, "lock"), project.socket_path)
     if lock is None:
         return  # another one runs: the client finds our end closed, and connects to that one
+    guardian = _fork_guardian(lock, first)
     from coflux.executor.channel import encode, frame
     from coflux.executor.database import StoreError
     from coflux.executor.messages import Refused
@@ -75,7 +90,7 @@ def main() -> None:
     except StoreError as error:
         first.sendall(frame(encode(Refused(str(error), leaving=False))))
         return
-    supervisor = Supervisor(project, store, _listen(project.socket_path))
+    supervisor = Supervisor(project, store, _listen(project.socket_path), guardian)
     supervisor.server.attach(first)
     # What is imported stays; and a collection every 700 allocations would walk all executions again and again.
     gc.freeze()
@@ -84,6 +99,35 @@ def main() -> None:
         supervisor.run()
     finally:
         _remove(project.socket_path)
+
+
+def _fork_guardian(lock: int, first: socket.socket) -> tuple[ChildProcess, socket.socket]:
+    """The guardian for the client that started us, whose interpreter and environment we have.
+
+    Others are started as processes of their own. This one is forked, before there is anything here that it must not
+    have, since then it shares what it has to import with us: that halves the time until the first target runs. It
+    closes the lock, which must not outlive us.
+    """
+    import coflux.executor.channel
+    import coflux.executor.messages  # noqa: F401 (imported before the fork, for both)
+
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return ChildProcess(pid), ours
+    try:
+        os.close(lock)
+        first.close()
+        ours.close()
+        os.setsid()
+        from coflux.executor import zygote
+
+        zygote.main(theirs.detach())
+    except BaseException:  # noqa: BLE001 (whatever it is, the child must not run on as a second supervisor)
+        sys.excepthook(*sys.exc_info())
+        os._exit(70)
+    os._exit(0)
 
 
 def _take_lock(path: str, socket_path: str) -> int | None:

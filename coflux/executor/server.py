@@ -152,8 +152,8 @@ class Server:
     def _subscribe(self, session: Session, run: str | None) -> None:
         session.subscribed.add(run)
         session.behind = True
-        if run is None:
-            return
+        if run is None or run in session.follows:
+            return  # who started a run is told of its end in any case
         session.follows.add(run)
         if run not in self.supervisor.scheduler.runs:
             loaded = self.supervisor.store.load_run(run)

@@ -233,7 +233,6 @@ class _Start:
                 "other arguments: use another key"
             )
             return True
-        self._session.follows.add(run_id)
         self._session.send(RunStarted(self._message.request, run_id, True))
         return True
 

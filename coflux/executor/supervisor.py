@@ -47,6 +47,7 @@ from coflux.executor.hosts import (
     end_guardian,
     guardian_key,
     launch_guardian,
+    own_environment,
     relevant,
 )
 from coflux.executor.messages import (
@@ -77,6 +78,7 @@ from coflux.executor.persistence import blobs_of, restore, to_batch
 from coflux.executor.processes import become_subreaper, kill_strays
 from coflux.executor.rows import Batch, LogRow
 from coflux.executor.server import Server
+from coflux.executor.spawning import ChildProcess
 from coflux.executor.store import Store
 from coflux.executor.workers import WorkerProcess
 from coflux.logs import Level
@@ -97,7 +99,14 @@ _spec_decoder = decoder(TargetSpec)
 
 
 class Supervisor:
-    def __init__(self, project: Project, store: Store, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        project: Project,
+        store: Store,
+        listener: socket.socket,
+        guardian: tuple[ChildProcess, socket.socket] | None = None,
+    ) -> None:
+        """`guardian` is one that was started beforehand, with our interpreter and environment."""
         settings = project.settings
         self.project = project
         self.store = store
@@ -113,6 +122,7 @@ class Supervisor:
         self.hosts: dict[int, ModuleHost] = {}
         self.leaving = False
         self._guardians: dict[GuardianKey, Guardian] = {}
+        self._spare_guardian = guardian
         self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
         self._trash: SimpleQueue[str] = SimpleQueue()
         self._janitor_started = False
@@ -471,10 +481,17 @@ class Supervisor:
         key = guardian_key(context)
         guardian = self._guardians.get(key)
         if guardian is None:
-            process, sock = launch_guardian(context.interpreter, relevant(context.environment))
+            process, sock = self._new_guardian(key, context)
             guardian = Guardian(self, process, sock, self._configuration(context), self._exited, self._guardian_lost)
             self._guardians[key] = guardian
         return guardian
+
+    def _new_guardian(self, key: GuardianKey, context: Context) -> tuple[ChildProcess, socket.socket]:
+        spare = self._spare_guardian
+        if spare is not None and (key.interpreter, key.environment) == (sys.executable, own_environment()):
+            self._spare_guardian = None
+            return spare
+        return launch_guardian(context.interpreter, relevant(context.environment))
 
     def _configuration(self, context: Context) -> Configure:
         preload = self.project.settings.preload
@@ -630,7 +647,7 @@ class Supervisor:
         for key, known in list(self._guardians.items()):
             if known is guardian:
                 del self._guardians[key]
-        guardian.process.wait()
+        guardian.process.kill()
         self._kill_strays()
         for host in [host for host in self.hosts.values() if host.guardian is guardian]:
             del self.hosts[host.id]
@@ -664,12 +681,18 @@ class Supervisor:
 
     def _kill_strays(self) -> None:
         keep = {guardian.pid for guardian in self._guardians.values()}
+        if self._spare_guardian is not None:
+            keep.add(self._spare_guardian[0].pid)
         kill_strays(keep, lambda pid, status: None)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
     def _shut_down(self) -> None:
         self.server.close()
+        if self._spare_guardian is not None:
+            process, sock = self._spare_guardian
+            sock.close()  # it leaves
+            process.wait(5.0)
         for guardian in list(self._guardians.values()):
             end_guardian(guardian)
         self._guardians.clear()

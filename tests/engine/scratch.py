@@ -157,13 +157,17 @@ class ScratchProject:
 
     def python(self, *arguments: str, stdin: str = "", **environment: str) -> Finished:
         """Run `python ARGUMENTS` in the project: a script of the user's."""
-        process = self._start((sys.executable, *arguments), environment, subprocess.PIPE)
+        process = self.start_python(*arguments, **environment)
         out, err = process.communicate(stdin, LIMIT)
         return Finished(process.returncode, out, err)
 
+    def start_python(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start `python ARGUMENTS` in the project, with pipes to and from it."""
+        return self._start((sys.executable, *arguments), environment, subprocess.PIPE)
+
     def hold(self) -> None:
         """Attach a client of no run, so that the engine stays up between commands until `close`."""
-        holder = self._start((sys.executable, "-c", HOLDER), {}, subprocess.PIPE)
+        holder = self.start_python("-c", HOLDER)
         assert holder.stdout is not None
         assert holder.stdout.readline() == "attached\n"
 

@@ -6,6 +6,17 @@ import json
 
 import pytest
 
+from coflux.executor.client import Client
+from coflux.executor.messages import (
+    Advanced,
+    RunFinished,
+    RunOptions,
+    RunSettled,
+    RunStarted,
+    StartRun,
+    Status,
+    Subscribe,
+)
 from tests.engine.scratch import ScratchProject, kinds
 
 SQUARE = """
@@ -66,7 +77,7 @@ def test_the_document_of_a_run(shared: ScratchProject) -> None:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("four",), "'x'"),
+        (("four",), "argument x"),
         (("1", "2"), "main(x: int = 3)"),
         (("--y", "1"), "y"),
     ],
@@ -230,6 +241,22 @@ def test_a_second_command_attaches_to_the_running_engine(project: ScratchProject
     assert project.supervisor_pid() == engine
     project.open_gate("first")
     assert project.finish(first).status == 0
+
+
+def test_a_client_is_told_once_of_the_end_of_its_run(shared: ScratchProject) -> None:
+    """Or the command would print a result twice, when the run ends before it asks to be told of it."""
+    path = shared.write("flow", SQUARE)
+    with Client.connect(shared.project, "foreground", start=False) as client:
+        started = client.request(StartRun(client.next_request(), "", str(path), "main", RunOptions(), ("2",)))
+        assert isinstance(started, RunStarted)
+        received: list[object] = []
+        while not any(isinstance(message, RunSettled) for message in received):
+            received.append(client.receive(20))
+        client.send(Subscribe(started.run))
+        client.request(Status(client.next_request()))  # answered after the subscription
+        while (message := client.receive(0)) is not None:
+            received.append(message)
+        assert [type(message) for message in received if not isinstance(message, Advanced)] == [RunFinished, RunSettled]
 
 
 def test_an_engine_that_nobody_needs_leaves(project: ScratchProject) -> None:

@@ -1,0 +1,215 @@
+"""Scenarios: `cf.run` and `cf.start` from scripts, from standard input, and from cells as in a notebook."""
+
+from __future__ import annotations
+
+import textwrap
+
+from tests.engine.scratch import PRELUDE, ScratchProject, eventually, kinds
+
+FACTORIAL = """
+import coflux as cf
+
+@cf.task()
+def factorial(n):
+    return 1 if n == 0 else n * factorial(n - 1)
+
+@cf.workflow()
+def main(n):
+    return factorial(n)
+"""
+
+
+def test_a_script_runs_its_own_targets(shared: ScratchProject) -> None:
+    """Behaviour 1.6: targets of `__main__` travel by value, also when they call themselves."""
+    shared.write("script", FACTORIAL + 'if __name__ == "__main__":\n    print(cf.run(main, 5), cf.run(factorial, n=4))\n')
+    finished = shared.python("script.py")
+    assert finished.out == "120 24\n", finished.err
+    document = shared.inspect(shared.last_run())
+    assert document["run"]["target"].endswith("/factorial")
+    assert len(document["steps"]) == 5
+
+
+def test_code_from_the_command_line_and_from_standard_input(shared: ScratchProject) -> None:
+    """There is no file to import it from."""
+    code = FACTORIAL + "print(cf.run(main, 5))\n"
+    assert shared.python("-c", code).out == "120\n"
+    assert shared.python("-", stdin=code).out == "120\n"
+
+
+def test_targets_of_modules_travel_by_name(shared: ScratchProject) -> None:
+    """A script that imports a module: its code is read where it is."""
+    shared.write("flow", FACTORIAL)
+    code = "import coflux as cf, flow; print(cf.run(flow.main, 5))"
+    assert shared.python("-c", code).out == "120\n"
+    shared.write("flow", FACTORIAL.replace("return 1 if", "return 2 if"))
+    assert shared.python("-c", code).out == "240\n"
+
+
+def test_closures_and_cells(shared: ScratchProject) -> None:
+    """As in a notebook: cells that are executed one after the other, and targets that a function makes."""
+    code = '''
+    import coflux as cf
+
+    cells = ["""
+    import coflux as cf
+    factor = 3
+
+    @cf.task()
+    def scale(x):
+        return factor * x
+    """, """
+    @cf.workflow()
+    def main(x):
+        return scale(x) + scale.submit(1).result()
+    first = cf.run(main, 2)
+    """, """
+    factor = 10
+    second = cf.run(main, 2)
+    """, """
+    @cf.task()
+    def scale(x):
+        return -x
+    third = cf.run(main, 2)
+    """]
+    namespace = {"__name__": "__main__"}
+    for cell in cells:
+        exec("\\n".join(line.removeprefix("    ") for line in cell.splitlines()), namespace)
+    print(namespace["first"], namespace["second"], namespace["third"])
+
+    def adder(amount):
+        @cf.task()
+        def add(x):
+            return x + amount
+        return add
+
+    print(cf.run(adder(5), 1), cf.run(adder(7), 1))
+    '''
+    finished = shared.python("-c", textwrap.dedent(code))
+    assert finished.out == "9 30 -3\n6 8\n", finished.err
+
+
+def test_a_run_is_started_and_its_result_read_later(shared: ScratchProject) -> None:
+    """`start` gives a handle: `id`, `result()`, `cancel()`; errors are the original ones."""
+    code = PRELUDE + textwrap.dedent(
+        """
+        @cf.task()
+        def child():
+            mark("start")
+            time.sleep(20)
+
+        @cf.workflow()
+        def slow():
+            child()
+
+        @cf.workflow()
+        def failing():
+            raise LookupError("lost")
+
+        @cf.workflow()
+        def fine(x):
+            return {"x": x}
+
+        handles = [cf.start(slow), cf.start(failing), cf.start(fine, x=(1, 2))]
+        assert len({handle.id for handle in handles}) == 3
+        print(handles[2].result())
+        try:
+            handles[1].result()
+        except LookupError as error:
+            print(type(error).__name__, error, isinstance(error, cf.ExecutionError))
+        gate("go")
+        handles[0].cancel()
+        try:
+            handles[0].result()
+        except cf.ExecutionCancelled:
+            print("cancelled")
+        """
+    )
+    shared.open_gate("go")
+    finished = shared.python("-c", code)
+    assert finished.out == "{'x': (1, 2)}\nLookupError lost True\ncancelled\n", finished.err
+
+
+def test_inside_an_execution_they_point_to_submit(shared: ScratchProject) -> None:
+    """Behaviour 1.6."""
+    shared.write(
+        "flow",
+        """
+        @cf.task()
+        def child():
+            pass
+
+        @cf.workflow()
+        def main():
+            messages = []
+            for function in (cf.run, cf.start):
+                try:
+                    function(child)
+                except RuntimeError as error:
+                    messages.append(str(error))
+            return messages
+        """,
+    )
+    messages = shared.run("flow/main").value
+    assert len(messages) == 2
+    assert all("submit" in message for message in messages)
+
+
+def test_a_child_goes_on_after_the_script_has_its_result(shared: ScratchProject) -> None:
+    """A parent that returns leaves its children running, wherever it was started (behaviour 3)."""
+    code = PRELUDE + textwrap.dedent(
+        """
+        @cf.task()
+        def child():
+            gate("go")
+
+        @cf.workflow()
+        def main():
+            child.submit()
+            return "early"
+
+        print(cf.run(main))
+        """
+    )
+    assert shared.python("-c", code).out == "early\n"
+    run = shared.last_run()
+    shared.open_gate("go")
+    assert kinds(shared.settled(run), "child") == [["succeeded"]]
+
+
+def test_a_forked_child_of_an_execution_cannot_call(shared: ScratchProject) -> None:
+    """Behaviour 2.2: or replies would go to the wrong process."""
+    shared.write(
+        "flow",
+        """
+        @cf.task()
+        def child():
+            return "fine"
+
+        @cf.workflow()
+        def main():
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    child()
+                except RuntimeError as error:
+                    mark("forked" if "fork" in str(error) else str(error))
+                finally:
+                    os._exit(0)
+            os.waitpid(pid, 0)
+            return child()
+        """,
+    )
+    assert shared.run("flow/main").value == "fine"
+    assert [mark.text for mark in shared.marks()] == ["forked"]
+
+
+def test_a_script_that_is_killed_takes_its_run_with_it(shared: ScratchProject) -> None:
+    """Behaviour 12.2, for `cf.run`."""
+    shared.write("flow", '@cf.workflow()\ndef main():\n    mark("start")\n    time.sleep(20)\n')
+    shared.write("script", "import flow\nmark(str(os.getpid()))\ncf.run(flow.main)\n")
+    process = shared.start_python("script.py")
+    shared.marked("start")
+    run = shared.last_run()
+    process.kill()
+    assert kinds(shared.settled(run, timeout=4.0), "main") == [["cancelled"]]
+    eventually(lambda: process.poll() is not None)
