@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
-__all__ = ["Failure", "Frame", "Reference", "Value"]
+__all__ = ["BlobDamaged", "BlobMissing", "Failure", "Frame", "Reference", "Value", "json_of", "preview_of"]
 
 
 class Reference(Struct, frozen=True, array_like=True, gc=False):
@@ -63,3 +64,32 @@ class Failure(Struct, frozen=True, array_like=True, gc=False):
     traceback: str
     frames: tuple[Frame, ...] = ()
     exception: bytes | None = None
+
+
+class BlobMissing(Exception):
+    """A value's blob is not in the store."""
+
+
+class BlobDamaged(Exception):
+    """A value's blob is not what was written: its size or its hash differs."""
+
+
+def preview_of(value: Value) -> str:
+    """One line of at most 200 characters that shows the value."""
+    from coflux.previews import preview
+
+    return preview(msgspec.json.decode(value.data)) if value.format == "json" else value.preview
+
+
+def json_of(value: Value) -> str | None:
+    """The value as JSON text for scripts and people, `None` when it has no such form or is too big.
+
+    A handle is `{"$execution": id}`.
+    """
+    if value.format == "json":
+        return value.data.decode()
+    if value.json is None or not value.references:
+        return value.json
+    from coflux.projection import with_execution_ids
+
+    return with_execution_ids(value.json, [reference.id for reference in value.references])

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import msgspec
 
 from coflux import pickling
-from coflux.encoded import Reference, Value
+from coflux.encoded import BlobDamaged, BlobMissing, Reference, Value, json_of, preview_of
 from coflux.previews import preview
-from coflux.projection import project, with_execution_ids
+from coflux.projection import project
 from coflux.unsendable import explain
 
 if TYPE_CHECKING:
@@ -62,14 +62,6 @@ class UnsendableValue(TypeError):
 
 class UnloadableValue(Exception):
     """A stored value cannot be loaded in this process: a class is missing here, or its own code raised."""
-
-
-class BlobMissing(Exception):
-    """A value's blob is not in the store."""
-
-
-class BlobDamaged(Exception):
-    """A value's blob is not what was written: its size or its hash differs."""
 
 
 class BlobStore(Protocol):
@@ -143,23 +135,6 @@ def decode(value: Value, blobs: BlobStore) -> object:
         return pickling.load(value.format, payload, handles)
     except pickling.LoadFailed as failed:
         raise UnloadableValue(str(failed)) from failed.__cause__
-
-
-def preview_of(value: Value) -> str:
-    """One line of at most 200 characters that shows the value."""
-    return preview(_decode_json(value.data)) if value.format == "json" else value.preview
-
-
-def json_of(value: Value) -> str | None:
-    """The value as JSON text for scripts and people, `None` when it has no such form or is too big.
-
-    A handle is `{"$execution": id}`.
-    """
-    if value.format == "json":
-        return value.data.decode()
-    if value.json is None or not value.references:
-        return value.json
-    return with_execution_ids(value.json, [reference.id for reference in value.references])
 
 
 def _pickle(value: object, name: str) -> pickling.Pickled:

@@ -8,10 +8,10 @@ from coflux.cli import exits
 from coflux.cli.lines import problem_of
 from coflux.cli.terminal import Output
 from coflux.cli.text import visible
+from coflux.encoded import json_of, preview_of
 from coflux.executor.history import History
 from coflux.executor.messages import Outcome, Succeeded
 from coflux.executor.rows import ExecutionRow
-from coflux.values import json_of, preview_of
 
 __all__ = ["describe_end", "end_of", "print_result"]
 

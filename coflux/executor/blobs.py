@@ -12,7 +12,7 @@ from functools import cache
 
 from blake3 import blake3
 
-from coflux.values import BlobDamaged, BlobMissing
+from coflux.encoded import BlobDamaged, BlobMissing
 
 __all__ = ["FileBlobs"]
 

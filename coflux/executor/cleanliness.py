@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import signal
 import sys
 import threading
@@ -57,6 +56,8 @@ class WorkingDirectory:
     def remove(self) -> None:
         """The process ends."""
         if self._path:
+            import shutil
+
             shutil.rmtree(self._path, ignore_errors=True)
 
     def _discard(self) -> None:
@@ -68,6 +69,8 @@ class WorkingDirectory:
                     size += os.lstat(os.path.join(parent, name)).st_size
                 except OSError:
                     pass  # it went away by itself
+        import shutil
+
         shutil.rmtree(self._path, ignore_errors=True)
         self._path = ""
         if count:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from coflux.encoded import json_of, preview_of
 from coflux.errors import ExecutionAbandoned, ExecutionCancelled, ExecutionTimeout
 from coflux.executor.messages import Failed, Outcome, Succeeded, Terminated
 from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, format_execution_id
-from coflux.values import json_of, preview_of
 
 __all__ = ["StepInfo", "execution_object", "iso_time", "render", "result_fields"]
 

@@ -5,7 +5,6 @@ Reads are short transactions and come in pages. Nothing here writes, waits for t
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Collection, Iterator
@@ -15,12 +14,12 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from coflux.encoded import Value, preview_of
 from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
 from coflux.executor.document import StepInfo, render
 from coflux.executor.messages import Outcome, TargetSpec
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, Status, parse_execution_id
-from coflux.values import Value, preview_of
 
 __all__ = ["Changes", "History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
 
@@ -143,6 +142,8 @@ class History:
             raise RunNotFound(f"{prefix!r} is the beginning of several runs: {', '.join(matches)}")
         sql = "SELECT id FROM runs WHERE NOT hidden ORDER BY number DESC LIMIT 1000"
         latest = [run_id for (run_id,) in self._main.run(sql)]
+        import difflib
+
         nearest = difflib.get_close_matches(prefix, latest, cutoff=0.5)
         hint = f": did you mean {' or '.join(nearest)}?" if nearest else "; `coflux runs list` shows the runs there are"
         raise RunNotFound(f"there is no run {prefix!r}{hint}")

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import gc
 import os
-import pkgutil
 import resource
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -35,6 +34,9 @@ from coflux.executor.messages import (
 )
 from coflux.executor.processes import die_with_parent, reap
 from coflux.executor.zygote import DEATH
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["main"]
 
@@ -116,6 +118,8 @@ class ModuleHost:
         start = worker.SpawnArguments(self._configuration, tuple(descriptors), self._modules, os.getpid())
         command = [sys.executable, "-m", "coflux.executor.worker", msgspec.json.encode(start).decode()]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(_package_path())}
+        import subprocess
+
         process = subprocess.Popen(command, pass_fds=descriptors, env=environment, start_new_session=False)
         self._spawned[process.pid] = process
         return process.pid
@@ -153,6 +157,8 @@ def _with_submodules(module: str) -> list[str]:
     if paths is None or is_third_party(next(iter(paths), sys.prefix)):
         return []
     found = []
+    import pkgutil
+
     for info in pkgutil.walk_packages(paths, f"{module}.", onerror=lambda name: None):
         parts = info.name.split(".")
         if not any(part.startswith("_") for part in parts):

@@ -5,7 +5,6 @@ host of the module, as it is on disk now ─▶ target ─▶ words bound by its
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -134,6 +133,8 @@ class _Start:
             if spec.name == name:
                 return spec
         names_here = [spec.name for spec in own]
+        import difflib
+
         near = difflib.get_close_matches(name, names_here, 3, 0.5)
         if near:
             hint = f"; did you mean {' or '.join(near)}?"

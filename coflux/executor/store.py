@@ -6,15 +6,14 @@ mode: `coflux.db` holds what must not be lost, `logs.db` what is bulky and can b
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
+from blake3 import blake3
 from msgspec.structs import astuple
 
 from coflux.executor.checkpoints import Checkpointer, sync_blobs
@@ -205,7 +204,7 @@ class Store:
 
     def _intern_target(self, key: _TargetKey) -> int:
         spec, module, name, kind = key
-        digest = hashlib.blake2b(msgspec.msgpack.encode(key), digest_size=16).digest()
+        digest = blake3(msgspec.msgpack.encode(key)).digest(16)
         self._main.run(
             "INSERT INTO targets (digest, module, name, type, spec) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (digest, module, name, kind, spec),
@@ -243,7 +242,7 @@ class Store:
         """Return an id that no run has or was promised: `R` and four characters, more when those are taken."""
         length = RUN_ID_LENGTH
         while True:
-            run_id = "R" + "".join(secrets.choice(RUN_ID_ALPHABET) for _ in range(length))
+            run_id = "R" + "".join(RUN_ID_ALPHABET[byte % len(RUN_ID_ALPHABET)] for byte in os.urandom(length))
             if run_id not in self._issued and not self._main.run("SELECT 1 FROM runs WHERE id = ?", (run_id,)):
                 self._issued.add(run_id)
                 return run_id

@@ -13,23 +13,21 @@ held back and retried by timer, kills and output are not.
 
 from __future__ import annotations
 
-import glob
 import os
 import random
 import resource
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from hashlib import blake2b
 from heapq import heappop, heappush
 from queue import SimpleQueue
 from typing import Any, assert_never
+
+from blake3 import blake3
 
 from coflux.encoded import Failure
 from coflux.executor.blobs import FileBlobs
@@ -447,15 +445,22 @@ class Supervisor:
         self._trash.put(directory)
 
     def _clean(self) -> None:
+        import shutil
+
         while True:
             shutil.rmtree(self._trash.get(), ignore_errors=True)
 
     def _make_scratch(self) -> str:
         """A directory for working directories. One that a killed engine of this project left is removed."""
-        prefix = f"coflux-{blake2b(os.fsencode(self.project.data_dir), digest_size=8).hexdigest()}-"
-        for left in glob.glob(glob.escape(os.path.join(tempfile.gettempdir(), prefix)) + "*"):
-            self._discard(left)
-        return tempfile.mkdtemp(prefix=prefix)
+        base = os.environ.get("TMPDIR") or "/tmp"
+        prefix = f"coflux-{blake3(os.fsencode(self.project.data_dir)).hexdigest(8)}-"
+        with os.scandir(base) as entries:
+            for entry in entries:
+                if entry.name.startswith(prefix):
+                    self._discard(entry.path)
+        path = os.path.join(base, prefix + os.urandom(6).hex())
+        os.mkdir(path, 0o700)
+        return path
 
     # -- guardians and hosts -------------------------------------------------------------------------------------
 
@@ -697,6 +702,8 @@ class Supervisor:
             end_guardian(guardian)
         self._guardians.clear()
         kill_strays((), lambda pid, status: None)
+        import shutil
+
         shutil.rmtree(self._scratch, ignore_errors=True)
         try:
             self.store.close()

@@ -8,7 +8,6 @@ Whatever the user's code does, one `Returned` follows, or the process's death, w
 from __future__ import annotations
 
 import contextvars
-import difflib
 import faulthandler
 import gc
 import importlib
@@ -227,6 +226,8 @@ def _imported_by_name(module: str, name: str) -> Target[..., Any]:
         target = registry.get((module, name))
     if target is None:
         names = [known for home, known in registry if home == module]
+        import difflib
+
         near = difflib.get_close_matches(name, names, 3, 0.5) or sorted(names)[:5]
         hint = f"; it has {', '.join(near)}" if near else "; it has no targets at all"
         raise TargetNotFound(f"module {module} has no target {name!r}{hint}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -42,6 +41,8 @@ def pipe_ends() -> tuple[int, int]:
 def _crash_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("coflux-crash")
+    import tempfile
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -13,7 +13,6 @@ import gc
 import importlib
 import os
 import selectors
-import shutil
 import signal
 import socket
 import struct
@@ -161,6 +160,8 @@ class Guardian:
     def _end(self) -> None:
         """The supervisor is gone: nothing of its may survive it, nor may the working directories."""
         kill_strays((), lambda pid, status: None)
+        import shutil
+
         shutil.rmtree(self._configuration.scratch, ignore_errors=True)
 
 

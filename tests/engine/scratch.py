@@ -171,9 +171,9 @@ class ScratchProject:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "attached\n"
 
-    def coflux(self, *arguments: str, timeout: float = LIMIT, **environment: str) -> Finished:
+    def coflux(self, *arguments: str, **environment: str) -> Finished:
         """Run `coflux ARGUMENTS` to its end."""
-        return self.finish(self.start(*arguments, **environment), timeout)
+        return self.finish(self.start(*arguments, **environment))
 
     def finish(self, process: subprocess.Popen[str], timeout: float = LIMIT) -> Finished:
         """Wait for a command that was started. What it says to people must not show our own frames."""
@@ -322,7 +322,7 @@ class ScratchProject:
             pass
 
     def check(self) -> None:
-        """The store is whole and holds nothing unfinished, nothing temporary is left, and the engine met no surprise."""
+        """The store is whole, nothing in it is unfinished, no temporary file is left, the engine met no surprise."""
         path = Path(self.project.data_dir) / "coflux.db"
         if path.is_file():
             connection = sqlite3.connect(path)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.engine.scratch import ScratchProject, eventually
+from tests.engine.scratch import COMMAND, ScratchProject, eventually
 
 FLOW = """
     @cf.workflow()
@@ -56,7 +56,7 @@ def test_j01_what_does_not_exist_is_named_with_what_is_near(shared: ScratchProje
         (("five",), ("number", "five")),
         ((), ("number", "missing")),
         (("1", "true", "3"), ("3", "too many")),
-        (("1", "number=2"), ("number", "twice")),
+        (("--number=1", "number=2"), ("number", "twice")),
         (("1", "--numbre", "2"), ("numbre", "number")),
         (("1", "--flag=perhaps"), ("flag", "perhaps")),
         (("-x",), ("-x",)),
@@ -103,7 +103,7 @@ def test_j04_a_full_disk_for_standard_output_is_told(shared: ScratchProject) -> 
     shared.write("flow", FLOW)
     with open("/dev/full", "wb") as full:
         finished = subprocess.run(
-            [*shared.start("--version").args, "run"][:3] + ["run", "--no-ui", "flow/main", "1"],
+            [*COMMAND, "run", "--no-ui", "flow/main", "1"],
             cwd=shared.root,
             env=shared.environment,
             stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Exceptions that are hard to carry over: every one ends its step, with its name and text, and the pool stays healthy."""
+"""Exceptions that are hard to carry over: each ends its step, with its name and text, and the pool stays healthy."""
 
 from __future__ import annotations
 

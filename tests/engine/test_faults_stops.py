@@ -1,4 +1,4 @@
-"""Timeouts and cancellation: whatever the code does, its process tree is gone in time, and nothing starts afterwards."""
+"""Timeouts and cancellation: whatever the code does, its processes are gone in time, and nothing starts afterwards."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_g12_a_stale_lock_and_socket_are_taken_over(project: ScratchProject) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["with spaces", "ünïcödé 日本", "x" * 240, "it's $HOME; \"quoted\" %s {0}"],
+    ["with spaces", "ünïcödé 日本", "x" * 240, 'it\'s $HOME; "quoted" %s {0}'],
     ids=["spaces", "unicode", "long", "quotes"],
 )
 def test_g13_odd_project_paths(tmp_path: Path, name: str) -> None:

@@ -1,8 +1,9 @@
-"""Scenarios: the command line (CLI), several commands at once, fresh code, and what outlives the engine (PERSIST, IDEM)."""
+"""Scenarios: the command line (CLI, IDEM), several commands at once, what outlives the engine (PERSIST), fresh code."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -156,7 +157,7 @@ def test_events_come_as_they_happen(shared: ScratchProject) -> None:
     )
     process = shared.start("run", "--events", "flow/main")
     assert process.stdout is not None
-    events = []
+    events: list[dict[str, Any]] = []
     while not events or events[-1]["event"] != "log":
         events.append(json.loads(process.stdout.readline()))
     shared.open_gate("go")

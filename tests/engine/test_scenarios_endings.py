@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import pairwise
 
 import pytest
 
 from tests.engine.scratch import Mark, ScratchProject, attempts, eventually, kinds
 
+
 def gaps(marks: list[Mark]) -> list[float]:
     """Seconds between each mark and the next."""
-    return [later.at - earlier.at for earlier, later in zip(marks, marks[1:], strict=False)]
+    return [later.at - earlier.at for earlier, later in pairwise(marks)]
 
 
 # -- retries ----------------------------------------------------------------------------------------------------------
@@ -142,7 +144,9 @@ def test_only_what_the_filter_names_is_retried(shared: ScratchProject) -> None:
     )
     document = shared.document("flow/main")
     assert document["result"] == 404
-    counts = {name: [len(steps) for steps in kinds(document, name)] for name in ("by_class", "by_tuple", "by_predicate")}
+    counts = {
+        name: [len(steps) for steps in kinds(document, name)] for name in ("by_class", "by_tuple", "by_predicate")
+    }
     assert counts == {"by_class": [4, 1], "by_tuple": [2, 2, 1], "by_predicate": [2]}
 
 

@@ -59,7 +59,13 @@ def test_values_of_log_entries_keep_their_types(shared: ScratchProject) -> None:
     )
     run = shared.document("flow/main")["run"]["id"]
     values, shown = entries(shared, run)
-    assert values["values"] == {"tuple": [1, "a"], "dict": {"b": {"c": [True]}}, "none": None, "float": 2.0, "text": "x"}
+    assert values["values"] == {
+        "tuple": [1, "a"],
+        "dict": {"b": {"c": [True]}},
+        "none": None,
+        "float": 2.0,
+        "text": "x",
+    }
     assert "set={1}" in shown["text"]
     assert "1.50" in shown["text"]
     assert "flow/child" in shown["text"]

@@ -1,5 +1,4 @@
-"""Scenarios: what runs when and where (SCHED), groups (GROUP), delays, polling, nesting, threads, and what does not leak
-from one execution into another."""
+"""Scenarios: what runs when and where (SCHED), groups (GROUP), delays, polling, nesting, threads, leaks."""
 
 from __future__ import annotations
 
@@ -329,7 +328,7 @@ def test_random_seeds_differ_between_executions(shared: ScratchProject) -> None:
 
 
 def test_what_an_execution_changes_in_its_process_does_not_leak(shared: ScratchProject) -> None:
-    """Environment, working directory, umask, `sys.path`, recursion limit and streams are restored in a reused process."""
+    """A reused process has its environment, directory, umask, `sys.path`, recursion limit and streams restored."""
     shared.write(
         "flow",
         """

@@ -21,7 +21,7 @@ def main(n):
 
 def test_a_script_runs_its_own_targets(shared: ScratchProject) -> None:
     """Behaviour 1.6: targets of `__main__` travel by value, also when they call themselves."""
-    shared.write("script", FACTORIAL + 'if __name__ == "__main__":\n    print(cf.run(main, 5), cf.run(factorial, n=4))\n')
+    shared.write("script", FACTORIAL + "print(cf.run(main, 5), cf.run(factorial, n=4))\n")
     finished = shared.python("script.py")
     assert finished.out == "120 24\n", finished.err
     document = shared.inspect(shared.last_run())
@@ -45,47 +45,48 @@ def test_targets_of_modules_travel_by_name(shared: ScratchProject) -> None:
     assert shared.python("-c", code).out == "240\n"
 
 
-def test_closures_and_cells(shared: ScratchProject) -> None:
-    """As in a notebook: cells that are executed one after the other, and targets that a function makes."""
-    code = '''
-    import coflux as cf
-
-    cells = ["""
+CELLS = [
+    """
     import coflux as cf
     factor = 3
 
     @cf.task()
     def scale(x):
         return factor * x
-    """, """
+    """,
+    """
     @cf.workflow()
     def main(x):
         return scale(x) + scale.submit(1).result()
-    first = cf.run(main, 2)
-    """, """
+    print(cf.run(main, 2))
+    """,
+    """
     factor = 10
-    second = cf.run(main, 2)
-    """, """
+    print(cf.run(main, 2))
+    """,
+    """
     @cf.task()
     def scale(x):
         return -x
-    third = cf.run(main, 2)
-    """]
-    namespace = {"__name__": "__main__"}
-    for cell in cells:
-        exec("\\n".join(line.removeprefix("    ") for line in cell.splitlines()), namespace)
-    print(namespace["first"], namespace["second"], namespace["third"])
-
+    print(cf.run(main, 2))
+    """,
+    """
     def adder(amount):
         @cf.task()
         def add(x):
             return x + amount
         return add
-
     print(cf.run(adder(5), 1), cf.run(adder(7), 1))
-    '''
-    finished = shared.python("-c", textwrap.dedent(code))
-    assert finished.out == "9 30 -3\n6 8\n", finished.err
+    """,
+]
+
+
+def test_closures_and_cells(shared: ScratchProject) -> None:
+    """As in a notebook: cells that are executed one after the other, and targets that a function makes."""
+    cells = [textwrap.dedent(cell) for cell in CELLS]
+    code = f'namespace = {{"__name__": "__main__"}}\nfor cell in {cells!r}:\n    exec(cell, namespace)\n'
+    finished = shared.python("-c", code)
+    assert finished.out == "9\n30\n-3\n6 8\n", finished.err
 
 
 def test_a_run_is_started_and_its_result_read_later(shared: ScratchProject) -> None:

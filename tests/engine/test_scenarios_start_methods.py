@@ -31,6 +31,30 @@ def engine(configured: ScratchProject) -> ScratchProject:
     return configured
 
 
+def test_workers_start_as_configured(engine: ScratchProject) -> None:
+    """SCHED-S03: and are reused, or not."""
+    engine.write(
+        "flow",
+        """
+        counter = 0
+
+        @cf.task()
+        def count():
+            global counter
+            counter += 1
+            with open("/proc/self/cmdline") as file:
+                return counter, "coflux.executor.worker" in file.read()
+
+        @cf.workflow()
+        def main():
+            return [count(), count(), count()]
+        """,
+    )
+    counts, spawned = zip(*engine.run("--concurrency", "1", "flow/main").value, strict=True)
+    assert counts == ((1, 1, 1) if engine.environment.get("COFLUX_ISOLATION") == "fresh" else (1, 2, 3))
+    assert set(spawned) == {engine.environment.get("COFLUX_START_METHOD") == "spawn"}
+
+
 def test_calls_handles_errors_and_output(engine: ScratchProject) -> None:
     """CALL-S01, CALL-S06, ERR-S02, LOG-S08, SCHED-S01 in one run."""
     engine.write(

@@ -31,7 +31,8 @@ def check(*values):
         "Point(1, [2]), Color.RED, 1 + 2j, Named(1, 2), {Color.RED: Point(0, [])}",
         # SER-S08
         'Decimal("1.500"), UUID(int=7), datetime(2024, 1, 2, tzinfo=timezone(timedelta(hours=2))), date(2024, 1, 2)',
-        "time(1, 2, 3), timedelta(days=1, microseconds=1), Path('a/b'), range(3), frozenset([1]), b'x', bytearray(b'y')",
+        "time(1, 2, 3), timedelta(days=1, microseconds=1), Path('a/b')",
+        "range(3), frozenset([1]), b'x', bytearray(b'y')",
     ],
 )
 def test_values_come_back_as_they_went(shared: ScratchProject, values: str) -> None:
