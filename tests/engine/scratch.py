@@ -21,7 +21,7 @@ import psutil
 from coflux.executor.client import Client, NoEngine
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, LogEntry
-from coflux.executor.messages import Done, Stop
+from coflux.executor.messages import Done, Status, StatusReport, Stop
 from coflux.project import Project, find_project
 
 COMMAND = (sys.executable, "-m", "coflux")
@@ -312,6 +312,13 @@ class ScratchProject:
     def supervisor_pid(self) -> int:
         with Client.connect(self.project, "command", start=False) as client:
             return client.supervisor_pid
+
+    def workers(self) -> set[int]:
+        """The pids of the processes that the engine counts as its workers."""
+        with Client.connect(self.project, "command", start=False) as client:
+            report = client.request(Status(client.next_request()))
+            assert isinstance(report, StatusReport)
+            return {worker.pid for worker in report.workers}
 
     def stop(self) -> None:
         """Stop the engine, if one runs, cancelling what is unfinished."""

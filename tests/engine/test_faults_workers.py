@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.engine.scratch import SLACK, ScratchProject, kinds
+from tests.engine.scratch import SLACK, ScratchProject, eventually, kinds
 
 CALLS = """
     @cf.task()
@@ -87,6 +87,7 @@ def test_a02_killed_idle_workers_are_nobodys_concern(project: ScratchProject) ->
     project.marked("both idle")
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
+    eventually(lambda: workers.isdisjoint(project.workers()), 2.0 * SLACK)
     project.open_gate("killed")
     finished = project.finish(running)
     assert finished.value == ["one", "two", 2, 4]

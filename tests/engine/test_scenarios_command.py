@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from coflux.executor.messages import (
     Status,
     Subscribe,
 )
-from tests.engine.scratch import ScratchProject, kinds
+from tests.engine.scratch import ScratchProject, eventually, kinds
 
 SQUARE = """
 @cf.task()
@@ -264,7 +265,8 @@ def test_an_engine_that_nobody_needs_leaves(project: ScratchProject) -> None:
     """Behaviour 12.3."""
     project.write("flow", SQUARE)
     assert project.run("flow/main").value == 9
-    assert project.run("flow/main").value == 9  # also a command that comes while the engine is leaving
+    assert project.run("flow/main").value == 9  # also for a command that comes while the engine is leaving
+    eventually(lambda: not project.processes())
 
 
 def test_a_delay_outlives_the_engine(project: ScratchProject) -> None:
@@ -290,6 +292,51 @@ def test_a_delay_outlives_the_engine(project: ScratchProject) -> None:
     assert kinds(project.settled(run), "late") == [["succeeded"]]
     [submitted], [late] = project.marks("submitted"), project.marks("late")
     assert late.at - submitted.at >= 0.98
+
+
+def test_executions_see_the_environment_of_their_client(shared: ScratchProject) -> None:
+    """Behaviour 12.1: each run its own, at the same time."""
+    shared.write(
+        "flow",
+        """
+        @cf.task()
+        def child():
+            return os.environ.get("COLOUR")
+
+        @cf.workflow()
+        def main():
+            mark("start")
+            gate("go")
+            return [os.environ.get("COLOUR"), child()]
+        """,
+    )
+    red = shared.start("run", "--no-ui", "flow/main", COLOUR="red")
+    blue = shared.start("run", "--no-ui", "flow/main", COLOUR="blue")
+    shared.marked("start", 2)
+    shared.open_gate("go")
+    assert shared.finish(red).value == ["red", "red"]
+    assert shared.finish(blue).value == ["blue", "blue"]
+    assert shared.run("flow/main").value == [None, None]
+
+
+def test_hanging_up_leaves_the_run_alone(shared: ScratchProject) -> None:
+    """Behaviour 12.2: the command stays with it, for whoever reads its output still."""
+    shared.write(
+        "flow",
+        """
+        @cf.workflow()
+        def main():
+            mark("start")
+            gate("go")
+            return "done"
+        """,
+    )
+    process = shared.start("run", "--no-ui", "flow/main")
+    shared.marked("start")
+    process.send_signal(signal.SIGHUP)
+    shared.open_gate("go")
+    assert kinds(shared.settled(shared.last_run()), "main") == [["succeeded"]]
+    assert shared.finish(process).value == "done"
 
 
 # -- fresh code -------------------------------------------------------------------------------------------------------
@@ -365,3 +412,12 @@ def test_a_file_is_run_as_the_module_that_it_is(shared: ScratchProject) -> None:
     assert document["result"] == 27
     assert document["run"]["target"] == "package.jobs/main"
     assert shared.run("lib/package/jobs.py/main", "2").value == 8
+
+
+def test_two_files_of_one_name(shared: ScratchProject) -> None:
+    """Behaviour 1.7: each run uses the file that it named."""
+    for version in ("one", "two"):
+        shared.write(f"{version}/jobs", f'@cf.workflow()\ndef main():\n    return "{version}"\n')
+    assert shared.run("one/jobs.py").value == "one"
+    assert shared.run("two/jobs.py").value == "two"
+    assert shared.run("one/jobs.py").value == "one"

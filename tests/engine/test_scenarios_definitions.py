@@ -217,3 +217,41 @@ def test_an_option_that_is_not_available_yet_says_so(shared: ScratchProject, opt
     assert document["error"]["type"] == "builtins.NotImplementedError"
     assert "flow/child" in document["error"]["message"]
     assert name in document["error"]["message"].split()
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("cf.select([child.submit(1)])", "select()"),
+        ("cf.suspense(1).__enter__()", "suspense()"),
+        ("cf.suspend()", "suspend()"),
+        ("cf.asset()", "asset()"),
+        ("cf.Metric('loss').record(1)", "Metric"),
+        ("list(cf.progress([1]))", "progress"),
+    ],
+)
+def test_a_call_that_is_not_available_yet_says_so(shared: ScratchProject, call: str, name: str) -> None:
+    """As above, for what is called inside an execution."""
+    shared.write(
+        "flow",
+        f"""
+        @cf.task()
+        def child(x):
+            return x
+
+        @cf.workflow()
+        def main():
+            {call}
+        """,
+    )
+    document = shared.document("flow/main")
+    assert document["error"]["type"] == "builtins.NotImplementedError"
+    assert name in document["error"]["message"]
+
+
+def test_a_workflow_with_an_option_that_is_not_available_yet_is_refused(shared: ScratchProject) -> None:
+    """No run is made."""
+    shared.write("flow", "@cf.workflow(cache=True)\ndef main():\n    return 1\n")
+    finished = shared.run("flow/main")
+    assert (finished.status, finished.out) == (2, "")
+    assert "flow/main: cache" in finished.err

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 import pytest
 
+from tests.engine.conftest import scratch_project
 from tests.engine.scratch import ScratchProject, eventually, kinds
 
 SERIAL = ("--concurrency", "1")
@@ -293,6 +296,49 @@ def test_a_chain_of_500_calls_at_concurrency_one(serial: ScratchProject) -> None
     assert serial.finish(process).value == 499
     assert 501 <= len(chain) <= 501 + 8
     assert used < 3 << 30
+
+
+def test_a_call_that_nests_too_deep_fails(tmp_path: Path) -> None:
+    """Behaviour 2.5: with the chain shown, instead of processes without end."""
+    with scratch_project(tmp_path / "project", max_depth=5) as project:
+        project.write(
+            "flow",
+            """
+            @cf.task()
+            def down(n):
+                mark("down")
+                return down(n + 1)
+
+            @cf.workflow()
+            def main():
+                down(1)
+            """,
+        )
+        document = project.document("flow/main")
+        assert document["run"]["status"] == "failed"
+        assert "down" in document["error"]["message"]
+        assert "5" in document["error"]["message"]
+        assert len(project.marks("down")) <= 5
+
+
+def test_polling_does_not_wait_for_itself(serial: ScratchProject) -> None:
+    """Behaviour 2.5: a poll without a timeout keeps its slot, so what it asks for starts over the limit."""
+    serial.write(
+        "flow",
+        """
+        @cf.task()
+        def child():
+            return "done"
+
+        @cf.workflow()
+        def main():
+            handle = child.submit()
+            while (value := handle.poll()) is None:
+                time.sleep(0.01)
+            return value
+        """,
+    )
+    assert serial.run("flow/main").value == "done"
 
 
 def workers(project: ScratchProject) -> list[psutil.Process]:

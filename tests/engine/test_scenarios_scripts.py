@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import textwrap
 
 from tests.engine.scratch import PRELUDE, ScratchProject, eventually, kinds
@@ -214,3 +215,16 @@ def test_a_script_that_is_killed_takes_its_run_with_it(shared: ScratchProject) -
     process.kill()
     assert kinds(shared.settled(run, timeout=4.0), "main") == [["cancelled"]]
     eventually(lambda: process.poll() is not None)
+
+
+def test_an_interrupted_script_cancels_its_run(shared: ScratchProject) -> None:
+    """Behaviour 1.6: `KeyboardInterrupt` goes on to the script."""
+    shared.write("flow", '@cf.workflow()\ndef main():\n    mark("start")\n    time.sleep(20)\n')
+    process = shared.start_python(
+        "-c", "import coflux as cf, flow\ntry:\n    cf.run(flow.main)\nexcept KeyboardInterrupt:\n    print('stopped')"
+    )
+    shared.marked("start")
+    process.send_signal(signal.SIGINT)
+    finished = shared.finish(process)
+    assert finished.out == "stopped\n", finished.err
+    assert kinds(shared.settled(shared.last_run()), "main") == [["cancelled"]]

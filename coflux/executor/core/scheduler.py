@@ -65,6 +65,7 @@ AnyEvent = (
     | ev.HostRefused
 )
 
+SPARE_WORKERS = 6  # idle processes that are kept beyond the slots: nested calls need them again at once
 STARTS_BEFORE_REFUSAL = 3  # workers that may die before they are ready, until the execution fails
 
 
@@ -390,7 +391,7 @@ class Scheduler:
         """A clean worker takes over what a starting one was meant for, waits for work, or leaves."""
         worker.execution = None
         host = worker.host
-        if host.superseded or len(host.idle) >= self.concurrency:
+        if host.superseded or len(host.idle) >= self.concurrency + SPARE_WORKERS:
             self._retire(worker)
             return
         worker.state = WorkerState.IDLE
