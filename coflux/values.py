@@ -25,7 +25,6 @@ import msgspec
 from coflux import pickling
 from coflux.encoded import BlobDamaged, BlobMissing, Reference, Value, json_of, preview_of
 from coflux.previews import preview
-from coflux.projection import project
 from coflux.unsendable import explain
 
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: st
     text = _plain_json(value)
     if text is not None:
         return Value("json", text, len(text))
+    from coflux.projection import project  # it knows many types, whose modules plain values do not need
+
     pickled = _pickle(value, name)
     projection = project(value, pickled.handles, limited=not full_json)
     return _stored(pickled, blobs, name, preview(value), projection)

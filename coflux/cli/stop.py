@@ -15,10 +15,10 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--cancel", is_flag=True, help="Cancel what is unfinished instead of waiting for it.")
+@click.option("--cancel", is_flag=True, help="Cancel what is unfinished first.")
 @project_option
 def command(project: Project, cancel: bool) -> None:
-    """Stop the project's engine when everything has ended."""
+    """Stop the project's engine, unless something runs. What is queued goes on at the next start."""
     try:
         with connect(project, "command", start=False) as client:
             message = requested(client, Stop(client.next_request(), cancel), Done).message

@@ -9,7 +9,6 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import quote
 
 __all__ = ["LOGS_FILE", "MAIN_FILE", "Database", "NoStore", "StoreBusy", "StoreError", "StoreFull", "damaged"]
 
@@ -45,7 +44,7 @@ class Database:
     def __init__(self, path: str, *, read_only: bool = False, patience: float = 0.0) -> None:
         """Connect to `path`; with `patience`, wait up to that many seconds for another process's lock."""
         self.path = path
-        uri = f"file:{quote(os.path.abspath(path))}?mode={'ro' if read_only else 'rwc'}"
+        uri = f"file:{_escaped(os.path.abspath(path))}?mode={'ro' if read_only else 'rwc'}"
         try:
             self._connection = sqlite3.connect(
                 uri, uri=True, timeout=patience, isolation_level=None, check_same_thread=False
@@ -105,3 +104,8 @@ def _explain(error: sqlite3.Error | UnicodeDecodeError, path: str) -> Exception:
     if primary == sqlite3.SQLITE_IOERR:
         return StoreError(f"{path} cannot be read or written ({error}): check the disk it is on")
     return damaged(path, error)
+
+
+def _escaped(path: str) -> str:
+    """A path within an SQLite URI, in which only these characters mean something (https://sqlite.org/uri.html)."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

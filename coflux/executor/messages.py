@@ -391,7 +391,7 @@ class Status(Message, frozen=True):
 
 
 class Stop(Message, frozen=True):
-    """Leave when everything has ended; `cancel` cancels what is unfinished first."""
+    """Leave. What is queued goes on at the next start; while something runs, only `cancel` makes it leave."""
 
     request: int
     cancel: bool

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
 from coflux.executor.core import events as ev
-from coflux.executor.core.state import WorkerState
+from coflux.executor.core.state import Execution, Family, WorkerState
 from coflux.executor.database import StoreError
 from coflux.executor.messages import (
     Advanced,
@@ -239,8 +239,12 @@ class Server:
                 if family.root.root is not None:
                     self.supervisor.happen(ev.CancelRequested(family.root.root.id, False))
             text = f"stopping; cancelled {len(unfinished)} unfinished runs" if unfinished else "stopping"
+        elif any(execution.worker is not None for family in unfinished for execution in _unfinished(family)):
+            text = f"{self._unfinished_runs()} running: wait for the end, or cancel with `coflux stop --cancel`"
+            session.fail(message.request, "failed", text)
+            return
         elif unfinished:
-            text = f"stopping; {len(unfinished)} unfinished runs go on at the next start"
+            text = f"stopping; {len(unfinished)} queued runs go on at the next start"
         else:
             text = "stopping"
         self.supervisor.after_commit(lambda: self._leave(session, message.request, text))
@@ -279,13 +283,14 @@ class Server:
 
     def keeps(self) -> str:
         """What keeps the supervisor alive, in words."""
-        families = sorted(self.supervisor.scheduler.families)
-        if families:
-            shown = ", ".join(families[:3]) + (", …" if len(families) > 3 else "")
-            return (
-                f"unfinished runs: {shown} (cancel one with `coflux runs cancel ID`, all with `coflux stop --cancel`)"
-            )
+        if self.supervisor.scheduler.families:
+            remedy = "cancel one with `coflux runs cancel ID`, all with `coflux stop --cancel`"
+            return f"unfinished runs: {self._unfinished_runs()} ({remedy})"
         return f"{len(self._sessions)} attached clients" if self._sessions else ""
+
+    def _unfinished_runs(self) -> str:
+        families = sorted(self.supervisor.scheduler.families)
+        return ", ".join(families[:3]) + (", …" if len(families) > 3 else "")
 
     # -- news ----------------------------------------------------------------------------------------------------
 
@@ -344,6 +349,10 @@ class Server:
         for session in list(self._sessions):
             session.peer.close()
         self._sessions.clear()
+
+
+def _unfinished(family: Family) -> list[Execution]:
+    return [execution for execution in family.executions.values() if execution.unfinished]
 
 
 def _discovered(request: int, host: ModuleHost) -> Discovered:

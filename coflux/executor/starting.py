@@ -14,7 +14,7 @@ from coflux.encoded import Value
 from coflux.executor.channel import encode
 from coflux.executor.core import events as ev
 from coflux.executor.database import StoreError
-from coflux.executor.hosts import ModuleHost
+from coflux.executor.hosts import HostState, ModuleHost
 from coflux.executor.messages import (
     Bind,
     BindFailed,
@@ -58,12 +58,7 @@ class RunStarter:
                 return
             path = (entry, *(other for other in context.sys_path if other != entry))
             context = Context(context.interpreter, path, context.environment, context.directory)
-        by_value = message.spec is not None and message.spec.code is not None
-        start = _Start(self, session, message, context, module)
-        try:
-            self._supervisor.host_for(context, () if by_value else (module,), start.host_ready)
-        except OSError as error:
-            session.fail(message.request, "failed", f"{context.interpreter} cannot be started: {error.strerror}")
+        _Start(self, session, message, context, module).find_host()
 
     @property
     def supervisor(self) -> Supervisor:
@@ -92,7 +87,16 @@ class _Start:
     def _refuse(self, text: str) -> None:
         self._session.fail(self._message.request, "usage", text)
 
-    def host_ready(self, host: ModuleHost) -> None:
+    def find_host(self) -> None:
+        """Ask for a host of the module, as it is on disk now."""
+        by_value = self._message.spec is not None and self._message.spec.code is not None
+        try:
+            self._supervisor.host_for(self._context, () if by_value else (self._module,), self._host_ready)
+        except OSError as error:
+            text = f"{self._context.interpreter} cannot be started: {error.strerror}"
+            self._session.fail(self._message.request, "failed", text)
+
+    def _host_ready(self, host: ModuleHost) -> None:
         self._host = host
         printed = host.take_output()
         if printed:
@@ -191,6 +195,9 @@ class _Start:
     def _create(self, arguments: tuple[Value, ...]) -> None:
         assert self._spec is not None
         assert self._host is not None
+        if self._host.state is not HostState.READY:  # it died while the arguments were read
+            self.find_host()
+            return
         spec = overridden(self._spec, self._message.options)
         store = self._supervisor.store
         try:

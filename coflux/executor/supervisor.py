@@ -451,8 +451,18 @@ class Supervisor:
             shutil.rmtree(self._trash.get(), ignore_errors=True)
 
     def _make_scratch(self) -> str:
-        """A directory for working directories. One that a killed engine of this project left is removed."""
-        base = os.environ.get("TMPDIR") or "/tmp"
+        """A directory for working directories, in the first place that takes one, as `tempfile` chooses."""
+        places = filter(None, (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", self.project.data_dir))
+        problems = []
+        for place in places:
+            try:
+                return self._make_scratch_in(place)
+            except OSError as error:
+                problems.append(error)
+        raise problems[0]
+
+    def _make_scratch_in(self, base: str) -> str:
+        """What a killed engine of this project left there is removed."""
         prefix = f"coflux-{blake3(os.fsencode(self.project.data_dir)).hexdigest(8)}-"
         with os.scandir(base) as entries:
             for entry in entries:
@@ -530,7 +540,7 @@ class Supervisor:
                 if message.notice:
                     self.server.notice("warning", message.notice)
                 self._learn_preload(host, message)
-                host.ready(message)
+                self._host_imported(host, message)
             case WorkerStarted():
                 worker = self.workers.get(message.worker)
                 if worker is not None:
@@ -544,6 +554,16 @@ class Supervisor:
                     self.happen(ev.WorkerRefused(message.worker, message.message))
             case _:
                 assert_never(message)
+
+    def _host_imported(self, host: ModuleHost, message: Imported) -> None:
+        waiting, host.waiting = host.waiting, []
+        host.ready(message)
+        if host.fresh():
+            for call in waiting:
+                call(host)
+        else:  # a file was saved while it was imported
+            self._supersede(host)
+            self._start_host(host.guardian, host.modules).waiting.extend(waiting)
 
     def _learn_preload(self, host: ModuleHost, message: Imported) -> None:
         """What the modules pulled in from outside the project, a guardian may import beforehand next time."""

@@ -290,7 +290,7 @@ def test_d16_ten_thousand_results_leave_no_descriptors_and_no_files(project: Scr
     project.marked("after", timeout=90)
     eventually(lambda: engine.num_fds() <= descriptors + 40)  # a few more workers
     working = [path for path in project.temporary.rglob("*") if path.name.startswith("R")]
-    assert len(working) <= 3
+    assert len(working) < 20  # one a worker
     project.open_gate("counted again")
     assert reader().value == sum(range(count))
     blobs = [path for path in (Path(project.project.data_dir) / "blobs").rglob("*") if path.is_file()]

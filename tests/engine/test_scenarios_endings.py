@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.engine.scratch import Mark, ScratchProject, attempts, eventually, kinds
+from tests.engine.scratch import Mark, ScratchProject, eventually, kinds
 
 
 def gaps(marks: list[Mark]) -> list[float]:
@@ -286,10 +286,9 @@ def test_a_process_that_exits_is_told_with_its_status(shared: ScratchProject) ->
     )
     document = shared.document("flow/main")
     message, *families = document["result"]
-    assert "3" in message
+    assert "exit code 3" in message
     assert families == [True, True]
     assert kinds(document, "child") == [["abandoned"]]
-    assert "3" in attempts(document, "child")[0]["reason"] + message
 
 
 def test_a_killed_process_is_retried(shared: ScratchProject) -> None:
@@ -363,7 +362,7 @@ def test_a_killed_engine_loses_nothing_that_it_told(project: ScratchProject) -> 
     assert kinds(document, "once") == [["abandoned"]]
     assert kinds(document, "again") == [["abandoned", "succeeded"]]
     assert document["run"]["status"] == "abandoned"
-    assert attempts(document, "once")[0]["reason"] or document["error"]["message"]
+    assert "engine" in document["error"]["message"]
     assert len(project.marks("again")) == 2
 
 
