@@ -121,7 +121,10 @@ class Channel(Generic[M]):
 
     def fill_with_descriptors(self) -> None:
         """As `fill`, for a channel that also carries descriptors."""
-        data, descriptors, _flags, _address = socket.recv_fds(self._socket, _CHUNK, _MAX_DESCRIPTORS)
+        try:
+            data, descriptors, _flags, _address = socket.recv_fds(self._socket, _CHUNK, _MAX_DESCRIPTORS)
+        except ConnectionResetError as error:  # it ended with something from us unread
+            raise ChannelClosed from error
         self.descriptors.extend(descriptors)
         self._accept(data)
 

@@ -90,6 +90,7 @@ class Baseline:
         self._recursion_limit = sys.getrecursionlimit()
         self._handlers = _handlers()
         self._mask = pthread_sigmask(signal.SIG_BLOCK, ())
+        self._streams = _streams()
         self._memory = _resident_memory()
         self._executions = 0
 
@@ -112,6 +113,8 @@ class Baseline:
             return "child processes remain"
         if _handlers() != self._handlers or pthread_sigmask(signal.SIG_BLOCK, ()) != self._mask:
             return "signal handlers were changed"
+        if _streams() != self._streams:
+            return "its standard streams were redirected"
         self._executions += 1
         if self._executions % MEMORY_CHECKS == 0 and _resident_memory() - self._memory > GROWTH_LIMIT:
             return "its memory has grown"
@@ -121,6 +124,18 @@ class Baseline:
 def _environment() -> dict[bytes, bytes]:
     data: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # the mapping itself, without decoding
     return data
+
+
+def _streams() -> list[tuple[int, int]]:
+    """What the descriptors of the standard streams lead to."""
+    leads = []
+    for descriptor in (0, 1, 2):
+        try:
+            status = os.fstat(descriptor)
+        except OSError:
+            continue  # closed: one lead less is a difference, too
+        leads.append((status.st_dev, status.st_ino))
+    return leads
 
 
 def _handlers() -> list[object]:

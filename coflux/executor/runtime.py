@@ -91,6 +91,10 @@ class Runtime:
         unsupported = target.unsupported()
         if unsupported is not None:
             raise NotImplementedError(f"{target.module}/{target.name}: {unsupported} is not available yet")
+        if target.type == "workflow":
+            raise NotImplementedError(
+                f"{target.module}/{target.name}: a workflow called from code, as a run of its own, is not available yet"
+            )
         spec = self._encoded_spec(target)
         encoded = tuple(
             values.encode(argument, self._blobs, name=name)

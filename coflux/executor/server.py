@@ -152,14 +152,21 @@ class Server:
     def _subscribe(self, session: Session, run: str | None) -> None:
         session.subscribed.add(run)
         session.behind = True
-        if run is None or run in session.follows:
-            return  # who started a run is told of its end in any case
-        session.follows.add(run)
-        if run not in self.supervisor.scheduler.runs:
-            loaded = self.supervisor.store.load_run(run)
-            if loaded is not None and loaded.run.settled:
-                session.send(RunFinished(run, loaded.run.status))
-                session.send(RunSettled(run, loaded.run.status))
+        if run is not None and run not in session.follows:  # who started a run is told of its end in any case
+            self.supervisor.after_commit(lambda: self._follow(session, run))
+
+    def _follow(self, session: Session, run_id: str) -> None:
+        """Tell of the run's end when it comes, and at once if it has come."""
+        session.follows.add(run_id)
+        run = self.supervisor.scheduler.runs.get(run_id)
+        if run is not None:
+            if run.root is not None and not run.root.end().unfinished:
+                session.send(RunFinished(run_id, run.root.end().state.value))
+            return
+        loaded = self.supervisor.store.load_run(run_id)
+        if loaded is not None and loaded.run.settled:
+            session.send(RunFinished(run_id, loaded.run.status))
+            session.send(RunSettled(run_id, loaded.run.status))
 
     def _cancel(self, session: Session, message: CancelRun) -> None:
         scheduler = self.supervisor.scheduler

@@ -131,6 +131,7 @@ class Worker:
                 del decoded
                 result = _call(target.fn, positional, keyword)
             except BaseException as error:
+                self._explain_missing_file(error)
                 retryable = False  # as it stays if the retry filter itself raises
                 retryable = self._should_retry(spec, target, error)
                 raise
@@ -144,6 +145,16 @@ class Worker:
             ), retryable
         except BaseException as error:  # noqa: BLE001 (sys.exit() and the like are failures of the step)
             return Failed(capture(error, self._blobs)), retryable
+
+    def _explain_missing_file(self, error: BaseException) -> None:
+        """A relative path leads into the execution's own directory: say so where the project has such a file."""
+        if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+            path = os.path.join(self._configuration.project, error.filename)
+            if not os.path.isabs(error.filename) and os.path.exists(path):
+                error.add_note(
+                    f"{error.filename!r} is in the project, but executions have a working directory of their own: "
+                    f"open coflux.project_dir() / {error.filename!r}"
+                )
 
     def _should_retry(self, spec: TargetSpec, target: Target[..., Any], error: BaseException) -> bool:
         """Ask the retry filter. One that raises is reported along with the error, and there is no retry."""

@@ -16,13 +16,21 @@ HEAVY = {
 
 
 def test_import_is_light() -> None:
-    program = "import sys; import coflux; print(*sys.modules)"
+    program = "import sys, coflux; [getattr(coflux, name) for name in coflux.__all__]; print(*sys.modules)"
     command = [sys.executable, "-S", "-c", program]
     loaded = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=True, text=True)
     modules = loaded.stdout.split()
     assert "coflux.target" in modules
     assert HEAVY & {name.partition(".")[0] for name in modules} == set()
     assert [name for name in modules if name.startswith(("coflux.executor", "coflux.values"))] == []
+
+
+def test_nothing_is_loaded_before_it_is_needed() -> None:
+    """The command line and the engine are in this package too."""
+    program = "import sys, coflux; print(*(name for name in sys.modules if name.startswith('coflux.')))"
+    command = [sys.executable, "-S", "-c", program]
+    loaded = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=True, text=True)
+    assert loaded.stdout.split() == []
 
 
 PROMISED = """

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -350,6 +351,11 @@ class ScratchProject:
                 process.kill()
             process.communicate()
         self.stop()
+
+
+def gaps(marks: list[Mark]) -> list[float]:
+    """Seconds between each mark and the next."""
+    return [later.at - earlier.at for earlier, later in pairwise(marks)]
 
 
 def attempts(document: dict[str, Any], target: str) -> list[dict[str, Any]]:

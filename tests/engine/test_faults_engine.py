@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import socket
 import time
 
 import psutil
 import pytest
 
+from coflux.executor.peers import Poller
 from tests.engine.scratch import SLACK, Mark, ScratchProject, eventually, kinds
 
 SEED = 20240817
 
 FLOW = """
+    import subprocess
+
     @cf.task(retries=1)
     def work(name):
         mark(f"work {name}")
@@ -23,6 +28,7 @@ FLOW = """
 
     @cf.task()
     def fragile():
+        subprocess.Popen(["setsid", "sleep", "600"])
         mark("fragile")
         gate("never")
 
@@ -48,6 +54,19 @@ def ancestors(mark: Mark) -> list[psutil.Process]:
     return psutil.Process(mark.pid).parents()[:3]
 
 
+def supervisors(project: ScratchProject) -> list[psutil.Process]:
+    """The engine's process, if one runs or starts, found without asking it."""
+    found = []
+    for process in project.processes():
+        try:
+            if "coflux.executor.launch" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            pass  # it has just ended
+    # What it forked has its command line.
+    return [process for process in found if process.ppid() not in {other.pid for other in found}]
+
+
 def wake(project: ScratchProject) -> None:
     """A command that needs the engine: it finds what an earlier one left unfinished."""
     assert project.run("flow/identity", "5").value == 5
@@ -71,6 +90,25 @@ def test_a_killed_supervisor_takes_everything_down_and_its_successor_goes_on(pro
     assert kinds(after, "main") == [["abandoned", "succeeded"]]
     # The second attempt of `main` submits a second step; the orphan of the first one retries too.
     assert kinds(after, "work") == [["abandoned", "succeeded"], ["succeeded"]]
+
+
+def test_a_guardian_cleans_up_even_when_the_supervisor_dies_with_unread_news(project: ScratchProject) -> None:
+    """Its socket is reset then, not just closed."""
+    project.write("flow", FLOW)
+    run = project.detach("flow/two")
+    (fragile,) = project.marked("fragile")
+    (work,) = project.marked("work one")
+    supervisor = psutil.Process(project.supervisor_pid())
+    supervisor.suspend()
+    os.kill(work.pid, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(work.pid))
+    supervisor.kill()
+    eventually(lambda: not project.processes(), 2.0 * SLACK)
+    assert not psutil.pid_exists(fragile.pid)
+    assert list(project.temporary.iterdir()) == []
+    wake(project)
+    assert project.coflux("runs", "cancel", run).status == 0
+    project.settled(run)
 
 
 def test_executions_that_were_lost_are_abandoned_with_the_reason(project: ScratchProject) -> None:
@@ -101,6 +139,29 @@ def test_a_follower_of_a_killed_supervisor_says_what_becomes_of_the_run(project:
     assert project.settled(run)["result"] == "one"
 
 
+def test_a_descriptor_that_is_removed_in_a_turn_is_not_read_any_more_in_it() -> None:
+    """Its number may be another one's by then: a dying worker's pipe, closed, and a new worker's in its place."""
+    poller = Poller()
+    pairs = [socket.socketpair() for _ in range(2)]
+    called: list[int] = []
+
+    def first_come(own: int, other: int) -> None:
+        called.append(own)
+        poller.remove(other)
+
+    first, second = pairs[0][0].fileno(), pairs[1][0].fileno()
+    poller.add(first, lambda: first_come(first, second))
+    poller.add(second, lambda: first_come(second, first))
+    for _, theirs in pairs:
+        theirs.send(b"news")
+    for call in poller.wait(1.0):
+        call()
+    assert len(called) == 1
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
 @pytest.mark.parametrize("generation", [0, 1], ids=["module host", "guardian"])
 def test_a_killed_module_host_or_guardian_costs_an_attempt(project: ScratchProject, generation: int) -> None:
     project.write("flow", FLOW)
@@ -124,6 +185,9 @@ def test_a_killed_module_host_or_guardian_costs_an_attempt(project: ScratchProje
     assert kinds(document, "two")[0][0] == "abandoned"
     assert kinds(document, "work") == [["abandoned", "succeeded"], ["succeeded"]]
     assert kinds(document, "fragile") == [["abandoned"], ["cancelled"]]
+    lost = next(step["id"] for step in document["steps"] if step["target"] == "flow/fragile")
+    told = project.coflux("runs", "result", f"{lost}:1", "--json")
+    assert "killed by SIGKILL" in json.loads(told.out)["error"]["message"]
 
 
 def test_a_run_outlives_fifteen_murders_of_its_engine(project: ScratchProject) -> None:
@@ -154,10 +218,9 @@ def test_a_run_outlives_fifteen_murders_of_its_engine(project: ScratchProject) -
     while murders < 15:
         command = project.start("run", "--detach", "flow/identity", "1")
         time.sleep(chance.uniform(0.1, 0.7))
-        for process in project.processes():
-            if "coflux.executor.launch" in " ".join(process.cmdline()):
-                process.kill()
-                murders += 1
+        for supervisor in supervisors(project):
+            supervisor.kill()
+            murders += 1
         project.finish(command)
     wake(project)
     document = project.settled(run, timeout=30.0)

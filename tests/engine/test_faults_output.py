@@ -79,6 +79,11 @@ def test_f02_f04_f05_what_bypasses_python_is_captured_and_harms_nothing(shared: 
             return 1
 
         @cf.task()
+        def shut():
+            os.close(2)
+            return 4
+
+        @cf.task()
         def unset():
             sys.stdout = None
             print("nowhere")
@@ -93,7 +98,7 @@ def test_f02_f04_f05_what_bypasses_python_is_captured_and_harms_nothing(shared: 
         @cf.task()
         def next_one(x):
             print("the next one's", x)
-            return x
+            print("its errors", x, file=sys.stderr)
 
         @cf.task()
         def leave():
@@ -103,8 +108,10 @@ def test_f02_f04_f05_what_bypasses_python_is_captured_and_harms_nothing(shared: 
 
         @cf.workflow()
         def main():
-            results = [len(bypass()), redirect(), unset(), close()]
-            results += [handle.result() for handle in [next_one.submit(x) for x in range(8)]]
+            results = [len(bypass())]
+            for number, target in enumerate((redirect, unset, close, shut)):
+                results.append(target())
+                next_one(number)  # most likely on the process that was left idle last
             try:
                 leave()
             except cf.ExecutionAbandoned:
@@ -112,13 +119,55 @@ def test_f02_f04_f05_what_bypasses_python_is_captured_and_harms_nothing(shared: 
         """,
     )
     finished = shared.run("flow/main")
-    assert (finished.status, finished.value) == (0, [20, 1, 2, 3, *range(8)]), finished.err
+    assert (finished.status, finished.value) == (0, [20, 1, 2, 3, 4]), finished.err
     said = shared.output(finished.err.split()[1])
     assert "".join(said).count("by descriptor") == 1
     assert "by printf" in "".join(said)
     assert {"by child 1", "by child 2", "by child 3", "before", "flushed", "raw bytes"} <= set(said)
-    assert {f"the next one's {x}" for x in range(8)} <= set(said)
+    assert {f"the next one's {x}" for x in range(4)} <= set(said)
+    assert {f"its errors {x}" for x in range(4)} <= set(said)
     assert "into nothing" not in said
+
+
+def test_f04_redirected_descriptors_are_not_handed_on(project: ScratchProject) -> None:
+    project.write(
+        "flow",
+        """
+        @cf.task()
+        def redirect(descriptor):
+            mark("process")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+        @cf.task()
+        def shut(descriptor):
+            mark("process")
+            os.close(descriptor)
+
+        @cf.task()
+        def harmless():
+            mark("process")
+
+        @cf.task()
+        def talk(number):
+            mark("process")
+            print("out", number)
+            print("err", number, file=sys.stderr)
+
+        @cf.workflow()
+        def main():
+            harmless(), talk(0)
+            redirect(1), talk(1)
+            redirect(2), talk(2)
+            shut(1), talk(3)
+            shut(2), talk(4)
+        """,
+    )
+    finished = project.run("flow/main", COFLUX_CONCURRENCY="1")
+    assert finished.status == 0, finished.err
+    pids = [mark.pid for mark in project.marks("process")]
+    assert pids[0] == pids[1]  # or this test shows nothing
+    said = sorted(project.output(project.only_run()))
+    assert said == sorted(f"{stream} {number}" for stream in ("out", "err") for number in range(5))
 
 
 def test_f06_garbage_and_escape_sequences_are_kept_but_not_let_loose(shared: ScratchProject) -> None:

@@ -208,6 +208,28 @@ def test_one_run_per_idempotency_key(shared: ScratchProject) -> None:
     assert first["run"]["id"] in other.err
 
 
+def test_a_key_finds_a_run_whose_target_has_ended(shared: ScratchProject) -> None:
+    """Whoever joins a run is told that its result is there, while its children still run."""
+    shared.write(
+        "flow",
+        """
+        @cf.task()
+        def child():
+            gate("go")
+
+        @cf.workflow()
+        def main():
+            child.submit()
+            return "early"
+        """,
+    )
+    command = ("run", "--no-wait-children", "--idempotency-key", "tuesday", "flow/main")
+    assert shared.coflux(*command).value == "early"
+    assert shared.coflux(*command).value == "early"
+    shared.open_gate("go")
+    assert kinds(shared.settled(shared.last_run()), "child") == [["succeeded"]]
+
+
 def test_an_option_of_the_command_that_is_not_available_yet_says_so(shared: ScratchProject) -> None:
     """An option is never silently without effect."""
     shared.write("flow", SQUARE)

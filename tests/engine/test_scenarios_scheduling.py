@@ -111,6 +111,32 @@ def test_every_execution_has_an_empty_working_directory(shared: ScratchProject) 
     assert "10 bytes" in told
 
 
+def test_files_of_the_project_are_not_in_the_working_directory(shared: ScratchProject) -> None:
+    """Behaviour 9.5: an error says where such a file is; paths of the command line are made absolute."""
+    (shared.root / "data.txt").write_text("found")
+    shared.write(
+        "flow",
+        """
+        from pathlib import Path
+
+        @cf.workflow()
+        def relative():
+            open("data.txt")
+
+        @cf.workflow()
+        def elsewhere():
+            open("nowhere.txt")
+
+        @cf.workflow()
+        def absolute(path: Path):
+            return [path.read_text(), (cf.project_dir() / "data.txt").read_text()]
+        """,
+    )
+    assert shared.run("flow/absolute", "data.txt").value == ["found", "found"]
+    assert "project_dir()" in shared.document("flow/relative")["error"]["traceback"]
+    assert "project_dir()" not in shared.document("flow/elsewhere")["error"]["traceback"]
+
+
 def test_submission_order_is_starting_order(shared: ScratchProject) -> None:
     """SCHED-S05."""
     shared.write(

@@ -116,6 +116,7 @@ def test_blobs_are_synced_before_the_rows_that_need_them(
     data_dir: str, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "GROWTH", 1)
+    monkeypatch.setattr(checkpoints, "LOOKS", 1)
     blobs = [tmp_path / name for name in ("first", "second")]
     for blob in blobs:
         blob.write_bytes(b"content")
@@ -160,6 +161,7 @@ def test_a_disk_that_fails_to_sync_stops_the_next_commit_once(
     store: Store, data_dir: str, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "GROWTH", 1)
+    monkeypatch.setattr(checkpoints, "LOOKS", 1)
     blob = tmp_path / "blob"
     blob.write_bytes(b"content")
     disk.failure = OSError(5, "Input/output error")

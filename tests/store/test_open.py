@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from coflux.executor.checkpoints import LOOKS
 from coflux.executor.history import History, NoStore
 from coflux.executor.migrations import APPLICATION_ID, MAIN
 from coflux.executor.rows import GroupRow
@@ -166,11 +167,16 @@ def test_a_store_opens_when_its_side_files_are_gone(data_dir: str, suffix: str, 
         assert store.load_run("Rnext") is not None
 
 
+def commit_often(store: Store, times: int) -> None:
+    for number in range(times):
+        store.commit(finished_run(f"Rnext{number}"))
+
+
 def test_a_write_ahead_log_removed_while_in_use_is_noticed(store: Store, data_dir: str) -> None:
     store.commit(finished_run())
     os.rename(os.path.join(data_dir, "coflux.db-wal"), os.path.join(data_dir, "aside"))
     with pytest.raises(StoreError) as caught:
-        store.commit(finished_run("Rnext"))
+        commit_often(store, LOOKS)
     assert_one_line(caught.value, "coflux.db-wal was removed", "restart coflux")
     os.rename(os.path.join(data_dir, "aside"), os.path.join(data_dir, "coflux.db-wal"))
 
