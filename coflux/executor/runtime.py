@@ -115,14 +115,14 @@ class Runtime:
 
     def result(self, handle: Execution[Any]) -> Any:
         token = handle.reference().id
-        outcome = self._ahead.get(token)
+        outcome = self._ahead.pop(token, None)
         if outcome is not None:
             return decode_outcome(outcome, self._blobs)
         return self._value(self._ask(lambda request: Wait(request, (token,), None)))
 
     async def result_async(self, handle: Execution[Any]) -> Any:
         token = handle.reference().id
-        outcome = self._ahead.get(token)
+        outcome = self._ahead.pop(token, None)
         if outcome is not None:
             return decode_outcome(outcome, self._blobs)
         return self._value(await self._ask_async(lambda request: Wait(request, (token,), None)))

@@ -234,7 +234,7 @@ class Server:
             session.send(_discovered(message.request, host))
 
         try:
-            self.supervisor.host_for(context, tuple(modules), ready)
+            self.supervisor.generations.host_for(context, tuple(modules), ready)
         except OSError as error:
             session.fail(message.request, "failed", f"{context.interpreter} cannot be started: {error.strerror}")
 

@@ -91,7 +91,7 @@ class _Start:
         """Ask for a host of the module, as it is on disk now."""
         by_value = self._message.spec is not None and self._message.spec.code is not None
         try:
-            self._supervisor.host_for(self._context, () if by_value else (self._module,), self._host_ready)
+            self._supervisor.generations.host_for(self._context, () if by_value else (self._module,), self._host_ready)
         except OSError as error:
             text = f"{self._context.interpreter} cannot be started: {error.strerror}"
             self._session.fail(self._message.request, "failed", text)

@@ -21,6 +21,7 @@ import socket
 import sys
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -29,7 +30,6 @@ from typing import Any, assert_never
 
 from blake3 import blake3
 
-from coflux.encoded import Failure
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.channel import decoder
 from coflux.executor.core import commands as cmd
@@ -37,28 +37,15 @@ from coflux.executor.core import events as ev
 from coflux.executor.core.scheduler import Effects, Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.database import StoreBusy, StoreError, StoreFull
-from coflux.executor.hosts import (
-    Guardian,
-    GuardianKey,
-    HostState,
-    ModuleHost,
-    end_guardian,
-    guardian_key,
-    launch_guardian,
-    own_environment,
-    relevant,
-)
+from coflux.executor.generations import Generations
+from coflux.executor.hosts import HostState
 from coflux.executor.messages import (
     Answer,
     Cancel,
-    Configure,
-    Context,
     Execute,
     Exited,
-    Failed,
     Identified,
     Identify,
-    Imported,
     Log,
     OpenGroup,
     Outcome,
@@ -68,12 +55,10 @@ from coflux.executor.messages import (
     Succeeded,
     TargetSpec,
     Wait,
-    WorkerFailed,
-    WorkerStarted,
 )
 from coflux.executor.peers import Poller
 from coflux.executor.persistence import blobs_of, restore, to_batch
-from coflux.executor.processes import become_subreaper, kill_strays
+from coflux.executor.processes import become_subreaper
 from coflux.executor.rows import Batch, LogRow
 from coflux.executor.server import Server
 from coflux.executor.spawning import ChildProcess
@@ -87,7 +72,6 @@ __all__ = ["Supervisor"]
 STALL = 2.0  # seconds that a turn may come late before timeouts are extended by the delay
 STORE_RETRY = 0.05  # seconds between two tries at a busy store
 SAMPLE = 0.5  # seconds between two looks at the workers' memory and at resting output
-HOST_RESTARTS = 3  # times that a host which died is replaced before its families fail
 OUTCOMES_AHEAD = 256  # outcomes that are sent along with one that was asked for
 SMALL_OUTCOME = 512  # bytes of a value that is sent ahead
 ROUNDS = 4  # times that a turn looks for more to read before it commits
@@ -117,15 +101,12 @@ class Supervisor:
             reuse=settings.isolation == "shared",
         )
         self.workers: dict[int, WorkerProcess] = {}
-        self.hosts: dict[int, ModuleHost] = {}
         self.leaving = False
-        self._guardians: dict[GuardianKey, Guardian] = {}
-        self._spare_guardian = guardian
         self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
         self._trash: SimpleQueue[str] = SimpleQueue()
         self._janitor_started = False
-        self._scratch = self._make_scratch()
-        self._descriptor_limit = _raise_descriptor_limit()
+        self.scratch = self._make_scratch()
+        self.generations = Generations(self, guardian, _raise_descriptor_limit())
         self._batch = Batch()
         self._commands: list[cmd.Command] = []
         self._after_commit: list[Callable[[], None]] = []
@@ -136,8 +117,6 @@ class Supervisor:
         self._timer_ids = 0
         self._stalled = 0.0
         self._specs: dict[bytes, TargetSpec] = {}
-        self._host_ids = 0
-        self._host_losses: dict[tuple[str, ...], int] = {}
         self._sampling = False
         self._leave_asked = False
         self._now = self._read_clock()
@@ -149,7 +128,7 @@ class Supervisor:
     def run(self) -> None:
         """Serve until nobody is attached and nothing is unfinished, or until told to leave."""
         restore(self.scheduler, self.store.unfinished(), self._now)
-        self._bring_back_hosts()
+        self.generations.bring_back()
         try:
             while not (self.leaving and not self._batch and not self._events):
                 self._turn()
@@ -315,7 +294,7 @@ class Supervisor:
                 self.server.run_finished(command.run, command.status)
             case cmd.Settled():
                 self.server.run_settled(command.run, command.status)
-                self._release_hosts()
+                self.generations.release()
             case _:
                 raise AssertionError(command)
 
@@ -351,7 +330,7 @@ class Supervisor:
     # -- workers -------------------------------------------------------------------------------------------------
 
     def _start_worker(self, worker_id: int, host_id: int) -> None:
-        host = self.hosts.get(host_id)
+        host = self.generations.hosts.get(host_id)
         if host is None or host.state is not HostState.READY:
             self._events.append(ev.WorkerExited(worker_id, "its module host ended", None))
             return
@@ -418,7 +397,7 @@ class Supervisor:
             spec = self._specs[encoded] = _spec_decoder.decode(encoded)
         return spec
 
-    def _worker_ended(self, worker_id: int, status: int) -> None:
+    def worker_ended(self, worker_id: int, status: int) -> None:
         worker = self.workers.get(worker_id)
         if worker is None:
             return
@@ -432,7 +411,7 @@ class Supervisor:
         if owner is not None:
             if stack:
                 self.log(LogRow(*owner, self._now.wall, Level.ERROR, f"stacks when it was stopped:\n{stack}", None))
-            self._discard(os.path.join(self._scratch, ".".join(map(str, owner))))
+            self._discard(os.path.join(self.scratch, ".".join(map(str, owner))))
         self.happen(ev.WorkerExited(worker_id, evidence, usage))
 
     def _discard(self, directory: str) -> None:
@@ -472,211 +451,16 @@ class Supervisor:
         os.mkdir(path, 0o700)
         return path
 
-    # -- guardians and hosts -------------------------------------------------------------------------------------
-
-    def host_for(self, context: Context, modules: tuple[str, ...], ready: Callable[[ModuleHost], None]) -> None:
-        """Call `ready` with a host of these modules, as they are on disk now, when its imports are over.
-
-        Raises `OSError` when the interpreter cannot be started.
-        """
-        guardian = self._guardian_for(context)
-        for host in list(self.hosts.values()):
-            if host.guardian is not guardian or host.modules != modules or host.superseded:
-                continue
-            if host.state is HostState.IMPORTING:
-                host.waiting.append(ready)
-                return
-            if host.state is HostState.READY and host.fresh() and not (host.imported and host.imported.errors):
-                ready(host)
-                return
-            self._supersede(host)
-        self._start_host(guardian, modules).waiting.append(ready)
-
-    def _guardian_for(self, context: Context) -> Guardian:
-        key = guardian_key(context)
-        guardian = self._guardians.get(key)
-        if guardian is None:
-            process, sock = self._new_guardian(key, context)
-            guardian = Guardian(self, process, sock, self._configuration(context), self._exited, self._guardian_lost)
-            self._guardians[key] = guardian
-        return guardian
-
-    def _new_guardian(self, key: GuardianKey, context: Context) -> tuple[ChildProcess, socket.socket]:
-        spare = self._spare_guardian
-        if spare is not None and (key.interpreter, key.environment) == (sys.executable, own_environment()):
-            self._spare_guardian = None
-            return spare
-        return launch_guardian(context.interpreter, relevant(context.environment))
-
-    def _configuration(self, context: Context) -> Configure:
-        preload = self.project.settings.preload
-        packages: tuple[str, ...] = ()
-        if preload == "auto":
-            learnt = self.store.get_setting(_preload_key(context))
-            packages = tuple(learnt.decode().split("\n")) if learnt else ()
-        elif preload != "off":
-            packages = preload
-        return Configure(
-            sys_path=context.sys_path,
-            preload=packages,
-            project=self.project.root,
-            scratch=self._scratch,
-            blobs=os.path.join(self.project.data_dir, "blobs"),
-            descriptor_limit=self._descriptor_limit,
-        )
-
-    def _start_host(self, guardian: Guardian, modules: tuple[str, ...]) -> ModuleHost:
-        self._host_ids += 1
-        settings = self.project.settings
-        host = ModuleHost(self, self._host_ids, guardian, modules, settings.start_method, self._from_host)
-        self.hosts[host.id] = host
-        self.scheduler.add_host(host.id)
-        self.later(settings.import_timeout, lambda: host.import_timed_out(settings.import_timeout))
-        return host
-
-    def _from_host(self, host: ModuleHost, message: Imported | WorkerStarted | WorkerFailed) -> None:
-        match message:
-            case Imported():
-                if message.notice:
-                    self.server.notice("warning", message.notice)
-                self._learn_preload(host, message)
-                self._host_imported(host, message)
-            case WorkerStarted():
-                worker = self.workers.get(message.worker)
-                if worker is not None:
-                    worker.started(message.pid)
-            case WorkerFailed():
-                failed = self.workers.pop(message.worker, None)
-                if failed is not None:
-                    failed.ended(0)
-                    if failed.on_end is not None:
-                        failed.on_end(message.message)
-                    self.happen(ev.WorkerRefused(message.worker, message.message))
-            case _:
-                assert_never(message)
-
-    def _host_imported(self, host: ModuleHost, message: Imported) -> None:
-        waiting, host.waiting = host.waiting, []
-        host.ready(message)
-        if host.fresh():
-            for call in waiting:
-                call(host)
-        else:  # a file was saved while it was imported
-            self._supersede(host)
-            self._start_host(host.guardian, host.modules).waiting.extend(waiting)
-
-    def _learn_preload(self, host: ModuleHost, message: Imported) -> None:
-        """What the modules pulled in from outside the project, a guardian may import beforehand next time."""
-        if self.project.settings.preload != "auto" or not message.third_party:
-            return
-        configuration = host.guardian.configuration
-        known = set(configuration.preload)
-        if known.issuperset(message.third_party):
-            return
-        key = next(key for key, guardian in self._guardians.items() if guardian is host.guardian)
-        packages = "\n".join(sorted(known | set(message.third_party))).encode()
-        setting = _preload_key_of(key.interpreter, key.sys_path)
-        self.after_commit(lambda: self._put_setting(setting, packages))
-
-    def _put_setting(self, key: str, value: bytes) -> None:
-        try:
-            self.store.put_setting(key, value)
-        except StoreError:
-            pass  # only a shortcut of the next start, which learns it again
-
-    def _supersede(self, host: ModuleHost) -> None:
-        host.superseded = True
-        self.scheduler.supersede_host(host.id)
-        self._release_hosts()
-
-    def _release_hosts(self) -> None:
-        """End hosts of old code that nothing needs any more."""
-        for host in list(self.hosts.values()):
-            if host.superseded and host.state is HostState.READY and not self.scheduler.host_in_use(host.id):
-                host.kill()
-
-    def _exited(self, message: Exited) -> None:
+    def exited(self, message: Exited) -> None:
+        """A guardian reports: a worker or a module host is gone, and all that it left behind."""
         if message.worker is not None:
-            self._worker_ended(message.worker, message.status)
+            self.worker_ended(message.worker, message.status)
             return
-        host = self.hosts.pop(message.host, None)
+        host = self.generations.hosts.pop(message.host, None)
         if host is not None:
-            self._host_ended(host, message.status)
+            self.generations.ended(host, message.status)
 
-    def _host_ended(self, host: ModuleHost, status: int) -> None:
-        for worker in [worker for worker in self.workers.values() if worker.host == host.id]:
-            self._worker_ended(worker.id, status)  # its guardian found none of them left
-        families = [root for root, family in self.scheduler.families.items() if _serves(family.host, host.id)]
-        self.happen(ev.HostLost(host.id))
-        if host.ended(status) and families:
-            self._replace_host(host, families)
-
-    def _replace_host(self, host: ModuleHost, families: list[str]) -> None:
-        losses = self._host_losses[host.modules] = self._host_losses.get(host.modules, 0) + 1
-        if losses > HOST_RESTARTS:
-            message = f"the module host of {', '.join(host.modules)} ended {losses} times; it is not started again"
-            self._refuse(families, message)
-            return
-        context = next((key for key, guardian in self._guardians.items() if guardian is host.guardian), None)
-        if context is None:  # the guardian is gone as well
-            self._bring_back_hosts()
-            return
-        self._start_host(host.guardian, host.modules).waiting.append(lambda new: self._serve(new, families))
-
-    def _serve(self, host: ModuleHost, families: list[str]) -> None:
-        """A host for families that had none is there, or will not be."""
-        if host.failure is not None:
-            self._refuse(families, host.failure.traceback)
-            return
-        served = []
-        for root in families:
-            family = self.scheduler.families.get(root)
-            if family is None or family.root.root is None:
-                continue
-            error = host.error_of(family.root.root.step.spec.module)
-            if error is None:
-                served.append(root)
-            else:
-                self._refuse([root], error.traceback)
-        self.happen(ev.HostReady(host.id, tuple(served)))
-
-    def _refuse(self, families: list[str], message: str) -> None:
-        failure = Failure("coflux.errors.ExecutionError", message.strip().rpartition("\n")[2], message)
-        self.happen(ev.HostRefused(tuple(families), Failed(failure)))
-
-    def _bring_back_hosts(self) -> None:
-        """Give families without a host one, from the context that they were started with."""
-        for root, family in list(self.scheduler.families.items()):
-            if family.host is not None or family.root.root is None:
-                continue
-            context = self._stored_context(family.root.context)
-            spec = family.root.root.step.spec
-            if context is None:
-                self._refuse([root], f"the environment that {root} was started in is not in the store any more")
-                continue
-            modules = () if spec.code is not None else (spec.module,)
-            try:
-                self.host_for(context, modules, lambda host, root=root: self._serve(host, [root]))  # type: ignore[misc]
-            except OSError as error:
-                self._refuse([root], f"{context.interpreter} cannot be started: {error.strerror}")
-
-    def _stored_context(self, context_id: int) -> Context | None:
-        row = self.store.context(context_id)
-        if row is None:
-            return None
-        secrets = {name: os.environ[name] for name in row.omitted if name in os.environ}
-        return Context(row.interpreter, tuple(row.sys_path), row.environment | secrets, self.project.root)
-
-    def _guardian_lost(self, guardian: Guardian) -> None:
-        """A guardian died: its hosts and workers with it, and what they leave behind is ours to kill."""
-        for key, known in list(self._guardians.items()):
-            if known is guardian:
-                del self._guardians[key]
-        guardian.process.kill()
-        self._kill_strays()
-        for host in [host for host in self.hosts.values() if host.guardian is guardian]:
-            del self.hosts[host.id]
-            self._host_ended(host, signal.SIGKILL)
+    # -- children ------------------------------------------------------------------------------------------------
 
     def _watch_children(self) -> None:
         """Be woken when a child ends. We adopt what a guardian that dies leaves behind."""
@@ -701,30 +485,16 @@ class Supervisor:
                 pass
         except BlockingIOError:
             pass
-        for guardian in list(self._guardians.values()):
-            guardian.process.poll()
-
-    def _kill_strays(self) -> None:
-        keep = {guardian.pid for guardian in self._guardians.values()}
-        if self._spare_guardian is not None:
-            keep.add(self._spare_guardian[0].pid)
-        kill_strays(keep, lambda pid, status: None)
+        self.generations.poll()
 
     # -- the end -------------------------------------------------------------------------------------------------
 
     def _shut_down(self) -> None:
         self.server.close()
-        if self._spare_guardian is not None:
-            process, sock = self._spare_guardian
-            sock.close()  # it leaves
-            process.wait(5.0)
-        for guardian in list(self._guardians.values()):
-            end_guardian(guardian)
-        self._guardians.clear()
-        kill_strays((), lambda pid, status: None)
+        self.generations.close()
         import shutil
 
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
         try:
             self.store.close()
         except StoreError as error:
@@ -734,34 +504,26 @@ class Supervisor:
 def _outcomes_ahead(waiter: Execution, targets: list[Execution]) -> tuple[tuple[int, Outcome], ...]:
     """Small outcomes of the submissions that follow the one waited for, up to the first that has not ended."""
     submissions = waiter.submissions
-    at = waiter.told
-    if len(targets) != 1 or at >= len(submissions) or targets[0] is not submissions[at]:
-        if len(targets) != 1 or targets[0].step.parent is not waiter:
-            return ()
-        at = next((i for i in range(at, len(submissions)) if submissions[i] is targets[0]), len(submissions))
+    if len(targets) != 1:
+        return ()
+    at = bisect_left(submissions, targets[0].step.number, key=_step_number)
+    if at == len(submissions) or submissions[at] is not targets[0]:
+        return ()
     more: list[tuple[int, Outcome]] = []
-    at += 1  # the one that is being answered
-    while at < len(submissions) and len(more) < OUTCOMES_AHEAD:
-        ended = submissions[at].end()
+    for index in range(max(at + 1, waiter.told), len(submissions)):
+        ended = submissions[index].end()
         outcome = ended.outcome
         if ended.unfinished or not isinstance(outcome, Succeeded) or outcome.value.size > SMALL_OUTCOME:
             break
-        at += 1
-        more.append((at, outcome))
-    waiter.told = at
+        more.append((index + 1, outcome))
+        waiter.told = index + 1
+        if len(more) == OUTCOMES_AHEAD:
+            break
     return tuple(more)
 
 
-def _serves(host: Any, host_id: int) -> bool:
-    return host is not None and host.id == host_id
-
-
-def _preload_key(context: Context) -> str:
-    return _preload_key_of(context.interpreter, context.sys_path)
-
-
-def _preload_key_of(interpreter: str, sys_path: tuple[str, ...]) -> str:
-    return "preload:" + interpreter + ":" + os.pathsep.join(sys_path)
+def _step_number(execution: Execution) -> int:
+    return execution.step.number
 
 
 def _raise_descriptor_limit() -> int:

@@ -249,6 +249,25 @@ def test_a_call_that_is_not_available_yet_says_so(shared: ScratchProject, call: 
     assert name in document["error"]["message"]
 
 
+def test_a_workflow_called_from_code_says_that_it_is_not_available_yet(shared: ScratchProject) -> None:
+    """It is to be a run of its own, so it does not run as a mere step meanwhile."""
+    shared.write(
+        "flow",
+        """
+        @cf.workflow()
+        def inner():
+            return 1
+
+        @cf.workflow()
+        def outer():
+            return inner()
+        """,
+    )
+    document = shared.document("flow/outer")
+    assert document["error"]["type"] == "builtins.NotImplementedError"
+    assert "flow/inner" in document["error"]["message"]
+
+
 def test_a_workflow_with_an_option_that_is_not_available_yet_is_refused(shared: ScratchProject) -> None:
     """No run is made."""
     shared.write("flow", "@cf.workflow(cache=True)\ndef main():\n    return 1\n")

@@ -169,7 +169,7 @@ class Execution:
         self.outcome: Outcome | None = None
         self.usage: Usage | None = None
         self.submissions: list[Execution] = []  # by number: what `@n` means
-        self.told = 0  # submissions whose outcomes it was sent ahead of being asked
+        self.told = 0  # submissions before this one are not sent ahead (again)
         self.children: list[Execution] = []  # first attempts of the steps that it created
         self.waiters: list[Wait] = []  # who waits for this one
         self.waits: dict[int, Wait] = {}  # what it waits for, by request

@@ -1,0 +1,305 @@
+"""Generations of the user's code: which guardian and which module host serve which families, and when others must.
+
+A generation is one module host: a set of modules as they were when it imported them, in the environment of one kind of
+client. A new one is started when a file has changed; the old one stays as long as something is bound to it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, assert_never
+
+from coflux.encoded import Failure
+from coflux.executor.core import events as ev
+from coflux.executor.database import StoreError
+from coflux.executor.hosts import (
+    Guardian,
+    GuardianKey,
+    HostState,
+    ModuleHost,
+    end_guardian,
+    guardian_key,
+    launch_guardian,
+    own_environment,
+    relevant,
+)
+from coflux.executor.messages import Configure, Context, Failed, Imported, WorkerFailed, WorkerStarted
+from coflux.executor.processes import kill_strays
+from coflux.executor.spawning import ChildProcess
+
+if TYPE_CHECKING:
+    from coflux.executor.supervisor import Supervisor
+
+__all__ = ["Generations"]
+
+HOST_RESTARTS = 3  # times that a host which died is replaced before its families fail
+
+
+class Generations:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        guardian: tuple[ChildProcess, socket.socket] | None,
+        descriptor_limit: int,
+    ) -> None:
+        """`guardian` is one that was started beforehand, with our interpreter and environment."""
+        self.hosts: dict[int, ModuleHost] = {}
+        self._supervisor = supervisor
+        self._guardians: dict[GuardianKey, Guardian] = {}
+        self._spare_guardian = guardian
+        self._descriptor_limit = descriptor_limit
+        self._host_ids = 0
+        self._losses: dict[tuple[str, ...], int] = {}
+
+    def host_for(self, context: Context, modules: tuple[str, ...], ready: Callable[[ModuleHost], None]) -> None:
+        """Call `ready` with a host of these modules, as they are on disk now, when its imports are over.
+
+        Raises `OSError` when the interpreter cannot be started.
+        """
+        guardian = self._guardian_for(context)
+        for host in list(self.hosts.values()):
+            if host.guardian is not guardian or host.modules != modules or host.superseded:
+                continue
+            if host.state is HostState.IMPORTING:
+                host.waiting.append(ready)
+                return
+            if host.state is HostState.READY and host.fresh() and not (host.imported and host.imported.errors):
+                ready(host)
+                return
+            self._supersede(host)
+        self._start_host(guardian, modules).waiting.append(ready)
+
+    def _guardian_for(self, context: Context) -> Guardian:
+        key = guardian_key(context)
+        guardian = self._guardians.get(key)
+        if guardian is None:
+            process, sock = self._new_guardian(key, context)
+            guardian = Guardian(
+                self._supervisor,
+                process,
+                sock,
+                self._configuration(context),
+                self._supervisor.exited,
+                self._guardian_lost,
+            )
+            self._guardians[key] = guardian
+        return guardian
+
+    def _new_guardian(self, key: GuardianKey, context: Context) -> tuple[ChildProcess, socket.socket]:
+        spare = self._spare_guardian
+        if spare is not None and (key.interpreter, key.environment) == (sys.executable, own_environment()):
+            self._spare_guardian = None
+            return spare
+        return launch_guardian(context.interpreter, relevant(context.environment))
+
+    def _configuration(self, context: Context) -> Configure:
+        preload = self._supervisor.project.settings.preload
+        packages: tuple[str, ...] = ()
+        if preload == "auto":
+            learnt = self._supervisor.store.get_setting(_preload_key(context))
+            packages = tuple(learnt.decode().split("\n")) if learnt else ()
+        elif preload != "off":
+            packages = preload
+        return Configure(
+            sys_path=context.sys_path,
+            preload=packages,
+            project=self._supervisor.project.root,
+            scratch=self._supervisor.scratch,
+            blobs=os.path.join(self._supervisor.project.data_dir, "blobs"),
+            descriptor_limit=self._descriptor_limit,
+        )
+
+    def _start_host(self, guardian: Guardian, modules: tuple[str, ...]) -> ModuleHost:
+        self._host_ids += 1
+        settings = self._supervisor.project.settings
+        host = ModuleHost(self._supervisor, self._host_ids, guardian, modules, settings.start_method, self._from_host)
+        self.hosts[host.id] = host
+        self._supervisor.scheduler.add_host(host.id)
+        self._supervisor.later(settings.import_timeout, lambda: host.import_timed_out(settings.import_timeout))
+        return host
+
+    def _from_host(self, host: ModuleHost, message: Imported | WorkerStarted | WorkerFailed) -> None:
+        match message:
+            case Imported():
+                if message.notice:
+                    self._supervisor.server.notice("warning", message.notice)
+                self._learn_preload(host, message)
+                self._host_imported(host, message)
+            case WorkerStarted():
+                worker = self._supervisor.workers.get(message.worker)
+                if worker is not None:
+                    worker.started(message.pid)
+            case WorkerFailed():
+                failed = self._supervisor.workers.pop(message.worker, None)
+                if failed is not None:
+                    failed.ended(0)
+                    if failed.on_end is not None:
+                        failed.on_end(message.message)
+                    self._supervisor.happen(ev.WorkerRefused(message.worker, message.message))
+            case _:
+                assert_never(message)
+
+    def _host_imported(self, host: ModuleHost, message: Imported) -> None:
+        waiting, host.waiting = host.waiting, []
+        host.ready(message)
+        if host.fresh():
+            for call in waiting:
+                call(host)
+        else:  # a file was saved while it was imported
+            self._supersede(host)
+            self._start_host(host.guardian, host.modules).waiting.extend(waiting)
+
+    def _learn_preload(self, host: ModuleHost, message: Imported) -> None:
+        """What the modules pulled in from outside the project, a guardian may import beforehand next time."""
+        if self._supervisor.project.settings.preload != "auto" or not message.third_party:
+            return
+        configuration = host.guardian.configuration
+        known = set(configuration.preload)
+        if known.issuperset(message.third_party):
+            return
+        key = self._key_of(host.guardian)
+        if key is None:
+            return
+        packages = "\n".join(sorted(known | set(message.third_party))).encode()
+        setting = _preload_key_of(key.interpreter, key.sys_path)
+        self._supervisor.after_commit(lambda: self._put_setting(setting, packages))
+
+    def _key_of(self, guardian: Guardian) -> GuardianKey | None:
+        """`None` when it is gone."""
+        return next((key for key, known in self._guardians.items() if known is guardian), None)
+
+    def _put_setting(self, key: str, value: bytes) -> None:
+        try:
+            self._supervisor.store.put_setting(key, value)
+        except StoreError:
+            pass  # only a shortcut of the next start, which learns it again
+
+    def _supersede(self, host: ModuleHost) -> None:
+        host.superseded = True
+        self._supervisor.scheduler.supersede_host(host.id)
+        self.release()
+
+    def release(self) -> None:
+        """End hosts of old code that nothing needs any more."""
+        for host in list(self.hosts.values()):
+            if (
+                host.superseded
+                and host.state is HostState.READY
+                and not self._supervisor.scheduler.host_in_use(host.id)
+            ):
+                host.kill()
+
+    def ended(self, host: ModuleHost, status: int) -> None:
+        """A host's process is gone, and so are its workers."""
+        for worker in [worker for worker in self._supervisor.workers.values() if worker.host == host.id]:
+            self._supervisor.worker_ended(worker.id, status)  # its guardian found none of them left
+        families = self._supervisor.scheduler.families
+        orphans = [root for root, family in families.items() if _serves(family.host, host.id)]
+        self._supervisor.happen(ev.HostLost(host.id))
+        if host.ended(status) and orphans:
+            self._replace_host(host, orphans)
+
+    def _replace_host(self, host: ModuleHost, families: list[str]) -> None:
+        losses = self._losses[host.modules] = self._losses.get(host.modules, 0) + 1
+        if losses > HOST_RESTARTS:
+            message = f"the module host of {', '.join(host.modules)} ended {losses} times; it is not started again"
+            self._refuse(families, message)
+            return
+        if self._key_of(host.guardian) is None:  # the guardian is gone as well
+            self.bring_back()
+            return
+        self._start_host(host.guardian, host.modules).waiting.append(lambda new: self._serve(new, families))
+
+    def _serve(self, host: ModuleHost, families: list[str]) -> None:
+        """A host for families that had none is there, or will not be."""
+        if host.failure is not None:
+            self._refuse(families, host.failure.traceback)
+            return
+        served = []
+        for root in families:
+            family = self._supervisor.scheduler.families.get(root)
+            if family is None or family.root.root is None:
+                continue
+            error = host.error_of(family.root.root.step.spec.module)
+            if error is None:
+                served.append(root)
+            else:
+                self._refuse([root], error.traceback)
+        self._supervisor.happen(ev.HostReady(host.id, tuple(served)))
+
+    def _refuse(self, families: list[str], message: str) -> None:
+        failure = Failure("coflux.errors.ExecutionError", message.strip().rpartition("\n")[2], message)
+        self._supervisor.happen(ev.HostRefused(tuple(families), Failed(failure)))
+
+    def bring_back(self) -> None:
+        """Give families without a host one, from the context that they were started with."""
+        for root, family in list(self._supervisor.scheduler.families.items()):
+            if family.host is not None or family.root.root is None:
+                continue
+            context = self._stored_context(family.root.context)
+            spec = family.root.root.step.spec
+            if context is None:
+                self._refuse([root], f"the environment that {root} was started in is not in the store any more")
+                continue
+            modules = () if spec.code is not None else (spec.module,)
+            try:
+                self.host_for(context, modules, lambda host, root=root: self._serve(host, [root]))  # type: ignore[misc]
+            except OSError as error:
+                self._refuse([root], f"{context.interpreter} cannot be started: {error.strerror}")
+
+    def _stored_context(self, context_id: int) -> Context | None:
+        row = self._supervisor.store.context(context_id)
+        if row is None:
+            return None
+        secrets = {name: os.environ[name] for name in row.omitted if name in os.environ}
+        return Context(row.interpreter, tuple(row.sys_path), row.environment | secrets, self._supervisor.project.root)
+
+    def _guardian_lost(self, guardian: Guardian) -> None:
+        """A guardian died: its hosts and workers with it, and what they leave behind is ours to kill."""
+        for key, known in list(self._guardians.items()):
+            if known is guardian:
+                del self._guardians[key]
+        guardian.process.kill()
+        self._kill_strays()
+        for host in [host for host in self.hosts.values() if host.guardian is guardian]:
+            del self.hosts[host.id]
+            self.ended(host, signal.SIGKILL)
+
+    def _kill_strays(self) -> None:
+        """Kill what we have adopted: children of ours that are no guardians."""
+        keep = {guardian.pid for guardian in self._guardians.values()}
+        if self._spare_guardian is not None:
+            keep.add(self._spare_guardian[0].pid)
+        kill_strays(keep, lambda pid, status: None)
+
+    def poll(self) -> None:
+        """A child may have ended: wait for guardians that have."""
+        for guardian in list(self._guardians.values()):
+            guardian.process.poll()
+
+    def close(self) -> None:
+        """End all guardians, and with them everything below."""
+        if self._spare_guardian is not None:
+            process, sock = self._spare_guardian
+            sock.close()  # it leaves
+            process.wait(5.0)
+        for guardian in list(self._guardians.values()):
+            end_guardian(guardian)
+        self._guardians.clear()
+        kill_strays((), lambda pid, status: None)
+
+
+def _serves(host: Any, host_id: int) -> bool:
+    return host is not None and host.id == host_id
+
+
+def _preload_key(context: Context) -> str:
+    return _preload_key_of(context.interpreter, context.sys_path)
+
+
+def _preload_key_of(interpreter: str, sys_path: tuple[str, ...]) -> str:
+    return "preload:" + interpreter + ":" + os.pathsep.join(sys_path)
