@@ -73,16 +73,16 @@ def make(size):
 
 
 @cf.task()
-def touch(array):
+def touch(made):
+    array = made.result()
     return float(array[0] + array[-1])
 
 
 @cf.workflow()
 def array(size: int):
-    import numpy as np
-    touch(make(8))
+    touch(make.submit(8))
     start = time.perf_counter()
-    touch(make.submit(size).result())
+    touch(make.submit(size))
     return time.perf_counter() - start
 
 
