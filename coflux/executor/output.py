@@ -104,7 +104,7 @@ class OutputPipe:
         first, *lines = data.split(b"\n")
         self._extend(first)
         for line in lines:
-            self._finish_line(wall, blank=True)
+            self._finish_line(wall)
             self._extend(line)
 
     def _extend(self, data: bytes) -> None:
@@ -125,8 +125,9 @@ class OutputPipe:
             kept = kept[at + 1 :]
         self._line = kept + b"\r" * min(ends, 1)
 
-    def _finish_line(self, wall: float, *, blank: bool = False) -> None:
-        if not self._line and not blank:
+    def _finish_line(self, wall: float) -> None:
+        """Emit what was begun. Blank lines are left out."""
+        if not self._line:
             return
         text = bytes(self._line.rstrip(b"\r")).decode("utf-8", "surrogateescape")
         text = text.encode("utf-8", "backslashreplace").decode()

@@ -33,7 +33,7 @@ from typing_extensions import TypeAliasType
 import coflux as cf
 from coflux.executor.arguments import ArgumentError, bind
 
-DIRECTORY = "/work/here"
+DIRECTORY = "/projects/here"
 
 
 def bound(function: Callable[..., Any], *words: str, document: Any = None) -> tuple[object, ...]:
@@ -294,9 +294,9 @@ NEW_YEAR = dt.date(2026, 1, 1)
         (dt.timedelta, "1h30m", dt.timedelta(hours=1, minutes=30)),
         (dt.timedelta, "-2d0.5s", -dt.timedelta(days=2, seconds=0.5)),
         (dt.timedelta, "1w250ms", dt.timedelta(weeks=1, milliseconds=250)),
-        (Path, "a/b", Path("/work/here/a/b")),
+        (Path, "a/b", Path("/projects/here/a/b")),
         (Path, "/etc", Path("/etc")),
-        (os.PathLike, "a", Path("/work/here/a")),
+        (os.PathLike, "a", Path("/projects/here/a")),
         (Celsius, "5", Celsius(5)),
         (Color, "RED", Color.RED),
         (Color, "1", Color.RED),
@@ -356,7 +356,7 @@ def test_without_a_type_a_word_is_json_or_itself(annotation: Any, text: str, val
         (dt.datetime | dt.date, "2026-01-01", NEW_YEAR),
         (dt.datetime | dt.date, "2026-01-01T00:00", dt.datetime(2026, 1, 1)),
         (float | dt.timedelta, "1h", dt.timedelta(hours=1)),
-        (str | Path, "a", Path("/work/here/a")),
+        (str | Path, "a", Path("/projects/here/a")),
         (Level | str, "LOW", Level.LOW),
         (Literal["auto"] | int, "auto", "auto"),
         (int | list[int], "1", 1),
@@ -386,7 +386,7 @@ def test_unions_take_the_most_specific(annotation: Any, text: str, value: object
         (list[int] | None, "1,2", [1, 2]),
         (list[int | None], "1,null", [1, None]),
         (list[list[int]], "[[1], [2, 3]]", [[1], [2, 3]]),
-        (list[Path], "a,/b", [Path("/work/here/a"), Path("/b")]),
+        (list[Path], "a,/b", [Path("/projects/here/a"), Path("/b")]),
         (Tags, "a,b", Tags(["a", "b"])),
         (tuple[int, ...], "1,2,3", (1, 2, 3)),
         (tuple[int, str], "1,a", (1, "a")),
@@ -398,7 +398,7 @@ def test_unions_take_the_most_specific(annotation: Any, text: str, value: object
         (Iterable[int], "[1]", [1]),
         (dict, '{"5": 1}', {"5": 1}),
         (dict[int, dt.timedelta], '{"5": "1h", "6": 90}', {5: dt.timedelta(hours=1), 6: dt.timedelta(seconds=90)}),
-        (Mapping[Color, list[Path]], '{"RED": ["a"]}', {Color.RED: [Path("/work/here/a")]}),
+        (Mapping[Color, list[Path]], '{"RED": ["a"]}', {Color.RED: [Path("/projects/here/a")]}),
         (collections.OrderedDict[str, int], '{"a": 1}', collections.OrderedDict(a=1)),
         (Point, '{"x": 1}', Point(1.0)),
         (Options, '{"since": "2026-01-01"}', {"since": NEW_YEAR}),
@@ -409,7 +409,7 @@ def test_unions_take_the_most_specific(annotation: Any, text: str, value: object
         (
             Node,
             '{"name": "a", "when": "2026-01-01", "home": "h", "size": 5, "children": [{"name": "b"}]}',
-            Node("a", NEW_YEAR, Path("/work/here/h"), [Node("b")]),
+            Node("a", NEW_YEAR, Path("/projects/here/h"), [Node("b")]),
         ),
     ],
 )
@@ -507,7 +507,7 @@ def test_an_alias_of_itself() -> None:
         (Color, [0, 0, 255], Color.BLUE),
         (Level, 10, Level.LOW),
         (Literal[1, True], True, True),
-        (Path, "a", Path("/work/here/a")),
+        (Path, "a", Path("/projects/here/a")),
         (Any, {"a": [1]}, {"a": [1]}),
     ],
 )
