@@ -68,6 +68,34 @@ def test_values_come_back_as_they_went(shared: ScratchProject, values: str) -> N
     assert finished.status == 0, finished.err
 
 
+def test_a_pydantic_model_comes_back_as_it_went(shared: ScratchProject) -> None:
+    """SER-S05. Its fields are checked on the command line, and it is printed as JSON."""
+    shared.write(
+        "flow",
+        """
+        from pydantic import BaseModel
+
+        class Order(BaseModel):
+            id: int
+            tags: list[str] = []
+
+        @cf.task()
+        def echo(order):
+            return order
+
+        @cf.workflow()
+        def main(order: Order):
+            back = echo(order)
+            assert type(back) is Order and back == order
+            return back
+        """,
+    )
+    assert shared.run("flow/main", '{"id": 7, "tags": ["a"]}').value == {"id": 7, "tags": ["a"]}
+    refused = shared.run("flow/main", '{"id": "seven"}')
+    assert refused.status == 2
+    assert "order" in refused.err
+
+
 def test_big_values_come_back_as_they_went(shared: ScratchProject) -> None:
     """SER-S04, SER-S07; arrays of numpy too."""
     shared.write(
