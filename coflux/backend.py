@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from coflux.handles import Execution
     from coflux.target import Target
 
-__all__ = ["Backend", "current", "install"]
+__all__ = ["Backend", "current", "importing", "install", "set_importing"]
 
 
 class Backend(Protocol):
@@ -51,6 +51,7 @@ class Backend(Protocol):
 
 
 _current: Backend | None = None
+_importing = False
 
 
 def current() -> Backend | None:
@@ -62,3 +63,14 @@ def install(backend: Backend | None) -> None:
     """Make `backend` the current one of this process (`None`: none)."""
     global _current
     _current = backend
+
+
+def importing() -> bool:
+    """Whether the engine is importing the user's modules in this process."""
+    return _importing
+
+
+def set_importing(value: bool) -> None:
+    """Say that the engine begins, or ends, to import the user's modules in this process."""
+    global _importing
+    _importing = value

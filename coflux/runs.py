@@ -92,6 +92,11 @@ def _start(function: str, target: Target[..., Any], args: tuple[Any, ...], kwarg
             f"{function}({target.name}) inside an execution: use {target.name}.submit(...), which makes it a step of"
             " this run"
         )
+    if backend.importing():
+        raise RuntimeError(
+            f"{function}({target.name}) at the top of a module that the engine imports: it would wait for itself. Put"
+            ' it under `if __name__ == "__main__":`'
+        )
     arguments = target.bind(args, kwargs)
     # By name, since the client knows this module and not the other way round.
     client = import_module("coflux.executor.client")

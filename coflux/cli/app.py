@@ -76,6 +76,11 @@ def cli() -> None:
 
 def run(arguments: Sequence[str], program: str = "coflux") -> int:
     """Run one command line and return its exit status. Every expected failure is one message on stderr."""
+    for word in arguments:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            return _fail(f"the argument {word.encode('utf-8', 'backslashreplace').decode()} is not UTF-8", exits.USAGE)
     try:
         status: Any = cli.main(list(arguments), prog_name=program, standalone_mode=False)
         if sys.stdout is not None:  # None when the caller closed it

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Generations"]
 
+IMPORT_ATTEMPTS = 5  # imports in a row during which a file changed, until that file is blamed
 HOST_RESTARTS = 3  # times that a host which died is replaced before its families fail
 
 
@@ -113,10 +114,12 @@ class Generations:
             descriptor_limit=self._descriptor_limit,
         )
 
-    def _start_host(self, guardian: Guardian, modules: tuple[str, ...]) -> ModuleHost:
+    def _start_host(self, guardian: Guardian, modules: tuple[str, ...], attempt: int = 1) -> ModuleHost:
         self._host_ids += 1
         settings = self._supervisor.project.settings
-        host = ModuleHost(self._supervisor, self._host_ids, guardian, modules, settings.start_method, self._from_host)
+        host = ModuleHost(
+            self._supervisor, self._host_ids, guardian, modules, settings.start_method, self._from_host, attempt
+        )
         self.hosts[host.id] = host
         self._supervisor.scheduler.add_host(host.id)
         self._supervisor.later(settings.import_timeout, lambda: host.import_timed_out(settings.import_timeout))
@@ -146,12 +149,17 @@ class Generations:
     def _host_imported(self, host: ModuleHost, message: Imported) -> None:
         waiting, host.waiting = host.waiting, []
         host.ready(message)
-        if host.fresh():
-            for call in waiting:
-                call(host)
-        else:  # a file was saved while it was imported
+        changed = host.changed_file()
+        if changed is not None and host.attempt < IMPORT_ATTEMPTS:  # it was saved while it was imported
             self._supersede(host)
-            self._start_host(host.guardian, host.modules).waiting.extend(waiting)
+            self._start_host(host.guardian, host.modules, host.attempt + 1).waiting.extend(waiting)
+            return
+        if changed is not None:
+            host.keeps_changing(changed)
+        for call in waiting:
+            call(host)
+        if changed is not None:
+            self._supersede(host)
 
     def _learn_preload(self, host: ModuleHost, message: Imported) -> None:
         """What the modules pulled in from outside the project, a guardian may import beforehand next time."""

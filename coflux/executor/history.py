@@ -86,7 +86,7 @@ class History:
         """
         main = _open_database(os.path.join(data_dir, MAIN_FILE), MAIN)
         if main is None:
-            raise NoStore(f"there are no runs in {data_dir}: `coflux run` or `coflux dev` creates a store")
+            raise NoStore(f"there are no runs in {data_dir}: `coflux run` creates a store")
         return cls(main, os.path.join(data_dir, LOGS_FILE))
 
     def __init__(self, main: Database, logs_path: str) -> None:
@@ -356,7 +356,7 @@ def _open_database(path: str, migrations: tuple[Migration, ...]) -> Database | N
         if 0 < version < len(migrations):
             raise StoreError(
                 f"{path} was written by an older coflux (schema {version}, this one reads {len(migrations)}):"
-                " `coflux run` or `coflux dev` brings it up to date"
+                " the next `coflux run` brings it up to date"
             )
     except BaseException:
         database.close()

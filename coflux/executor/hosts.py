@@ -115,8 +115,10 @@ class ModuleHost:
         modules: tuple[str, ...],
         start_method: str,
         received: Callable[[ModuleHost, Any], None],
+        attempt: int = 1,
     ) -> None:
         self.id = host_id
+        self.attempt = attempt  # how often these modules are being imported because files changed meanwhile
         self.guardian = guardian
         self.modules = modules
         self.state = HostState.IMPORTING
@@ -181,7 +183,17 @@ class ModuleHost:
 
     def fresh(self) -> bool:
         """Whether the files that it imported are still what they were (§13.1)."""
-        return self.imported is None or all(_unchanged(file) for file in self.imported.files)
+        return self.changed_file() is None
+
+    def changed_file(self) -> str | None:
+        """The first of the files that it imported which is not what it was."""
+        files = () if self.imported is None else self.imported.files
+        return next((file.path for file in files if not _unchanged(file)), None)
+
+    def keeps_changing(self, path: str) -> None:
+        """Its modules cannot be imported: `path` is another file each time."""
+        message = f"{path} changes while it is imported, {self.attempt} times in a row"
+        self.failure = ModuleError(", ".join(self.modules), message, message + "\n", path)
 
     def take_output(self) -> str:
         text = self.output.decode("utf-8", "backslashreplace")

@@ -15,6 +15,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFi
 from types import CodeType
 from typing import TYPE_CHECKING
 
+from coflux import backend
 from coflux.executor.messages import ModuleError, SourceFile
 
 if TYPE_CHECKING:
@@ -79,11 +80,13 @@ class ImportRecorder:
     def import_all(self, modules: Iterable[str]) -> list[ModuleError]:
         """Import the modules; one that fails does not keep the others from being imported."""
         errors = []
+        backend.set_importing(True)
         for module in modules:
             try:
                 importlib.import_module(module)
             except BaseException as error:  # noqa: BLE001 (sys.exit and Ctrl-C are errors of the module, too)
                 errors.append(describe_import_error(module, error))
+        backend.set_importing(False)
         return errors
 
 

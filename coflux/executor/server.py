@@ -218,9 +218,15 @@ class Server:
         assert session.context is not None
         context = session.context
         modules = list(message.modules)
+        files: dict[str, str] = {}
+        clashes: list[ModuleError] = []
         try:
             for file in message.files:
                 module, entry = module_of_file(file)
+                if module in files:
+                    clashes.append(_clash(module, files[module], file))
+                    continue
+                files[module] = file
                 modules.append(module)
                 if entry not in context.sys_path:
                     context = Context(
@@ -231,7 +237,7 @@ class Server:
             return
 
         def ready(host: ModuleHost) -> None:
-            session.send(_discovered(message.request, host))
+            session.send(_discovered(message.request, host, clashes))
 
         try:
             self.supervisor.generations.host_for(context, tuple(modules), ready)
@@ -362,11 +368,18 @@ def _unfinished(family: Family) -> list[Execution]:
     return [execution for execution in family.executions.values() if execution.unfinished]
 
 
-def _discovered(request: int, host: ModuleHost) -> Discovered:
+def _discovered(request: int, host: ModuleHost, clashes: list[ModuleError]) -> Discovered:
     if host.failure is not None:
-        return Discovered(request, (), tuple(_named(host.failure, module) for module in host.modules))
+        failures = [_named(host.failure, module) for module in host.modules]
+        return Discovered(request, (), (*failures, *clashes))
     assert host.imported is not None
-    return Discovered(request, host.imported.targets, host.imported.errors)
+    return Discovered(request, host.imported.targets, (*host.imported.errors, *clashes))
+
+
+def _clash(module: str, first: str, second: str) -> ModuleError:
+    """Two files that would be one module: only one of them could ever be imported."""
+    message = f"{second} and {first} would both be the module {module!r}: rename one"
+    return ModuleError(module, message, message + "\n", second)
 
 
 def _named(error: ModuleError, module: str) -> ModuleError:
