@@ -251,23 +251,14 @@ class ClientRun:
 
 def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
     """Start a run of a target from a script or notebook. Targets that cannot be imported by name travel by value."""
-    from coflux import values
     from coflux.executor.blobs import FileBlobs
-    from coflux.executor.manifest import spec_of
+    from coflux.executor.manifest import encoded_arguments, submitted_spec
 
     project = find_project()
     project.prepare()
     blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
-    import msgspec
-
-    spec = spec_of(target)
-    if target.by_value:
-        spec = msgspec.structs.replace(spec, code=values.pack(target, blobs, name=target.name))
-    if target.submitted_when is not None:
-        spec = msgspec.structs.replace(spec, when=values.pack(target.submitted_when, blobs, name="when"))
-    encoded = tuple(
-        values.encode(argument, blobs, name=name) for name, argument in zip(target.parameters, arguments, strict=True)
-    )
+    spec = submitted_spec(target, blobs)
+    encoded = encoded_arguments(target, arguments, blobs)
     client = Client.connect(project, "foreground")
     started = client.request(
         StartRun(client.next_request(), target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec)

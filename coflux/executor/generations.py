@@ -25,7 +25,6 @@ from coflux.executor.hosts import (
     guardian_key,
     launch_guardian,
     own_environment,
-    relevant,
 )
 from coflux.executor.messages import Configure, Context, Failed, Imported, WorkerFailed, WorkerStarted
 from coflux.executor.processes import kill_strays
@@ -78,35 +77,35 @@ class Generations:
         key = guardian_key(context)
         guardian = self._guardians.get(key)
         if guardian is None:
-            process, sock = self._new_guardian(key, context)
+            process, sock = self._new_guardian(key)
             guardian = Guardian(
                 self._supervisor,
                 process,
                 sock,
-                self._configuration(context),
+                self._configuration(key),
                 self._supervisor.exited,
                 self._guardian_lost,
             )
             self._guardians[key] = guardian
         return guardian
 
-    def _new_guardian(self, key: GuardianKey, context: Context) -> tuple[ChildProcess, socket.socket]:
+    def _new_guardian(self, key: GuardianKey) -> tuple[ChildProcess, socket.socket]:
         spare = self._spare_guardian
         if spare is not None and (key.interpreter, key.environment) == (sys.executable, own_environment()):
             self._spare_guardian = None
             return spare
-        return launch_guardian(context.interpreter, relevant(context.environment))
+        return launch_guardian(key.interpreter, dict(key.environment))
 
-    def _configuration(self, context: Context) -> Configure:
+    def _configuration(self, key: GuardianKey) -> Configure:
         preload = self._supervisor.project.settings.preload
         packages: tuple[str, ...] = ()
         if preload == "auto":
-            learnt = self._supervisor.store.get_setting(_preload_key(context))
+            learnt = self._supervisor.store.get_setting(_preload_key(key))
             packages = tuple(learnt.decode().split("\n")) if learnt else ()
         elif preload != "off":
             packages = preload
         return Configure(
-            sys_path=context.sys_path,
+            sys_path=key.sys_path,
             preload=packages,
             project=self._supervisor.project.root,
             scratch=self._supervisor.scratch,
@@ -147,19 +146,18 @@ class Generations:
                 assert_never(message)
 
     def _host_imported(self, host: ModuleHost, message: Imported) -> None:
-        waiting, host.waiting = host.waiting, []
         host.ready(message)
         changed = host.changed_file()
-        if changed is not None and host.attempt < IMPORT_ATTEMPTS:  # it was saved while it was imported
-            self._supersede(host)
-            self._start_host(host.guardian, host.modules, host.attempt + 1).waiting.extend(waiting)
+        if changed is None:
+            host.tell()
             return
-        if changed is not None:
+        if host.attempt < IMPORT_ATTEMPTS:  # it was saved while it was imported
+            successor = self._start_host(host.guardian, host.modules, host.attempt + 1)
+            successor.waiting, host.waiting = host.waiting, []
+        else:
             host.keeps_changing(changed)
-        for call in waiting:
-            call(host)
-        if changed is not None:
-            self._supersede(host)
+            host.tell()
+        self._supersede(host)
 
     def _learn_preload(self, host: ModuleHost, message: Imported) -> None:
         """What the modules pulled in from outside the project, a guardian may import beforehand next time."""
@@ -173,7 +171,7 @@ class Generations:
         if key is None:
             return
         packages = "\n".join(sorted(known | set(message.third_party))).encode()
-        setting = _preload_key_of(key.interpreter, key.sys_path)
+        setting = _preload_key(key)
         self._supervisor.after_commit(lambda: self._put_setting(setting, packages))
 
     def _key_of(self, guardian: Guardian) -> GuardianKey | None:
@@ -305,9 +303,5 @@ def _serves(host: Any, host_id: int) -> bool:
     return host is not None and host.id == host_id
 
 
-def _preload_key(context: Context) -> str:
-    return _preload_key_of(context.interpreter, context.sys_path)
-
-
-def _preload_key_of(interpreter: str, sys_path: tuple[str, ...]) -> str:
-    return "preload:" + interpreter + ":" + os.pathsep.join(sys_path)
+def _preload_key(key: GuardianKey) -> str:
+    return "preload:" + key.interpreter + ":" + os.pathsep.join(key.sys_path)

@@ -144,10 +144,10 @@ class ModuleHost:
         self.peer.send(StartWorker(worker), descriptors)
 
     def ready(self, imported: Imported) -> None:
+        """Its imports are in. Those who wait for them are told apart (`tell`)."""
         self.state = HostState.READY
         self.imported = imported
         self._drain()
-        self._tell()
 
     def import_timed_out(self, seconds: float) -> None:
         """Called when the time is up: kill it if it is still importing."""
@@ -168,7 +168,7 @@ class ModuleHost:
             message = f"importing ended the process: {evidence}"
             self.failure = ModuleError(names, message, f"importing {names}: {message}\n")
         self.close()
-        self._tell()
+        self.tell()
         return served
 
     def kill(self) -> None:
@@ -200,7 +200,8 @@ class ModuleHost:
         self.output.clear()
         return text
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Call those who wait for the imports."""
         waiting, self.waiting = self.waiting, []
         for call in waiting:
             call(self)

@@ -4,17 +4,43 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Sequence
 
+from msgspec.structs import replace
+
+from coflux import values
+from coflux.encoded import Value
 from coflux.executor.importing import is_third_party
 from coflux.executor.messages import ModuleError, ParameterInfo, TargetInfo, TargetSpec
 from coflux.target import Target, duplicates, registry
+from coflux.values import BlobStore
 
-__all__ = ["discovered_targets", "duplicate_errors", "spec_of"]
+__all__ = ["discovered_targets", "duplicate_errors", "encoded_arguments", "spec_of", "submitted_spec"]
 
 
 def spec_of(target: Target[..., object]) -> TargetSpec:
     """What a submission of the target would send, if it is one that can be imported by name."""
     return TargetSpec(target.module, target.name, target.type, target.parameters, target.options)
+
+
+def submitted_spec(target: Target[..., object], blobs: BlobStore) -> TargetSpec:
+    """As `spec_of`, with what only travels by value: the target itself, if need be, and a retry filter set by `with_*`.
+
+    Raises `UnsendableValue`.
+    """
+    spec = spec_of(target)
+    if target.by_value:
+        spec = replace(spec, code=values.pack(target, blobs, name=target.name))
+    if target.submitted_when is not None:
+        spec = replace(spec, when=values.pack(target.submitted_when, blobs, name="when"))
+    return spec
+
+
+def encoded_arguments(target: Target[..., object], arguments: Sequence[object], blobs: BlobStore) -> tuple[Value, ...]:
+    """One value a parameter. Raises `UnsendableValue`, which names the parameter."""
+    return tuple(
+        values.encode(argument, blobs, name=name) for name, argument in zip(target.parameters, arguments, strict=True)
+    )
 
 
 def discovered_targets() -> tuple[TargetInfo, ...]:

@@ -16,7 +16,7 @@ import msgspec
 
 from coflux import values
 from coflux.executor.channel import Channel, ChannelClosed, encode
-from coflux.executor.manifest import spec_of
+from coflux.executor.manifest import encoded_arguments, submitted_spec
 from coflux.executor.messages import (
     Answer,
     Cancel,
@@ -96,10 +96,7 @@ class Runtime:
                 f"{target.module}/{target.name}: a workflow called from code, as a run of its own, is not available yet"
             )
         spec = self._encoded_spec(target)
-        encoded = tuple(
-            values.encode(argument, self._blobs, name=name)
-            for name, argument in zip(target.parameters, arguments, strict=True)
-        )
+        encoded = encoded_arguments(target, arguments, self._blobs)
         with self._sending():
             self._submissions += 1
             self._channel.send(Submit(self._submissions, spec, encoded, group))
@@ -155,13 +152,7 @@ class Runtime:
         cached = self._specs.get(id(target))
         if cached is not None:
             return cached[1]
-        spec = spec_of(target)
-        if target.by_value:
-            spec = msgspec.structs.replace(spec, code=values.pack(target, self._blobs, name=target.name))
-        if target.submitted_when is not None:
-            when = values.pack(target.submitted_when, self._blobs, name="when")
-            spec = msgspec.structs.replace(spec, when=when)
-        encoded = encode(spec)
+        encoded = encode(submitted_spec(target, self._blobs))
         if not target.overrides:  # copies of `with_*` are often made per call: keeping them would grow without end
             self._specs[id(target)] = (target, encoded)
         return encoded

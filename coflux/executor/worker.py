@@ -30,6 +30,7 @@ from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
 from coflux.executor.channel import Channel, ChannelClosed, decoder
 from coflux.executor.cleanliness import Baseline, WorkingDirectory
 from coflux.executor.importing import ImportRecorder
+from coflux.executor.manifest import encoded_arguments
 from coflux.executor.messages import (
     Bind,
     BindFailed,
@@ -199,10 +200,7 @@ class Worker:
         try:
             target = _imported_by_name(message.module, message.name)
             bound = words.bind(target, message.words, message.document, message.directory)
-            encoded = tuple(
-                values.encode(value, self._blobs, name=name)
-                for name, value in zip(target.parameters, bound, strict=True)
-            )
+            encoded = encoded_arguments(target, bound, self._blobs)
         except (words.ArgumentError, TargetNotFound, values.UnsendableValue) as error:
             return BindFailed(message.request, str(error))
         except BaseException as error:  # noqa: BLE001 (a validator of the user's may raise anything)
