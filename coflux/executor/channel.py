@@ -21,7 +21,7 @@ __all__ = ["Channel", "ChannelClosed", "FrameBuffer", "decoder", "encode", "fram
 
 _SHORT = struct.Struct("!i")
 _LONG = struct.Struct("!iQ")
-_CHUNK = 1 << 18  # bytes read at a time
+_CHUNK = 1 << 16  # bytes read at a time; more would be mapped and unmapped again for each read
 _MAX_DESCRIPTORS = 64  # per read; a StartWorker brings four
 
 encode = msgspec.msgpack.Encoder().encode

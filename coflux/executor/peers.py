@@ -19,7 +19,7 @@ from coflux.executor.channel import FrameBuffer, decoder, encode, frame
 
 __all__ = ["Peer", "Poller"]
 
-READ_SIZE = 1 << 18
+READ_SIZE = 1 << 16  # bytes; more would be mapped and unmapped again for each read
 READS_A_TURN = 4  # a peer that writes without end must not keep the others from being read
 
 

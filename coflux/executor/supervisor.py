@@ -146,6 +146,7 @@ class Supervisor:
         for _ in range(ROUNDS):
             for call in calls:
                 call()
+            self._advance()
             # What came meanwhile shares this turn's commit: under load that is what a turn costs most.
             calls = self.poller.wait(0.0) if calls else []
             if not calls:
@@ -153,17 +154,26 @@ class Supervisor:
         else:
             for call in calls:
                 call()
-        while self._events:
-            self.scheduler.handle(self._events.popleft(), self._now)
-        self.scheduler.handle_time(self._now)
-        while self._timers and self._timers[0][0] <= self._now.monotonic:
-            heappop(self._timers)[2]()
+            self._advance()
         self._flush()
         self.server.tell_advance()
         if not self._events and self.server.deserted and not self.scheduler.families and not self._batch:
             self.leaving = True
         if self._leave_asked and not any(family.leaving for family in self.scheduler.families.values()):
             self.leaving = True
+
+    def _advance(self) -> None:
+        """Let happen what is due, and take the scheduler's rows and commands over."""
+        while self._events:
+            self.scheduler.handle(self._events.popleft(), self._now)
+        self.scheduler.handle_time(self._now)
+        while self._timers and self._timers[0][0] <= self._now.monotonic:
+            heappop(self._timers)[2]()
+        effects = self.scheduler.drain(self._now)
+        for digest in blobs_of(effects):
+            self.store.blob_written(self._blobs.path_of(digest))
+        to_batch(effects, self._batch)
+        self._commands += self._without_kills(effects)
 
     def _timeout(self) -> float | None:
         if self._events or (self.server.deserted and not self.scheduler.families):
@@ -214,11 +224,6 @@ class Supervisor:
     # -- recording and doing -------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        effects = self.scheduler.drain(self._now)
-        for digest in blobs_of(effects):
-            self.store.blob_written(self._blobs.path_of(digest))
-        to_batch(effects, self._batch)
-        self._commands += self._without_kills(effects)
         if self._batch and not self._commit():
             return
         commands, self._commands = self._commands, []
@@ -300,8 +305,8 @@ class Supervisor:
 
     def _hand_over(self, worker_id: int, execution: Execution) -> None:
         worker = self.workers.get(worker_id)
-        if worker is None:
-            return
+        if worker is None or self.scheduler.running_on(worker_id) is not execution:
+            return  # cancelled before it was recorded that it runs
         step = execution.step
         worker.works_for((step.run.id, step.number, execution.attempt))
         worker.peer.send(Execute(execution.id, step.encoded, step.arguments, step.number == 1))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Identified, Settled
-from coflux.executor.core.scheduler import AnyEvent, Effects, Scheduler
+from coflux.executor.core.scheduler import GATHERED, QUICK_IN_A_ROW, AnyEvent, Effects, Scheduler
 from coflux.executor.core.state import Execution, Family, Instant, State, Step, Wait, WorkerState
 from coflux.executor.messages import Outcome
 
@@ -260,7 +260,8 @@ class Ledger:
     - Asking to wait gives the slot back.
     - Two attempts of a step never overlap, their dying processes included, and a process gets one execution at a time.
     - A cancel has reached everything below when its turn ends, and nothing of it starts afterwards.
-    - A drain leaves no slot free that could be used, and resuming goes before starting.
+    - A drain leaves no slot free that could be used, and resuming goes before starting, but for some quick children of
+      the one that is to resume.
     - A request is answered once, and what it is told has been recorded.
     - Every change is written in the turn in which it happened, and commands follow the rows they speak of.
     - A run is finished once, and a family settles once: when nothing of it is unfinished and no process of it is left.
@@ -276,6 +277,7 @@ class Ledger:
         self._processes: dict[int, Execution] = {}  # what each process was given, until it is clean or gone
         self._doomed: set[Execution] = set()
         self._answered: set[Wait] = set()
+        self._passed: Counter[Wait] = Counter()  # starts that went before a wait's answer
         self._commands_seen = 0
 
     # -- the scheduler's own verbs -------------------------------------------------------------------------------
@@ -312,8 +314,7 @@ class Ledger:
         self._commands_seen = 0
         self._take_commands(unseen)
         self._no_idle_slot()
-        if any(self._resumable()) and any(execution.holds_slot for execution in ready):
-            raise Broken("Something started while something else waited to resume.")
+        self._resuming_first([execution for execution in ready if execution.holds_slot])
         self._rows(effects)
         self._after(active, may_exceed=False)
         return effects
@@ -417,6 +418,16 @@ class Ledger:
             family = wait.execution.step.run.family
             if not wait.over and (family.cap is None or family.active < family.cap or family.active == family.lent):
                 yield wait
+
+    def _resuming_first(self, started: list[Execution]) -> None:
+        for wait in self._resumable():
+            for execution in started:
+                parent = wait.execution
+                self._passed[wait] += 1
+                if execution.step.parent is not parent or parent.quick_children < QUICK_IN_A_ROW:
+                    raise Broken(f"{execution} started while {parent} waited to resume.")
+                if self._passed[wait] > GATHERED:
+                    raise Broken(f"{parent} waits to resume, and one after another of its children starts.")
 
     def _no_idle_slot(self) -> None:
         scheduler = self.scheduler

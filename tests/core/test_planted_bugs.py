@@ -109,12 +109,11 @@ def an_answered_execution_takes_no_slot(right: Method) -> Method:
     return wrong
 
 
-@plant(Scheduler, "_dispatch")
+@plant(Scheduler, "_next_resumable")
 def starting_goes_before_resuming(right: Method) -> Method:
-    def wrong(self: Scheduler, now: Instant) -> None:
-        while self._has_room() and (execution := self._queue.pop()) is not None:
-            self._hand_over(execution, now)
-        self._resume_waiting()
+    def wrong(self: Scheduler, startable: Execution | None) -> Wait | None:
+        wait: Wait | None = right(self, None) if startable is None else None
+        return wait
 
     return wrong
 
@@ -153,16 +152,27 @@ def waiters_do_not_move_to_the_next_attempt(right: Method) -> Method:
     return wrong
 
 
-@plant(Scheduler, "_resume_waiting")
+@plant(Scheduler, "_next_resumable")
 def an_answer_that_a_cap_withholds_is_forgotten(right: Method) -> Method:
-    def wrong(self: Scheduler) -> None:
-        while self._resumable and self._has_room():
+    def wrong(self: Scheduler, startable: Execution | None) -> Wait | None:
+        while self._resumable:
             wait = self._resumable.popleft()
             family = wait.execution.step.run.family
             if not wait.over and (family.cap is None or family.active < family.cap):
-                self._answer(wait)
+                return wait
+        return None
 
     return wrong
+
+
+@plant(scheduler_module, "_gathers")
+def anything_may_start_before_an_answer(right: Method) -> Method:
+    return lambda wait, startable: startable is not None
+
+
+@plant(scheduler_module, "_gathers")
+def one_child_after_another_starts_before_an_answer(right: Method) -> Method:
+    return lambda wait, startable: startable is not None and startable.step.parent is wait.execution
 
 
 @plant(scheduler_module, "closed_cycle")

@@ -61,8 +61,9 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def pop(self) -> None:
         expected = self.expected()
-        assert self.queue.pop() is expected
+        assert self.queue.peek() is expected
         if expected is not None:
+            self.queue.withdraw(expected)
             self.ready.remove(expected)
             self.queue.slot_taken(expected.step.run.family)
             self.moved(expected.step.run.family)

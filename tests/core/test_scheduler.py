@@ -6,7 +6,8 @@ import pytest
 
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import HandOver, Identified
-from coflux.executor.core.state import InvalidTransition, State
+from coflux.executor.core.scheduler import GATHERED, QUICK, QUICK_IN_A_ROW
+from coflux.executor.core.state import Execution, InvalidTransition, State
 from coflux.executor.messages import Failed
 from tests.core.bench import Bench
 from tests.core.factories import spec, succeeded, value
@@ -122,6 +123,46 @@ def test_an_answer_waits_for_a_free_slot_and_goes_before_new_work() -> None:
     bench.cancel(child)
     assert bench.answer(request).ended is child
     assert (parent.holds_slot, queued.state) == (True, State.QUEUED)
+
+
+def _parent_of_quick_children(bench: Bench) -> tuple[Execution, list[Execution], int]:
+    """A parent that waits, its children of which the first few ended at once, and the request for the next."""
+    parent = bench.run()
+    children = [bench.submit(parent) for _ in range(100)]
+    known = QUICK_IN_A_ROW - 1
+    for child in children[:known]:
+        request = bench.wait(parent, child)
+        bench.succeed(child)
+        assert bench.answer(request).ended is child
+    return parent, children[known:], bench.wait(parent, children[known])
+
+
+def test_one_that_collects_from_quick_children_is_told_of_several_at_once() -> None:
+    bench = Bench()
+    parent, children, request = _parent_of_quick_children(bench)
+    for child in children[:GATHERED]:
+        bench.succeed(child)
+        assert bench.answers(request) == []
+    bench.succeed(children[GATHERED])
+    assert bench.answer(request).ended is children[0]
+    assert (parent.holds_slot, children[GATHERED + 1].state) == (True, State.QUEUED)
+
+
+def test_it_is_told_at_once_when_a_child_took_its_time() -> None:
+    bench = Bench()
+    _, children, request = _parent_of_quick_children(bench)
+    bench.pass_time(QUICK)
+    bench.succeed(children[0])
+    assert bench.answer(request).ended is children[0]
+
+
+def test_it_is_told_at_once_when_nothing_of_its_own_is_next() -> None:
+    bench = Bench()
+    parent, children, request = _parent_of_quick_children(bench)
+    below = bench.submit(children[0])
+    bench.handle(bench.return_of(children[0], succeeded()))
+    assert bench.answer(request).ended is children[0]
+    assert (parent.holds_slot, below.state) == (True, State.QUEUED)
 
 
 def test_an_answer_is_withheld_while_there_is_no_free_slot() -> None:

@@ -26,17 +26,15 @@ class FairQueue:
         if len(family.heap) == 1:
             self.place(family)
 
-    def pop(self) -> Execution | None:
-        """The execution to hand over next, or `None`. The caller then counts its slot (`slot_taken`)."""
+    def peek(self) -> Execution | None:
+        """The execution to hand over next, or `None`. The caller withdraws it and counts its slot (`slot_taken`)."""
         for active in sorted(self._buckets):
             for family in self._buckets[active]:
                 if family.host is None and family.refusal is None:
                     continue
                 if family.cap is not None and active >= family.cap and active > family.lent:
                     continue
-                execution = family.heap[0][2]
-                self.withdraw(execution)
-                return execution
+                return family.heap[0][2]
         return None
 
     def withdraw(self, execution: Execution) -> None:

@@ -67,6 +67,9 @@ AnyEvent = (
 
 SPARE_WORKERS = 6  # idle processes that are kept beyond the slots: nested calls need them again at once
 STARTS_BEFORE_REFUSAL = 3  # workers that may die before they are ready, until the execution fails
+QUICK = 0.005  # seconds from hand-over to outcome of a quick execution
+QUICK_IN_A_ROW = 8  # children that were quick, until their parent is told of several at once
+GATHERED = 32  # children that may start before an answer, at most
 
 
 class Effects:
@@ -310,31 +313,34 @@ class Scheduler:
     # -- slots and workers ---------------------------------------------------------------------------------------
 
     def _dispatch(self, now: Instant) -> None:
-        self._resume_waiting()
+        """Hand out the free slots: resuming goes before starting."""
         while self._has_room():
-            execution = self._queue.pop()
+            execution = self._queue.peek()
+            wait = self._next_resumable(execution)
+            if wait is not None:
+                self._answer(wait)
+                continue
             if execution is None:
                 break
+            self._queue.withdraw(execution)
             family = execution.step.run.family
             if family.host is None and family.refusal is not None:
                 self._end(execution, State.FAILED, family.refusal, now)
-                self._resume_waiting()
             else:
                 self._hand_over(execution, now)
 
-    def _resume_waiting(self) -> None:
-        """Answer waits whose handles have ended: resuming goes before starting."""
+    def _next_resumable(self, startable: Execution | None) -> Wait | None:
+        """Take the first wait that can be answered out of its queue, unless `startable` may go before it."""
         for _ in range(len(self._resumable)):
-            if not self._has_room():
-                break
             wait = self._resumable.popleft()
             if wait.over:
                 continue
             family = wait.execution.step.run.family
-            if family.cap is not None and family.active >= family.cap and family.active > family.lent:
-                self._resumable.append(wait)
-            else:
-                self._answer(wait)
+            capped = family.cap is not None and family.active >= family.cap and family.active > family.lent
+            if not capped and not _gathers(wait, startable):
+                return wait
+            self._resumable.append(wait)
+        return None
 
     def _has_room(self) -> bool:
         """Whether one more may compute: a slot is free, or all who hold one wait as well and may be doing nothing."""
@@ -581,6 +587,10 @@ class Scheduler:
         for wait in list(execution.waits.values()):
             self._end_wait(wait)
         execution.withheld.clear()
+        parent = execution.step.parent
+        if parent is not None and execution.started_at is not None:
+            quick = now.wall - execution.started_at < QUICK
+            parent.quick_children = parent.quick_children + 1 if quick else 0
         family = execution.step.run.family
         family.unfinished -= 1
         if execution.host is not None:
@@ -806,6 +816,19 @@ class Scheduler:
         if handle.startswith("@"):
             return execution.submissions[int(handle[1:]) - 1]
         return self.find(handle)
+
+
+def _gathers(wait: Wait, startable: Execution | None) -> bool:
+    """Whether the waiting execution lets this child of its own start first, once more.
+
+    One that collects the results of many quick children would take a slot back for every one of them, and a process
+    would be idle while the answer is on its way. It is told of several at once instead, a few milliseconds later.
+    """
+    parent = wait.execution
+    if startable is None or startable.step.parent is not parent or parent.quick_children < QUICK_IN_A_ROW:
+        return False
+    wait.passed_over += 1
+    return wait.passed_over <= GATHERED
 
 
 def _holds_slot(worker: Worker) -> bool:

@@ -128,6 +128,7 @@ class Execution:
         "id",
         "outcome",
         "pid",
+        "quick_children",
         "ready",
         "reason",
         "sequence",
@@ -170,6 +171,7 @@ class Execution:
         self.usage: Usage | None = None
         self.submissions: list[Execution] = []  # by number: what `@n` means
         self.told = 0  # submissions before this one are not sent ahead (again)
+        self.quick_children = 0  # of those that ended last, in a row
         self.children: list[Execution] = []  # first attempts of the steps that it created
         self.waiters: list[Wait] = []  # who waits for this one
         self.waits: dict[int, Wait] = {}  # what it waits for, by request
@@ -274,13 +276,14 @@ class Family:
 class Wait:
     """One execution's wait for the first of some handles to end."""
 
-    __slots__ = ("execution", "over", "request", "resolved", "targets", "timed")
+    __slots__ = ("execution", "over", "passed_over", "request", "resolved", "targets", "timed")
 
     def __init__(self, execution: Execution, request: int, targets: list[Execution]) -> None:
         self.execution = execution
         self.request = request
         self.targets = targets
         self.resolved: int | None = None  # index of the target that ended, while the answer waits for a slot
+        self.passed_over = 0  # starts that went before its answer
         self.timed = False  # it ends by itself, when its time is up
         self.over = False  # answered, or its execution has ended
 
