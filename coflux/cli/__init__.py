@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 
@@ -9,14 +10,24 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line of this process, and exit with its status."""
+    """Run the command line of this process, and exit with its status.
+
+    Nothing is left to do then, so the interpreter is not taken apart: that would take as long as to start it.
+    """
     _fill_standard_descriptors()
     from coflux.cli.ahead import start_engine
 
     start_engine(sys.argv[1:])
     from coflux.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    atexit._run_exitfuncs()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # `None` where the caller had closed it
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # nobody reads it any more; `run` has told what there was to tell
+    os._exit(status)
 
 
 def _fill_standard_descriptors() -> None:

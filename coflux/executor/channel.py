@@ -13,6 +13,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -29,8 +30,9 @@ encode = msgspec.msgpack.Encoder().encode
 M = TypeVar("M")
 
 
+@cache
 def decoder(union: Any) -> msgspec.msgpack.Decoder[Any]:
-    """A decoder of one direction's messages. Unknown or malformed messages raise `msgspec.DecodeError`."""
+    """The decoder of one direction's messages. Unknown or malformed messages raise `msgspec.DecodeError`."""
     return msgspec.msgpack.Decoder(union)
 
 

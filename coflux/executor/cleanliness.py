@@ -12,6 +12,7 @@ import threading
 from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found]
 
 from coflux.executor.processes import has_children
+from coflux.executor.trees import remove_tree
 
 __all__ = ["Baseline", "WorkingDirectory"]
 
@@ -56,9 +57,7 @@ class WorkingDirectory:
     def remove(self) -> None:
         """The process ends."""
         if self._path:
-            import shutil
-
-            shutil.rmtree(self._path, ignore_errors=True)
+            remove_tree(self._path)
 
     def _discard(self) -> None:
         count = size = 0
@@ -69,9 +68,7 @@ class WorkingDirectory:
                     size += os.lstat(os.path.join(parent, name)).st_size
                 except OSError:
                     pass  # it went away by itself
-        import shutil
-
-        shutil.rmtree(self._path, ignore_errors=True)
+        remove_tree(self._path)
         self._path = ""
         if count:
             files_word = "file" if count == 1 else "files"

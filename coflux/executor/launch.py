@@ -99,6 +99,8 @@ def main() -> None:
         supervisor.run()
     finally:
         _remove(project.socket_path)
+    sys.stderr.flush()
+    os._exit(0)  # taking the interpreter apart would take longer than all else that a leaving engine does
 
 
 def _fork_guardian(lock: int, first: socket.socket) -> tuple[ChildProcess, socket.socket]:

@@ -395,10 +395,10 @@ def _open_database(path: str, migrations: Sequence[Migration]) -> Database:
         # Looked at before anything is written: a newer or foreign file is left as it is.
         if check_version(database, migrations):
             _check_structure(database)
+        database.run("PRAGMA synchronous = NORMAL")  # before the first commit: to sync a new file takes long
         if database.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
             raise StoreError(f"{path} is on a file system without shared memory: choose a local one with --data-dir")
         migrate(database, migrations)
-        database.run("PRAGMA synchronous = NORMAL")
         database.run("PRAGMA wal_autocheckpoint = 0")
         database.run("PRAGMA journal_size_limit = 0")  # a WAL that starts over is cut, so its size tells its content
         database.run("PRAGMA busy_timeout = 0")

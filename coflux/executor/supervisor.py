@@ -63,6 +63,7 @@ from coflux.executor.rows import Batch, LogRow
 from coflux.executor.server import Server
 from coflux.executor.spawning import ChildProcess
 from coflux.executor.store import Store
+from coflux.executor.trees import remove_tree
 from coflux.executor.workers import WorkerProcess
 from coflux.logs import Level
 from coflux.project import Project
@@ -429,10 +430,8 @@ class Supervisor:
         self._trash.put(directory)
 
     def _clean(self) -> None:
-        import shutil
-
         while True:
-            shutil.rmtree(self._trash.get(), ignore_errors=True)
+            remove_tree(self._trash.get())
 
     def _make_scratch(self) -> str:
         """A directory for working directories, in the first place that takes one, as `tempfile` chooses."""
@@ -497,9 +496,7 @@ class Supervisor:
     def _shut_down(self) -> None:
         self.server.close()
         self.generations.close()
-        import shutil
-
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        remove_tree(self.scratch)
         try:
             self.store.close()
         except StoreError as error:

@@ -22,6 +22,7 @@ from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.messages import Configure, Exited, GuardianReady, KillHost, StartHost, ToGuardian
 from coflux.executor.processes import become_subreaper, kill_strays
+from coflux.executor.trees import remove_tree
 
 __all__ = ["main"]
 
@@ -160,13 +161,17 @@ class Guardian:
     def _end(self) -> None:
         """The supervisor is gone: nothing of its may survive it, nor may the working directories."""
         kill_strays((), lambda pid, status: None)
-        import shutil
-
-        shutil.rmtree(self._configuration.scratch, ignore_errors=True)
+        remove_tree(self._configuration.scratch)
 
 
 def _ignore(signum: int, frame: object) -> None:
     """A handler must be set for the wakeup descriptor to be written to."""
+
+
+def _settle_objects() -> None:
+    """What is there stays: no collection in a fork need look at it, and copy its pages by that."""
+    gc.collect()
+    gc.freeze()
 
 
 def _preload(packages: tuple[str, ...]) -> None:
@@ -179,9 +184,12 @@ def _preload(packages: tuple[str, ...]) -> None:
 
 def main(descriptor: int) -> None:
     """Be a guardian whose channel is `descriptor`. Returns when the supervisor is gone."""
-    from coflux.executor import host, worker  # noqa: F401 (imported here, so that forks have them)
+    # Imported here, so that forks have them.
+    from coflux import decorators  # noqa: F401
+    from coflux.executor import host, worker  # noqa: F401
 
     become_subreaper()
+    _settle_objects()
     channel: Channel[ToGuardian] = Channel(socket.socket(fileno=descriptor), ToGuardian)
     while True:
         try:
@@ -197,7 +205,7 @@ def main(descriptor: int) -> None:
     importlib.invalidate_caches()
     recorder = ImportRecorder()
     recorder.install()
-    _preload(first.preload)
-    gc.collect()
-    gc.freeze()
+    if first.preload:
+        _preload(first.preload)
+        _settle_objects()
     Guardian(channel, first, recorder).run()

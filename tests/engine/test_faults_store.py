@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.conftest import scratch_project
 from tests.engine.scratch import Finished, ScratchProject, kinds
 
 FLOW = """
@@ -102,15 +103,11 @@ def test_g12_a_stale_lock_and_socket_are_taken_over(project: ScratchProject) -> 
     ids=["spaces", "unicode", "long", "quotes"],
 )
 def test_g13_odd_project_paths(tmp_path: Path, name: str) -> None:
-    scratch = ScratchProject(tmp_path / name)
-    try:
+    with scratch_project(tmp_path / name) as scratch:
         scratch.write("flow", FLOW)
         finished = scratch.run("flow/double", "1")
         assert (finished.status, finished.value) == (0, 2), finished.err
         assert scratch.run(str(scratch.root / "flow.py/double"), "2").value == 4
-    finally:
-        scratch.close()
-    scratch.check()
 
 
 def test_g13_a_symlink_and_dots_lead_to_the_same_project(project: ScratchProject) -> None:
