@@ -16,7 +16,7 @@ CONFIG_FILE = "coflux.toml"
 SOCKET_PATH_LIMIT = 100  # bytes; Linux takes 107 and a terminating zero, macOS 103
 
 
-class ConfigError(Exception):
+class ConfigError(RuntimeError):
     """The project cannot be used as it is configured. The message is one line that names the place."""
 
 

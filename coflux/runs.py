@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from coflux import backend
+from coflux.errors import ExecutionError, ExecutionTerminated
 from coflux.target import Target
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ class RunHandle(Generic[R_co]):
             ExecutionCancelled: it was cancelled.
             ExecutionTimeout: it ran longer than its timeout.
         """
-        return cast(R_co, self._run.result())
+        try:
+            return cast(R_co, self._run.result())
+        except (ExecutionError, ExecutionTerminated) as error:
+            raise _for_user(error) from error.__cause__
 
     def cancel(self) -> None:
         """Cancel the run. One that has ended keeps its outcome."""
@@ -65,10 +69,16 @@ def start(target: Target[P, R], /, *args: P.args, **kwargs: P.kwargs) -> RunHand
     The engine is started when it is not running yet.
 
     Raises:
-        RuntimeError: inside an execution.
+        RuntimeError: inside an execution, or in a module that the engine imports; or there is no engine to be had: the
+            configuration is wrong, the target's module does not import there, or the engine ended meanwhile.
         TypeError: the arguments do not fit the target's parameters.
+        ExecutionError: an argument cannot be sent to another process; the message gives the path to the culprit inside
+            it. The error is a `TypeError`, too.
     """
-    return RunHandle(_start("start", target, args, kwargs))
+    try:
+        return RunHandle(_start("start", target, args, kwargs))
+    except ExecutionError as error:
+        raise _for_user(error) from error.__cause__
 
 
 def run(target: Target[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -76,12 +86,22 @@ def run(target: Target[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
 
     Interrupting it (Ctrl-C, a notebook's stop button) cancels the run. Raises as `start` and `RunHandle.result` do.
     """
-    handle: RunHandle[R] = RunHandle(_start("run", target, args, kwargs))
     try:
-        return handle.result()
-    except KeyboardInterrupt:
-        handle.cancel()
-        raise
+        started = _start("run", target, args, kwargs)
+        try:
+            return cast(R, started.result())
+        except KeyboardInterrupt:
+            started.cancel()
+            raise
+    except (ExecutionError, ExecutionTerminated) as error:
+        raise _for_user(error) from error.__cause__
+
+
+def _for_user(error: Exception) -> BaseException:
+    """An error that is meant for the user, to be raised at the boundary: what lies below it here is of no use there."""
+    from coflux.tracebacks import without_engine_frames
+
+    return without_engine_frames(error)
 
 
 def _start(function: str, target: Target[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> ClientRun:

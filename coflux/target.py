@@ -100,6 +100,8 @@ class Target(Generic[P, R_co]):
 
         Raises:
             TypeError: the arguments do not fit the function's parameters.
+            ExecutionError: an argument cannot be sent to another process; the message gives the path to the culprit
+                inside it. The error is a `TypeError`, too.
         """
         values = self.bind(args, kwargs)
         engine = backend.current()

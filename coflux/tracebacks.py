@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Iterable
+from types import TracebackType
 from typing import NamedTuple
 
 from coflux.encoded import Frame
 from coflux.errors import ExecutionError
 from coflux.previews import class_name, message_of
 
-__all__ = ["Description", "Frame", "RemoteTraceback", "clip", "describe", "printable"]
+__all__ = ["Description", "Frame", "RemoteTraceback", "clip", "describe", "printable", "without_engine_frames"]
 
 MESSAGE_LIMIT = 64 * 1024  # characters
 FRAME_LIMIT = 100  # innermost frames kept as data; the text collapses recursion by itself
@@ -62,6 +63,29 @@ def clip(text: str) -> str:
 def printable(text: str) -> str:
     """`text` with lone surrogates escaped, so that it has a UTF-8 form."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def without_engine_frames(error: BaseException) -> BaseException:
+    """`error`, with the engine's frames taken out of its traceback and of those of its causes."""
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.__traceback__ = _users_part(link.__traceback__)
+        link = link.__cause__
+    return error
+
+
+def _users_part(entry: TracebackType | None) -> TracebackType | None:
+    kept: list[TracebackType] = []
+    while entry is not None:
+        if not os.path.abspath(entry.tb_frame.f_code.co_filename).startswith(_PACKAGE):
+            kept.append(entry)
+        entry = entry.tb_next
+    rest: TracebackType | None = None
+    for entry in reversed(kept):
+        rest = TracebackType(rest, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return rest
 
 
 def _chain(summary: traceback.TracebackException, error: BaseException, shown: set[str]) -> list[str]:

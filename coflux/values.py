@@ -24,6 +24,7 @@ import msgspec
 
 from coflux import pickling
 from coflux.encoded import BlobDamaged, BlobMissing, Reference, Value, json_of, preview_of
+from coflux.errors import ExecutionError
 from coflux.previews import preview
 from coflux.unsendable import explain
 
@@ -55,11 +56,11 @@ _encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
 
 
-class UnsendableValue(TypeError):
+class UnsendableValue(ExecutionError, TypeError):
     """A value cannot leave its process. The message gives the path inside the value, the type and a remedy."""
 
 
-class UnloadableValue(Exception):
+class UnloadableValue(ExecutionError):
     """A stored value cannot be loaded in this process: a class is missing here, or its own code raised."""
 
 

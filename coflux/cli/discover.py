@@ -21,7 +21,7 @@ from coflux.cli.text import visible
 from coflux.executor.messages import Discover, Discovered, ModuleError, ParameterInfo, TargetInfo
 from coflux.project import Project
 
-__all__ = ["command", "files_with_targets", "signature"]
+__all__ = ["command", "files_with_targets", "signature", "sources_of"]
 
 _SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 
@@ -33,7 +33,7 @@ _SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 def command(project: Project, words: tuple[str, ...], as_json: bool) -> int:
     """List the workflows and tasks of modules or files; by default of the configured modules, else of every file of the
     project that imports coflux."""
-    sources = _sources(project, words)
+    sources = sources_of(project, words)
     if not sources.modules and not sources.files:
         raise exits.CommandError(f"no Python file below {project.root} imports coflux")
     with connect(project, "command") as client:
@@ -46,10 +46,11 @@ def command(project: Project, words: tuple[str, ...], as_json: bool) -> int:
         for error in found.errors:
             streams.err.line(_describe_error(error))
     streams.finish()
-    return exits.FAILED if found.errors else exits.SUCCEEDED
+    return exits.USAGE if found.errors else exits.SUCCEEDED
 
 
-def _sources(project: Project, words: tuple[str, ...]) -> Sources:
+def sources_of(project: Project, words: tuple[str, ...]) -> Sources:
+    """What `words` name; without any, the configured modules, else every file of the project that imports coflux."""
     if words:
         return parse_sources(words)
     if project.settings.modules:
@@ -145,7 +146,7 @@ def _parameter(parameter: ParameterInfo) -> str:
 
 
 def _describe_error(error: ModuleError) -> str:
-    place = f"{error.file}:{error.line}" if error.file else error.module
+    place = f"{error.file}:{error.line}" if error.line else error.file or error.module
     return visible(f"{place}: {error.message}")
 
 

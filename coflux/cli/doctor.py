@@ -15,29 +15,35 @@ import msgspec
 
 from coflux import __version__
 from coflux.cli import exits
+from coflux.cli.discover import sources_of
 from coflux.cli.engine import connect, requested
 from coflux.cli.ndjson import VERSION
 from coflux.cli.options import json_option, project_option
 from coflux.cli.streams import Streams, open_streams
+from coflux.cli.targets import Sources
+from coflux.cli.terminal import Output
 from coflux.cli.text import visible
-from coflux.executor.client import NoEngine
+from coflux.executor.client import Client, NoEngine
 from coflux.executor.database import NoStore, StoreError
 from coflux.executor.history import History
-from coflux.executor.messages import Status, StatusReport
+from coflux.executor.messages import Discover, Discovered, Status, StatusReport
 from coflux.project import Project, usable_cpus
 
 __all__ = ["command"]
 
 DEPENDENCIES = ("blake3", "click", "dill", "msgspec", "psutil", "rich", "textual", "watchfiles", "wcmatch")
+SHARED_REMEDY = 'all workers share it: make it inside the task that uses it, or configure start_method = "spawn"'
+LOW_SPACE = 64  # MiB
 FEW_DESCRIPTORS = 256  # a worker takes about a dozen in the engine
 
 
 class Finding(NamedTuple):
-    """`problem` says what is wrong and what to do about it; "" when all is well."""
+    """`problem` says what is wrong and what to do about it; `warning` the same of what works, but not as it might."""
 
     subject: str
     value: str
     problem: str = ""
+    warning: str = ""
 
 
 @click.command()
@@ -46,17 +52,27 @@ class Finding(NamedTuple):
 def command(project: Project, as_json: bool) -> int:
     """Check that coflux can work here, and say what to do where it cannot."""
     streams = open_streams()
-    findings = list(_findings(project, streams))
+    findings = []
+    for finding in _findings(project, streams):
+        findings.append(finding)
+        if not as_json:
+            _print(streams.out, finding)
+    problems = sum(1 for finding in findings if finding.problem)
     if as_json:
         fields = [finding._asdict() for finding in findings]
         streams.out.json(msgspec.json.encode({"version": VERSION, "findings": fields}))
     else:
-        for finding in findings:
-            streams.out.line(f"{finding.subject + ':':<14} {visible(finding.value)}")
-            if finding.problem:
-                streams.out.line(f"{'':<14} problem: {visible(finding.problem)}")
+        warnings = sum(1 for finding in findings if finding.warning)
+        streams.out.line(f"{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}")
     streams.finish()
-    return exits.FAILED if any(finding.problem for finding in findings) else exits.SUCCEEDED
+    return exits.FAILED if problems else exits.SUCCEEDED
+
+
+def _print(out: Output, finding: Finding) -> None:
+    out.line(f"{finding.subject + ':':<14} {visible(finding.value)}")
+    for kind, text in (("problem", finding.problem), ("warning", finding.warning)):
+        for number, line in enumerate(text.splitlines()):
+            out.line(f"{'':<14} {kind + ':' if number == 0 else '':<8} {visible(line)}")
 
 
 def _findings(project: Project, streams: Streams) -> Iterator[Finding]:
@@ -65,12 +81,17 @@ def _findings(project: Project, streams: Streams) -> Iterator[Finding]:
     yield from _packages()
     yield Finding("project", project.root)
     yield Finding("configuration", project.config_file or "none (defaults)")
-    yield _data_directory(project)
-    yield _engine(project)
+    yield _space(project)
+    essential = (_data_directory(project), _engine(project))
+    yield from essential
     yield _start_method(project)
     yield _concurrency(project)
     yield _terminal(streams)
     yield _descriptors()
+    if any(finding.problem for finding in essential):
+        yield Finding("modules", "not checked, since no engine can import them here")
+    else:
+        yield from _modules(project, streams)
 
 
 def _packages() -> Iterator[Finding]:
@@ -84,9 +105,9 @@ def _packages() -> Iterator[Finding]:
 
 def _data_directory(project: Project) -> Finding:
     place = project.data_dir
-    existing = place
-    while not os.path.exists(existing):
-        existing = os.path.dirname(existing)
+    existing = _existing(place)
+    if not os.path.isdir(existing):
+        return Finding("data", place, f"{existing} is not a directory: move it, or choose another place: --data-dir")
     if not os.access(existing, os.W_OK | os.X_OK):
         return Finding("data", place, f"{existing} is not writable: change that, or choose another place: --data-dir")
     try:
@@ -96,6 +117,20 @@ def _data_directory(project: Project) -> Finding:
     except StoreError as error:
         return Finding("data", place, str(error))
     return Finding("data", place)
+
+
+def _existing(place: str) -> str:
+    """The directory itself, or the nearest one above that exists."""
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    return place
+
+
+def _space(project: Project) -> Finding:
+    volume = os.statvfs(_existing(project.data_dir))
+    free = (volume.f_bavail * volume.f_frsize) >> 20
+    problem = "" if free >= LOW_SPACE else "that is little for runs: make room, or choose another place: --data-dir"
+    return Finding("space", f"{free:,} MiB free for data", problem)
 
 
 def _engine(project: Project) -> Finding:
@@ -138,3 +173,66 @@ def _descriptors() -> Finding:
     if hard != resource.RLIM_INFINITY and hard < FEW_DESCRIPTORS:
         problem = f"{hard} open files are few: raise the hard limit (ulimit -Hn, /etc/security/limits.conf)"
     return Finding("open files", f"{soft}, up to {hard}", problem)
+
+
+def _modules(project: Project, streams: Streams) -> Iterator[Finding]:
+    """Import them as a run would, and try how workers start."""
+    sources = sources_of(project, ())
+    count = len(sources.modules) + len(sources.files)
+    if not count:
+        yield Finding("modules", f"none: no Python file below {project.root} imports coflux")
+        return
+    if streams.err_terminal.live:
+        streams.err.line(f"importing {_counted(count, 'module')} ...")
+    try:
+        with connect(project, "command") as client:
+            parts = _discover(client, sources)
+    except exits.CommandError as error:
+        yield Finding("modules", _counted(count, "module"), str(error))
+        return
+    targets = sum(len(found.targets) for found in parts.values())
+    yield Finding("modules", f"{_counted(count, 'module')}, {_counted(targets, 'target')}")
+    yield from _import_errors(parts)
+    yield from _workers(parts)
+    yield from _shared(parts)
+
+
+def _discover(client: Client, sources: Sources) -> dict[str, Discovered]:
+    """Ask for all modules at once. If they spoil their process, ask for each by itself, to know which one does."""
+    each = {name: Sources((name,), ()) for name in sources.modules}
+    each |= {file: Sources((), (file,)) for file in sources.files}
+    whole = _ask(client, sources)
+    if len(each) == 1 or (whole.start_method is not None and not whole.no_fork):
+        return {"": whole}
+    return {name: _ask(client, one) for name, one in each.items()}
+
+
+def _ask(client: Client, sources: Sources) -> Discovered:
+    return requested(client, Discover(client.next_request(), *sources, try_worker=True), Discovered)
+
+
+def _import_errors(parts: dict[str, Discovered]) -> Iterator[Finding]:
+    for found in parts.values():
+        for error in found.errors:
+            place = f"{error.file}:{error.line}: " if error.file else ""
+            yield Finding("module", error.module, f"{place}{error.message}")
+
+
+def _workers(parts: dict[str, Discovered]) -> Iterator[Finding]:
+    """How they start: what all modules have in common once, exceptions by name."""
+    for method in dict.fromkeys(found.start_method for found in parts.values() if not found.no_fork):
+        if method is not None:
+            yield Finding("workers", "forked" if method == "fork" else "spawned")
+    for name, found in parts.items():
+        if found.no_fork:
+            yield Finding("workers", f"spawned for {name}" if name else "spawned", warning=found.no_fork)
+
+
+def _shared(parts: dict[str, Discovered]) -> Iterator[Finding]:
+    for shared in dict.fromkeys(shared for found in parts.values() for shared in found.shared):
+        place = f" ({shared.file})" if shared.file else ""
+        yield Finding("shared", f"{shared.name}: {shared.kind}{place}", warning=SHARED_REMEDY)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

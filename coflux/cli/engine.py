@@ -7,13 +7,15 @@ from contextlib import closing, contextmanager
 from typing import Literal, TypeVar
 
 from coflux.cli import exits
+from coflux.cli.targets import RunId, parse_id
 from coflux.executor.client import Client, ConnectionLost, EngineError, NoEngine, RequestError
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, NoStore, RunNotFound
 from coflux.executor.messages import ToSupervisor
+from coflux.executor.rows import format_execution_id
 from coflux.project import Project
 
-__all__ = ["NothingStored", "connect", "open_history", "requested"]
+__all__ = ["NothingStored", "connect", "open_history", "requested", "resolve_id"]
 
 _STATUS = {"usage": exits.USAGE, "not_found": exits.NOT_FOUND, "failed": exits.FAILED}
 
@@ -62,3 +64,18 @@ def open_history(project: Project) -> Iterator[History]:
         raise exits.CommandError(str(error), exits.NOT_FOUND) from None
     except StoreError as error:
         raise exits.CommandError(str(error)) from None
+
+
+def resolve_id(history: History, text: str) -> RunId:
+    """The run, step or execution that `text` names, with the run's whole id. One that does not exist is not found."""
+    parsed = parse_id(text)
+    found = parsed._replace(run=history.resolve_run(parsed.run))
+    if found.step is None:
+        return found
+    if found.attempt is not None:
+        execution_id = format_execution_id(found.run, found.step, found.attempt)
+        if history.execution(execution_id) is None:
+            raise exits.CommandError(f"there is no execution {execution_id}", exits.NOT_FOUND)
+    elif not any(step.number == found.step for step in history.steps(found.run, found.step - 1, limit=1)):
+        raise exits.CommandError(f"there is no step {found.run}:{found.step}", exits.NOT_FOUND)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "FAILED",
+    "HUNG_UP",
     "INTERRUPTED",
     "NOT_FOUND",
     "SUCCEEDED",
@@ -19,6 +20,7 @@ FAILED = 1
 USAGE = 2
 NOT_FOUND = 3
 TIMED_OUT = 124
+HUNG_UP = 129
 INTERRUPTED = 130
 TERMINATED = 143
 

@@ -12,6 +12,7 @@ from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, parse_execution
 __all__ = ["Event", "ExecutionChanged", "Feed", "GroupOpened", "Logged", "RunChanged", "StepSubmitted"]
 
 FAILURES = ("failed", "timed_out", "abandoned")
+KILLED = ("timed_out", "cancelled")
 
 
 class RunChanged(NamedTuple):
@@ -63,6 +64,7 @@ class Feed:
     def __init__(self, history: History, run: str) -> None:
         self._history = history
         self._positions = {run: _Position()}
+        self._killed: set[tuple[str, str | None]] = set()
 
     def events(self) -> Iterator[Event]:
         """What is new: a run before its steps, a step after its group and before its executions, log entries and states
@@ -114,10 +116,18 @@ class Feed:
 
     def _in_order(self, rows: list[ExecutionRow], entries: list[LogEntry]) -> list[ExecutionChanged | Logged]:
         changes: list[tuple[float, ExecutionChanged | Logged]] = [(entry.at, Logged(entry)) for entry in entries]
-        for row in rows:
+        for row in filter(self._is_news, rows):
             outcome = self._history.outcome(row.id) if row.status in FAILURES else None
             changes.append((row.finished_at or row.started_at or row.created_at, ExecutionChanged(row, outcome)))
         return [event for _, event in sorted(changes, key=lambda change: change[0])]
+
+    def _is_news(self, row: ExecutionRow) -> bool:
+        """A killed execution comes again, with what it used, when its process is gone: that is no change of state."""
+        if row.status not in KILLED:
+            return True
+        known = (row.id, row.next) in self._killed
+        self._killed.add((row.id, row.next))
+        return not known
 
     def _follow_spawned(self, rows: list[ExecutionRow]) -> list[str]:
         spawned = [parse_execution_id(row.next)[0] for row in rows if row.status == "spawned" and row.next is not None]

@@ -11,7 +11,7 @@ from coflux.cli.ndjson import Events
 from coflux.cli.progress import Display, open_display
 from coflux.cli.result import describe_end, end_of, print_result
 from coflux.cli.session import Session
-from coflux.cli.signals import listening
+from coflux.cli.signals import hangup_postponed, listening
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import Target
 from coflux.executor.client import Client
@@ -43,7 +43,7 @@ class Form(NamedTuple):
 def start(project: Project, request: Request, form: Form) -> int:
     """Start the run, follow it unless it is detached, and return the exit status."""
     streams = open_streams()
-    with connect(project, "foreground") as client:
+    with connect(project, "foreground") as client, hangup_postponed():
         started = requested(
             client,
             StartRun(
@@ -104,6 +104,8 @@ def _follow(
             status = session.follow(signals, on_finished, wait_children=form.wait_children)
     finally:
         display.close()
+    if status == exits.HUNG_UP:
+        return status  # nobody is there to read, and there is no result yet
     if form.as_json:
         streams.out.json(history.document_json(started.run))
     elif isinstance(display, Events):

@@ -9,14 +9,14 @@ from contextlib import ExitStack
 import click
 import msgspec
 
-from coflux.cli.engine import connect, open_history
+from coflux.cli.engine import connect, open_history, resolve_id
 from coflux.cli.lines import Painter, log_lines
 from coflux.cli.ndjson import VERSION, log_object
 from coflux.cli.options import complete_runs, project_option
 from coflux.cli.streams import Streams, open_streams
-from coflux.cli.targets import RunId, parse_id
+from coflux.cli.targets import RunId
 from coflux.cli.terminal import Output
-from coflux.executor.client import Client, NoEngine
+from coflux.executor.client import Client
 from coflux.executor.history import History, LogEntry
 from coflux.executor.messages import RunSettled, Subscribe
 from coflux.logs import Level
@@ -27,7 +27,7 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("identifier", metavar="RUN[:STEP[:ATTEMPT]]", shell_complete=complete_runs)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended, starting an engine if need be.")
 @click.option("-n", "--limit", metavar="NUMBER", type=click.IntRange(min=1), help="Only the last entries.")
 @click.option(
     "--level",
@@ -48,12 +48,11 @@ def command(
     as_json: bool,
 ) -> None:
     """Show the log and output of a run, a step or an execution."""
-    parsed = parse_id(identifier)
     streams = open_streams()
     with open_history(project) as history, ExitStack() as stack:
-        selection = Selection(history, parsed._replace(run=history.resolve_run(parsed.run)), Level[level.upper()], grep)
+        selection = Selection(history, resolve_id(history, identifier), Level[level.upper()], grep)
         # Subscribed before the first look at the store, so that nothing falls between the two.
-        client = _connect(stack, project) if follow else None
+        client = _connect(stack, project, history, selection.run) if follow else None
         if client is not None:
             client.send(Subscribe(selection.run))
         printer = Documents(streams.out) if as_json and not follow else Entries(streams, history, as_json)
@@ -140,12 +139,10 @@ class Documents:
         self._out.json("]}" if self._separator == "," else f"{self._separator}]}}")
 
 
-def _connect(stack: ExitStack, project: Project) -> Client | None:
-    """A connection to the engine; None when none runs, for then nothing more can come."""
-    try:
-        return stack.enter_context(connect(project, "command", start=False))
-    except NoEngine:
-        return None
+def _connect(stack: ExitStack, project: Project, history: History, run: str) -> Client | None:
+    """A connection to the engine, which an unfinished run makes go on; None when nothing more can come."""
+    row = history.run(run)
+    return None if row is None or row.settled else stack.enter_context(connect(project, "command"))
 
 
 def _follow(

@@ -18,7 +18,7 @@ class Display(Protocol):
     """Whether `refresh` wants to be called, a few times a second."""
 
     def take(self, event: Event) -> None:
-        """Show one event."""
+        """Show one event, with the output's next push at the latest."""
 
     def say(self, text: str) -> None:
         """Show a line that is not about one step."""
@@ -50,7 +50,7 @@ class Lines:
 
     def take(self, event: Event) -> None:
         for line in self._narrator.lines(event):
-            self._output.line(line)
+            self._output.put(line + "\n")
 
     def say(self, text: str) -> None:
         self._output.line(visible(text))

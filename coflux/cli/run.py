@@ -50,7 +50,7 @@ def _read_document(ctx: click.Context, parameter: click.Parameter, text: str | N
     context_settings={"allow_interspersed_args": False},  # what follows TARGET belongs to the target
     epilog="TARGET is module/name, path/to/file.py/name, or a file.py with a single workflow. ARGS are the target's"
     " own: by position, or as --name VALUE or name=VALUE. Exit status: 0 succeeded, 1 failed or cancelled by another,"
-    " 2 wrong usage, 124 timed out, 130 Ctrl-C, 143 SIGTERM.",
+    " 2 wrong usage, 124 timed out, 129 hung up (the run goes on), 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.argument("target", metavar="TARGET", shell_complete=complete_targets)
 @click.argument("words", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from coflux.cli import exits
-from coflux.cli.engine import NothingStored, connect, open_history, requested
+from coflux.cli.engine import NothingStored, connect, open_history, requested, resolve_id
 from coflux.cli.feed import ExecutionChanged, Feed, GroupOpened, StepSubmitted
 from coflux.cli.lines import Painter, problem_of
 from coflux.cli.marks import MARKS
@@ -17,7 +17,7 @@ from coflux.cli.ndjson import VERSION, result_fields, run_object
 from coflux.cli.options import complete_runs, json_option, project_option
 from coflux.cli.result import describe_end, end_of, print_result
 from coflux.cli.streams import Streams, open_streams
-from coflux.cli.targets import RunId, parse_id
+from coflux.cli.targets import RunId
 from coflux.cli.terminal import Terminal
 from coflux.cli.text import duration, visible
 from coflux.cli.view import Line, RunView
@@ -57,7 +57,10 @@ def list_runs(
             older_than = history.resolve_run(before) if before else None
             rows = history.runs(limit, older_than, cast("Status | None", status), children)
     except NothingStored as error:
-        streams.err.line(str(error))
+        if before:
+            raise
+        if not as_json:
+            streams.err.line(str(error))
     if as_json:
         streams.out.json(msgspec.json.encode({"version": VERSION, "runs": [run_object(row) for row in rows]}))
     else:
@@ -148,11 +151,9 @@ def _tree_line(line: Line, terminal: Terminal, painter: Painter) -> str:
 @project_option
 def show_result(project: Project, identifier: str, raw: bool, as_json: bool) -> int:
     """Print the result of a run, of a step's latest attempt, or of one attempt."""
-    parsed = parse_id(identifier)
     streams = open_streams()
     with open_history(project) as history:
-        run_id = history.resolve_run(parsed.run)
-        end, outcome = _outcome_of(history, parsed._replace(run=run_id))
+        end, outcome = _outcome_of(history, resolve_id(history, identifier))
     if as_json:
         fields = {"version": VERSION, "execution": end.id, "status": end.status, **result_fields(outcome)}
         streams.out.json(msgspec.json.encode(fields))
@@ -171,10 +172,8 @@ def _outcome_of(history: History, identifier: RunId) -> tuple[ExecutionRow, Outc
     attempt = identifier.attempt or _latest_attempt(history, identifier.run, identifier.step or 1)
     execution_id = format_execution_id(identifier.run, identifier.step or 1, attempt)
     row = history.execution(execution_id)
-    if row is None:
-        raise exits.CommandError(f"there is no execution {execution_id}", exits.NOT_FOUND)
     outcome = history.outcome(execution_id)
-    if identifier.attempt is not None and outcome is not None:
+    if identifier.attempt is not None and row is not None and outcome is not None:
         return row, outcome
     return end_of(history, execution_id)
 
@@ -186,8 +185,6 @@ def _latest_attempt(history: History, run_id: str, step: int) -> int:
         latest = max([latest, *attempts])
         if len(attempts) < len(page):
             break
-    if latest == 0:
-        raise exits.CommandError(f"there is no step {run_id}:{step}", exits.NOT_FOUND)
     return latest
 
 
@@ -202,15 +199,13 @@ def cancel_runs(project: Project, identifiers: tuple[str, ...]) -> None:
     unfinished = []
     with open_history(project) as history:
         for identifier in identifiers:
-            parsed = parse_id(identifier)
-            row = history.run(history.resolve_run(parsed.run))
+            found = resolve_id(history, identifier)
+            row = history.run(found.run)
             assert row is not None
             target = row.id
-            if parsed.step is not None:
-                attempt = parsed.attempt or _latest_attempt(history, row.id, parsed.step)
-                target = format_execution_id(row.id, parsed.step, attempt)
-                if history.execution(target) is None:
-                    raise exits.CommandError(f"there is no execution {target}", exits.NOT_FOUND)
+            if found.step is not None:
+                attempt = found.attempt or _latest_attempt(history, row.id, found.step)
+                target = format_execution_id(row.id, found.step, attempt)
             if row.settled:
                 click.echo(f"{target} has ended already: run {row.id} {row.status.replace('_', ' ')}")
             else:

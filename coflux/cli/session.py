@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import signal
 import time
+from itertools import islice
 from typing import Protocol
 
 from coflux.cli import exits
@@ -27,6 +28,7 @@ from coflux.executor.messages import (
     RunSettled,
     Subscribe,
 )
+from coflux.executor.rows import ExecutionRow
 
 __all__ = ["Session"]
 
@@ -53,7 +55,7 @@ class Session:
         self._streams = streams
         self._grace = grace
         self.problems = Problems(run)
-        self._unfinished: dict[str, str] = {}
+        self._unfinished: dict[str, ExecutionRow] = {}
         self.status = ""  # of the root, once it has ended
         self._settled = False
         self._advanced = True  # the store may have something new
@@ -91,8 +93,9 @@ class Session:
         except ConnectionLost as error:
             self._show_news()
             raise exits.CommandError(
-                f"lost the engine ({error}); the next coflux command in this project starts it again, and run"
-                f" {self._run} goes on from what is stored",
+                f"lost the engine ({error}). What run {self._run} was running is abandoned, and retried only if it has"
+                " retries; what was queued goes on when an engine runs again:"
+                f" `coflux logs -f {self._run}` starts one and follows the run",
                 exits.FAILED,
             ) from None
 
@@ -139,14 +142,15 @@ class Session:
             self._display.take(event)
             self.problems.take(event)
             if isinstance(event, ExecutionChanged):
-                if event.row.status in ("queued", "running"):
-                    name = self.problems.name_of(event.row)
-                    self._unfinished[event.row.id] = f"{event.row.id} {name} ({event.row.reason or event.row.status})"
+                row = event.row
+                if row.status in ("queued", "running"):
+                    self._unfinished[row.id] = row
                 else:
-                    self._unfinished.pop(event.row.id, None)
+                    self._unfinished.pop(row.id, None)
 
     def _what_runs(self, limit: int = 5) -> str:
-        named = list(self._unfinished.values())[:limit]
+        rows = islice(self._unfinished.values(), limit)
+        named = [f"{row.id} {self.problems.name_of(row)} ({row.reason or row.status})" for row in rows]
         more = len(self._unfinished) - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "") or "the last processes to end"
 
@@ -169,6 +173,9 @@ class Session:
 
     def _interrupted(self, number: int) -> bool:
         """React to a signal; return whether to leave at once."""
+        if number == signal.SIGHUP:
+            self._hung_up()
+            return True
         if self._signal:
             if number == signal.SIGINT:
                 self._client.send(CancelRun(self._client.next_request(), self._run, now=True))
@@ -180,8 +187,17 @@ class Session:
         self._display.say(f"cancelling run {self._run}{again}")
         return False
 
+    def _hung_up(self) -> None:
+        """The terminal is gone: the run outlives it, unless it is being cancelled already."""
+        if not self._signal:
+            self._signal = signal.SIGHUP
+            self._client.send(Release(self._run))
+            self._display.say(f"hung up; run {self._run} goes on: `coflux logs -f {self._run}` follows it")
+
     def _exit_status(self) -> int:
         match self._signal:
+            case signal.SIGHUP:
+                return exits.HUNG_UP
             case signal.SIGINT:
                 return exits.INTERRUPTED
             case signal.SIGTERM:

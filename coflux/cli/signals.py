@@ -10,13 +10,13 @@ from types import FrameType
 
 from coflux.cli.exits import INTERRUPTED
 
-__all__ = ["Signals", "listening"]
+__all__ = ["Signals", "hangup_postponed", "listening"]
 
 LAST_RESORT = 0.3  # seconds from the second Ctrl-C until the process leaves, whatever it is doing
 
 
 class Signals:
-    """SIGINT and SIGTERM, readable from `fd`."""
+    """SIGINT, SIGTERM and SIGHUP, readable from `fd`."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -38,15 +38,29 @@ class Signals:
 
 
 @contextmanager
+def hangup_postponed() -> Iterator[None]:
+    """Keep a SIGHUP until somebody is `listening`, or the block ends. A run that is being started is not to be lost to
+    it. Only where no process is started, which would inherit this."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def listening() -> Iterator[Signals]:
-    """Turn SIGINT and SIGTERM into data while the block runs. SIGHUP is ignored: a run outlives its terminal."""
+    """Turn SIGINT, SIGTERM and SIGHUP into data while the block runs. SIGHUP stays ignored under `nohup`."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
     signals = Signals(reader)
-    previous = {number: signal.signal(number, signals.handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, signals.handle) for number in numbers}
     wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         yield signals
     finally:

@@ -78,10 +78,14 @@ class Output:
         """Bytes that wait for the reader."""
         return len(self._queue)
 
-    def write(self, text: str, errors: str = "backslashreplace") -> int:
+    def put(self, text: str, errors: str = "backslashreplace") -> None:
+        """Queue it for the next `push`: many lines in one go are much cheaper than one by one."""
         if self.error is None:
             self._queue += text.encode(self.encoding, errors)
-            self.push()
+
+    def write(self, text: str, errors: str = "backslashreplace") -> int:
+        self.put(text, errors)
+        self.push()
         return len(text)
 
     def line(self, text: str) -> None:

@@ -25,6 +25,7 @@ __all__ = ["ArgumentError", "bind"]
 
 # A positional word all the same: -5, -.5, -1,-2, -1h30m, -inf.
 _NEGATIVE = re.compile(r"-(\.?\d|(inf|infinity|nan)$)", re.IGNORECASE)
+USAGE_LIMIT = 300  # characters of a signature in a message
 _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
@@ -60,6 +61,9 @@ class _Given:
 
     words: tuple[str, ...]
     value: Any = None
+
+    def shown(self) -> str:
+        return ", ".join(preview(word) for word in self.words) or preview(self.value)
 
     def read(self, converter: Converter, name: str) -> Any:
         try:
@@ -141,7 +145,7 @@ class _Call:
         name = spelled[2:].replace("-", "_")
         if name not in self._named and name.startswith("no_") and self._is_flag(name[3:]):
             if has_value:
-                raise self._error(f"{spelled} takes no value, but was given {preview(value)}")
+                raise ArgumentError(f"{one_line(spelled)} takes no value, but was given {preview(value)}")
             self._give_named(name[3:], "false")
             return
         self._check_name(name, spelled)
@@ -152,7 +156,8 @@ class _Call:
             is_next = bool(rest) and rest[0].casefold() in BOOLEANS and not rest[0].isdigit()
             self._give_named(name, rest.popleft() if is_next else "true")
         elif not rest or rest[0].startswith("--"):
-            raise self._error(f"{spelled} needs a value (write {spelled}=VALUE if it starts with --)")
+            hint = f" ({spelled}=VALUE if it starts with --)" if rest else ""
+            raise ArgumentError(one_line(f"{spelled} needs a value: {self._converter(name).expected}{hint}"))
         else:
             self._give_named(name, rest.popleft())
 
@@ -171,13 +176,13 @@ class _Call:
                 self._given[name] = given
                 return
         if Parameter.VAR_POSITIONAL not in self._kinds:
-            shown = preview(given.words[0] if given.words else given.value)
-            raise self._error(f"{shown} is one argument too many")
+            raise self._error(f"{given.shown()} is one argument too many")
         self._rest.append(given)
 
     def _give(self, name: str, given: _Given) -> None:
         if name in self._given:
-            raise self._error(f"argument {name} is given twice")
+            both = f"{self._given[name].shown()} and {given.shown()}"
+            raise ArgumentError(one_line(f"argument {name} is given twice: {both}"))
         self._given[name] = given
 
     # -- names -------------------------------------------------------------------------------------------------------
@@ -234,4 +239,5 @@ def _usage(target: Target[..., Any]) -> str:
         if default is not Parameter.empty:
             default = _Bare(preview(default))
         shown.append(parameter.replace(annotation=annotation, default=default))
-    return f"{target.name}{inspect.Signature(shown)}"
+    usage = f"{target.name}{inspect.Signature(shown)}"
+    return usage if len(usage) <= USAGE_LIMIT else f"{usage[: USAGE_LIMIT - 1]}…"

@@ -9,6 +9,7 @@ whole frames off, so a peer that stops in the middle of a frame holds up nobody.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections import deque
@@ -18,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-__all__ = ["Channel", "ChannelClosed", "FrameBuffer", "decoder", "encode", "frame"]
+__all__ = ["Channel", "ChannelBroken", "ChannelClosed", "FrameBuffer", "decoder", "encode", "frame"]
 
 _SHORT = struct.Struct("!i")
 _LONG = struct.Struct("!iQ")
@@ -46,6 +47,19 @@ def frame(payload: bytes) -> bytes:
 
 class ChannelClosed(Exception):
     """The other side is gone."""
+
+
+class ChannelBroken(ChannelClosed):
+    """Our own side is gone: somebody in this process has closed its descriptor."""
+
+
+def _closed(error: OSError) -> Exception:
+    """What an error of a socket means; itself, if it is another."""
+    if isinstance(error, BrokenPipeError | ConnectionResetError):
+        return ChannelClosed()
+    if error.errno in (errno.EBADF, errno.ENOTSOCK, errno.ENOTCONN):
+        return ChannelBroken("the descriptor of the engine's channel was closed in this process")
+    return error
 
 
 class FrameBuffer:
@@ -97,8 +111,8 @@ class Channel(Generic[M]):
         """Write one message, whole. Raises `ChannelClosed` when nobody is there to read it."""
         try:
             self._socket.sendall(frame(encode(message)))
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise ChannelClosed from error
+        except OSError as error:
+            raise _closed(error) from None
 
     def receive(self) -> M:
         """The next message; blocks for it."""
@@ -117,8 +131,8 @@ class Channel(Generic[M]):
             data = self._socket.recv(_CHUNK, 0 if wait else socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
-        except ConnectionResetError as error:
-            raise ChannelClosed from error
+        except OSError as error:
+            raise _closed(error) from None
         self._accept(data)
 
     def fill_with_descriptors(self) -> None:

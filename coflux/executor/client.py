@@ -40,11 +40,11 @@ class NoEngine(EngineError):
     """No supervisor runs for this project."""
 
 
-class ConnectionLost(Exception):
+class ConnectionLost(RuntimeError):
     """The supervisor ended, or closed the connection."""
 
 
-class RequestError(Exception):
+class RequestError(RuntimeError):
     """The supervisor refused a request. `kind` is "usage", "not_found" or "failed"."""
 
     def __init__(self, kind: Literal["usage", "not_found", "failed"], message: str) -> None:

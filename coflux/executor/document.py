@@ -5,7 +5,7 @@ Keys may be added within a version, never renamed. Times are ISO 8601 in UTC, du
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -48,8 +48,10 @@ def render(
     steps: Iterable[StepInfo],
     executions: Iterable[ExecutionRow],
     groups: Iterable[GroupRow],
+    problems: Mapping[str, Outcome],
 ) -> bytes:
-    """Return the document of `run`. `outcome` is that of the end of its root's chain, `None` while there is none."""
+    """Return the document of `run`. `outcome` is that of the end of its root's chain, `None` while there is none;
+    `problems` are the outcomes of the executions that did not succeed, by id."""
     attempts: dict[int, list[ExecutionRow]] = {}
     for execution in executions:
         attempts.setdefault(execution.step, []).append(execution)
@@ -74,7 +76,10 @@ def render(
                 "parent": step.parent,
                 "group": None if step.group is None else _group(named[step.parent or "", step.group]),
                 "arguments": step.arguments,
-                "executions": [execution_object(row) for row in attempts.get(step.number, ())],
+                "executions": [
+                    {**execution_object(row), "error": _error(problems.get(row.id), traceback=False)}
+                    for row in attempts.get(step.number, ())
+                ],
             }
             for step in steps
         ],
@@ -85,21 +90,24 @@ def render(
 def result_fields(outcome: Outcome | None) -> dict[str, object]:
     result: msgspec.Raw | None = None
     text: str | None = None
-    error: dict[str, str] | None = None
+    if isinstance(outcome, Succeeded):
+        # Spliced in as it is: decoding it here would lose what no Python float or 64-bit integer holds.
+        projection = json_of(outcome.value)
+        result = None if projection is None else msgspec.Raw(projection.encode())
+        text = preview_of(outcome.value)
+    return {"result": result, "result_repr": text, "error": _error(outcome, traceback=True)}
+
+
+def _error(outcome: Outcome | None, *, traceback: bool) -> dict[str, str] | None:
     match outcome:
-        case Succeeded(value):
-            # Spliced in as it is: decoding it here would lose what no Python float or 64-bit integer holds.
-            projection = json_of(value)
-            result = None if projection is None else msgspec.Raw(projection.encode())
-            text = preview_of(value)
         case Failed(failure):
-            error = {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
+            error, text = {"type": failure.type, "message": failure.message}, failure.traceback
         case Terminated(kind, message):
             exception = _TERMINATED[kind]
-            error = {"type": f"{exception.__module__}.{exception.__name__}", "message": message, "traceback": ""}
-        case None:
-            pass
-    return {"result": result, "result_repr": text, "error": error}
+            error, text = {"type": f"{exception.__module__}.{exception.__name__}", "message": message}, ""
+        case _:
+            return None
+    return {**error, "traceback": text} if traceback else error
 
 
 def execution_object(row: ExecutionRow) -> dict[str, object]:

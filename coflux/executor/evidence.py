@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import time
 
-__all__ = ["describe_exit", "oom_kills", "resident_memory", "user_stack"]
+from coflux.executor.signals import DISCONNECTED
+
+__all__ = ["cpu_seconds", "describe_exit", "innermost_frame", "oom_kills", "resident_memory", "user_stack"]
 
 STACK_LIMIT = 8192  # characters of a stack that go into a message
 
+_FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_BOTTOM = os.path.join(_ENGINE, "executor", "worker.py")  # the user's code is called from here
+_BOTTOMS = tuple(f'"{os.path.join(_ENGINE, "executor", name)}"' for name in ("worker.py", "host.py"))  # these call it
+_IMPORTS = ('"<frozen importlib', f'{os.sep}importlib{os.sep}__init__.py"')
 
 
 def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: bool) -> str:
@@ -24,7 +31,12 @@ def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: b
     """
     code = os.waitstatus_to_exitcode(status)
     peak = f", peak memory {_size(peak_memory)}" if peak_memory else ""
-    if code >= 0:
+    if code == DISCONNECTED:
+        text = (
+            "its code closed file descriptors of the engine (os.closerange?), so no outcome could be reported; "
+            f"close only those that it opened itself{peak}"
+        )
+    elif code >= 0:
         text = f"the process ended with exit code {code} and without an outcome{peak}"
     else:
         try:
@@ -39,14 +51,14 @@ def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: b
 
 
 def user_stack(dump: str) -> str:
-    """What `faulthandler` wrote, without the engine's frames; all of it where there are no others."""
+    """What `faulthandler` wrote, without frames of the engine and of imports; all of it where there are no others."""
     kept: list[str] = []
     frames = 0
     below = False  # the frames that follow, older ones, led to the user's code
     for line in dump.splitlines():
         if line.startswith('  File "'):
-            below = below or f'"{_BOTTOM}"' in line
-            if below or f'"{_ENGINE}{os.sep}' in line:
+            below = below or any(bottom in line for bottom in _BOTTOMS)
+            if below or f'"{_ENGINE}{os.sep}' in line or any(place in line for place in _IMPORTS):
                 continue
             frames += 1
         elif not line:
@@ -55,6 +67,15 @@ def user_stack(dump: str) -> str:
             continue
         kept.append(line)
     return "\n".join(kept).strip() if frames else dump.strip()
+
+
+def innermost_frame(stack: str) -> str:
+    """Where such a stack ends, outside the standard library if possible: `file:line in function`. "" for no stack."""
+    frames = [found.groups() for found in map(_FRAME.match, stack.splitlines()) if found]
+    others = [frame for frame in frames if not frame[0].startswith(_STANDARD_LIBRARY) or "site-packages" in frame[0]]
+    for file, line, function in others or frames:
+        return f"{file}:{line} in {function}"
+    return ""
 
 
 def oom_kills() -> int:
@@ -67,6 +88,14 @@ def oom_kills() -> int:
     except OSError:
         pass
     return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds that a process has used, without its children's; 0 when it is gone or cannot be asked."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)  # as `clock_getcpuclockid` makes it: a clock, so a cheap question
+    except OSError:
+        return 0.0
 
 
 def resident_memory(pid: int) -> int:

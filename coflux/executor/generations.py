@@ -1,7 +1,8 @@
 """Generations of the user's code: which guardian and which module host serve which families, and when others must.
 
 A generation is one module host: a set of modules as they were when it imported them, in the environment of one kind of
-client. A new one is started when a file has changed; the old one stays as long as something is bound to it.
+client. A new one is started when a file has changed; the old one stays as long as something is bound to it. So it is
+with guardians, when something has changed that their third-party packages depend on.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Generations"]
 
 IMPORT_ATTEMPTS = 5  # imports in a row during which a file changed, until that file is blamed
+SHARED_NAMED = 5  # resources that a warning names
 HOST_RESTARTS = 3  # times that a host which died is replaced before its families fail
 
 
@@ -50,10 +52,12 @@ class Generations:
         self.hosts: dict[int, ModuleHost] = {}
         self._supervisor = supervisor
         self._guardians: dict[GuardianKey, Guardian] = {}
+        self._superseded: list[Guardian] = []  # guardians whose hosts are still needed
         self._spare_guardian = guardian
         self._descriptor_limit = descriptor_limit
         self._host_ids = 0
         self._losses: dict[tuple[str, ...], int] = {}
+        self._unforkable: dict[tuple[Guardian, tuple[str, ...]], ModuleHost] = {}  # the last that bore no fork
 
     def host_for(self, context: Context, modules: tuple[str, ...], ready: Callable[[ModuleHost], None]) -> None:
         """Call `ready` with a host of these modules, as they are on disk now, when its imports are over.
@@ -67,15 +71,26 @@ class Generations:
             if host.state is HostState.IMPORTING:
                 host.waiting.append(ready)
                 return
-            if host.state is HostState.READY and host.fresh() and not (host.imported and host.imported.errors):
+            if host.state is HostState.READY and host.fresh() and not host.failed_modules:
                 ready(host)
                 return
             self._supersede(host)
         self._start_host(guardian, modules).waiting.append(ready)
 
+    def forget(self, ready: Callable[[ModuleHost], None]) -> None:
+        """Whoever asked with `ready` does not wait any more. Imports that nobody else waits for are ended."""
+        for host in list(self.hosts.values()):
+            if ready in host.waiting:
+                host.waiting.remove(ready)
+                if not host.waiting:
+                    self._supersede(host)
+
     def _guardian_for(self, context: Context) -> Guardian:
         key = guardian_key(context)
         guardian = self._guardians.get(key)
+        if guardian is not None and guardian.sources.changed() is not None:
+            self._supersede_guardian(key)
+            guardian = None
         if guardian is None:
             process, sock = self._new_guardian(key)
             guardian = Guardian(
@@ -88,6 +103,14 @@ class Generations:
             )
             self._guardians[key] = guardian
         return guardian
+
+    def _supersede_guardian(self, key: GuardianKey) -> None:
+        guardian = self._guardians.pop(key)
+        self._superseded.append(guardian)
+        for host in list(self.hosts.values()):
+            if host.guardian is guardian and not host.superseded:
+                self._supersede(host)
+        self.release()
 
     def _new_guardian(self, key: GuardianKey) -> tuple[ChildProcess, socket.socket]:
         spare = self._spare_guardian
@@ -117,7 +140,14 @@ class Generations:
         self._host_ids += 1
         settings = self._supervisor.project.settings
         host = ModuleHost(
-            self._supervisor, self._host_ids, guardian, modules, settings.start_method, self._from_host, attempt
+            self._supervisor,
+            self._host_ids,
+            guardian,
+            modules,
+            settings.start_method,
+            self._from_host,
+            attempt,
+            no_fork=self._known_not_to_fork(guardian, modules),
         )
         self.hosts[host.id] = host
         self._supervisor.scheduler.add_host(host.id)
@@ -127,14 +157,13 @@ class Generations:
     def _from_host(self, host: ModuleHost, message: Imported | WorkerStarted | WorkerFailed) -> None:
         match message:
             case Imported():
-                if message.notice:
-                    self._supervisor.server.notice("warning", message.notice)
                 self._learn_preload(host, message)
                 self._host_imported(host, message)
             case WorkerStarted():
                 worker = self._supervisor.workers.get(message.worker)
                 if worker is not None:
                     worker.started(message.pid)
+                    self._supervisor.worker_starts.started(worker)
             case WorkerFailed():
                 failed = self._supervisor.workers.pop(message.worker, None)
                 if failed is not None:
@@ -147,8 +176,9 @@ class Generations:
 
     def _host_imported(self, host: ModuleHost, message: Imported) -> None:
         host.ready(message)
-        changed = host.changed_file()
-        if changed is None:
+        changed = host.sources.changed()
+        if changed is None or not host.waiting:
+            self._warn(host, message)
             host.tell()
             return
         if host.attempt < IMPORT_ATTEMPTS:  # it was saved while it was imported
@@ -158,6 +188,32 @@ class Generations:
             host.keeps_changing(changed)
             host.tell()
         self._supersede(host)
+
+    def bears_no_fork(self, host: ModuleHost) -> None:
+        """Say so. Another host of these modules spawns its workers from the start, as long as no file has changed."""
+        self._unforkable[host.guardian, host.modules] = host
+        modules = ", ".join(host.modules) or "this code"
+        self._supervisor.server.notice("warning", f"the workers of {modules} are spawned, not forked: {host.no_fork}")
+
+    def _known_not_to_fork(self, guardian: Guardian, modules: tuple[str, ...]) -> str:
+        """Why the modules, as they are on disk now, bear no fork; "" when nothing is known."""
+        host = self._unforkable.get((guardian, modules))
+        return host.no_fork if host is not None and host.fresh() else ""
+
+    def _warn(self, host: ModuleHost, message: Imported) -> None:
+        """Say, once for a generation, what its imports do to its workers."""
+        modules = ", ".join(host.modules)
+        if message.no_fork:
+            self.bears_no_fork(host)
+        elif message.shared:
+            named = [f"{resource.name} ({resource.kind})" for resource in message.shared[:SHARED_NAMED]]
+            more = len(message.shared) - len(named)
+            others = f" and {more} more (`coflux doctor` names them)" if more else ""
+            self._supervisor.server.notice(
+                "warning",
+                f"importing {modules} made what all workers now share: {', '.join(named)}{others}; make it inside the "
+                'task that uses it, or configure start_method = "spawn"',
+            )
 
     def _learn_preload(self, host: ModuleHost, message: Imported) -> None:
         """What the modules pulled in from outside the project, a guardian may import beforehand next time."""
@@ -175,7 +231,7 @@ class Generations:
         self._supervisor.after_commit(lambda: self._put_setting(setting, packages))
 
     def _key_of(self, guardian: Guardian) -> GuardianKey | None:
-        """`None` when it is gone."""
+        """`None` when it is gone or superseded."""
         return next((key for key, known in self._guardians.items() if known is guardian), None)
 
     def _put_setting(self, key: str, value: bytes) -> None:
@@ -190,17 +246,23 @@ class Generations:
         self.release()
 
     def release(self) -> None:
-        """End hosts of old code that nothing needs any more."""
-        for host in list(self.hosts.values()):
-            if (
-                host.superseded
-                and host.state is HostState.READY
-                and not self._supervisor.scheduler.host_in_use(host.id)
-            ):
+        """End hosts of old code that nothing needs any more, and guardians that have none left."""
+        for host in self.hosts.values():
+            if host.superseded and not self._in_use(host):
                 host.kill()
+        needed = {host.guardian for host in self.hosts.values()}
+        for guardian in self._superseded:
+            if guardian not in needed and not guardian.retired:
+                guardian.retire()
+
+    def _in_use(self, host: ModuleHost) -> bool:
+        if host.waiting or self._supervisor.scheduler.host_in_use(host.id):
+            return True
+        return any(worker.host == host.id for worker in self._supervisor.workers.values() if worker.id < 0)  # binders
 
     def ended(self, host: ModuleHost, status: int) -> None:
         """A host's process is gone, and so are its workers."""
+        self._supervisor.worker_starts.host_ended(host, status)
         for worker in [worker for worker in self._supervisor.workers.values() if worker.host == host.id]:
             self._supervisor.worker_ended(worker.id, status)  # its guardian found none of them left
         families = self._supervisor.scheduler.families
@@ -208,6 +270,7 @@ class Generations:
         self._supervisor.happen(ev.HostLost(host.id))
         if host.ended(status) and orphans:
             self._replace_host(host, orphans)
+        self.release()
 
     def _replace_host(self, host: ModuleHost, families: list[str]) -> None:
         losses = self._losses[host.modules] = self._losses.get(host.modules, 0) + 1
@@ -215,7 +278,7 @@ class Generations:
             message = f"the module host of {', '.join(host.modules)} ended {losses} times; it is not started again"
             self._refuse(families, message)
             return
-        if self._key_of(host.guardian) is None:  # the guardian is gone as well
+        if self._key_of(host.guardian) is None:  # the guardian is gone as well, or superseded
             self.bring_back()
             return
         self._start_host(host.guardian, host.modules).waiting.append(lambda new: self._serve(new, families))
@@ -269,6 +332,7 @@ class Generations:
         for key, known in list(self._guardians.items()):
             if known is guardian:
                 del self._guardians[key]
+        self._superseded = [known for known in self._superseded if known is not guardian]
         guardian.process.kill()
         self._kill_strays()
         for host in [host for host in self.hosts.values() if host.guardian is guardian]:
@@ -277,14 +341,17 @@ class Generations:
 
     def _kill_strays(self) -> None:
         """Kill what we have adopted: children of ours that are no guardians."""
-        keep = {guardian.pid for guardian in self._guardians.values()}
+        keep = {guardian.pid for guardian in self._all_guardians()}
         if self._spare_guardian is not None:
             keep.add(self._spare_guardian[0].pid)
         kill_strays(keep, lambda pid, status: None)
 
+    def _all_guardians(self) -> list[Guardian]:
+        return [*self._guardians.values(), *self._superseded]
+
     def poll(self) -> None:
         """A child may have ended: wait for guardians that have."""
-        for guardian in list(self._guardians.values()):
+        for guardian in self._all_guardians():
             guardian.process.poll()
 
     def close(self) -> None:
@@ -293,9 +360,10 @@ class Generations:
             process, sock = self._spare_guardian
             sock.close()  # it leaves
             process.wait(5.0)
-        for guardian in list(self._guardians.values()):
+        for guardian in self._all_guardians():
             end_guardian(guardian)
         self._guardians.clear()
+        self._superseded.clear()
         kill_strays((), lambda pid, status: None)
 
 

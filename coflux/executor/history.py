@@ -19,7 +19,7 @@ from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, St
 from coflux.executor.document import StepInfo, render
 from coflux.executor.messages import Outcome, TargetSpec
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
-from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, Status, parse_execution_id
+from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, Status, format_execution_id, parse_execution_id
 
 __all__ = ["Changes", "History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
 
@@ -298,9 +298,21 @@ class History:
             end = self.chain_end(root[-1].id) if root else None
             outcome = self.outcome(end.id) if end else None
             groups = self.groups(run_id)
-        return render(run, outcome, steps, executions, groups)
+            problems = self._problems(run_id)
+        return render(run, outcome, steps, executions, groups, problems)
 
     # -- helpers ------------------------------------------------------------------------------------------------------
+
+    def _problems(self, run_id: str) -> dict[str, Outcome]:
+        """The outcomes of the executions that did not succeed, by id."""
+        sql = (
+            "SELECT step, attempt, outcome FROM executions WHERE run = ? AND outcome IS NOT NULL"
+            " AND status IN ('failed', 'timed_out', 'abandoned', 'cancelled')"
+        )
+        return {
+            format_execution_id(run_id, step, attempt): self._decode(_outcome, outcome)
+            for step, attempt, outcome in self._main.run(sql, (run_id,))
+        }
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """The module host (stage B): the user's modules are imported here, and workers are forked from here.
 
-It runs no targets. Where forking would not be safe (a thread is running after the imports), or `start_method` says so,
-it starts workers as fresh interpreters that import the modules themselves.
+It runs no targets. Where forking would not be safe (a thread is running after the imports, or a forked worker died
+before it was ready), or `start_method` says so, workers are fresh interpreters that import the modules themselves.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import selectors
 import signal
 import socket
 import sys
-import threading
+from importlib.machinery import FileFinder
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coflux.executor import worker
 from coflux.executor.channel import Channel, ChannelClosed
+from coflux.executor.fork_safety import open_descriptors, reason_not_to_fork, shared_resources
 from coflux.executor.importing import ImportRecorder, describe_import_error, is_third_party
 from coflux.executor.manifest import discovered_targets, duplicate_errors
 from coflux.executor.messages import (
@@ -33,6 +34,7 @@ from coflux.executor.messages import (
     WorkerStarted,
 )
 from coflux.executor.processes import die_with_parent, reap
+from coflux.executor.trail import ImportTrail
 from coflux.executor.zygote import DEATH
 
 if TYPE_CHECKING:
@@ -48,13 +50,11 @@ class ModuleHost:
         notes: socket.socket,
         configuration: Configure,
         modules: tuple[str, ...],
-        start_method: str,
     ) -> None:
         self._channel = channel
         self._notes = notes
         self._configuration = configuration
         self._modules = modules
-        self._start_method = start_method
         self._workers: dict[int, int] = {}  # pid -> worker id
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
         self._selector = selectors.DefaultSelector()
@@ -77,14 +77,12 @@ class ModuleHost:
         for message in self._channel.pending():
             if isinstance(message, StartWorker):
                 descriptors = [self._channel.descriptors.popleft() for _ in range(4)]
-                self._start_worker(message.worker, descriptors)
+                self._start_worker(message, descriptors)
 
-    def _start_worker(self, worker_id: int, descriptors: list[int]) -> None:
+    def _start_worker(self, message: StartWorker, descriptors: list[int]) -> None:
+        worker_id = message.worker
         try:
-            if self._start_method == "fork":
-                pid = self._fork(worker_id, descriptors)
-            else:
-                pid = self._spawn(worker_id, descriptors)
+            pid = self._fork(descriptors) if message.start_method == "fork" else self._spawn(descriptors)
         except OSError as error:
             self._channel.send(WorkerFailed(worker_id, f"no process could be started: {error.strerror}"))
         else:
@@ -95,10 +93,12 @@ class ModuleHost:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _fork(self, worker_id: int, descriptors: list[int]) -> int:
+    def _fork(self, descriptors: list[int]) -> int:
         parent = os.getpid()
+        worker.record_crashes(descriptors[-1])  # the modules' fork handlers run before anything of the worker's
         pid = os.fork()
         if pid:
+            worker.forget_crashes()
             return pid
         try:
             signal.set_wakeup_fd(-1)
@@ -114,7 +114,7 @@ class ModuleHost:
         finally:
             os._exit(70)
 
-    def _spawn(self, worker_id: int, descriptors: list[int]) -> int:
+    def _spawn(self, descriptors: list[int]) -> int:
         start = worker.SpawnArguments(self._configuration, tuple(descriptors), self._modules, os.getpid())
         command = [sys.executable, "-m", "coflux.executor.worker", msgspec.json.encode(start).decode()]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(_package_path())}
@@ -150,7 +150,7 @@ def _package_path() -> list[str]:
     return [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
-def _with_submodules(module: str) -> list[str]:
+def _with_submodules(recorder: ImportRecorder, module: str) -> list[str]:
     """A package's modules, without those that have a private name or may not be imported by being looked at."""
     package = sys.modules.get(module)
     paths = getattr(package, "__path__", None)
@@ -159,19 +159,15 @@ def _with_submodules(module: str) -> list[str]:
     found = []
     import pkgutil
 
+    for path in paths:
+        recorder.walk(path)
     for info in pkgutil.walk_packages(paths, f"{module}.", onerror=lambda name: None):
         parts = info.name.split(".")
+        if info.ispkg and isinstance(info.module_finder, FileFinder):
+            recorder.walk(os.path.join(info.module_finder.path, parts[-1]))
         if not any(part.startswith("_") for part in parts):
             found.append(info.name)
     return found
-
-
-def _safe_to_fork() -> str:
-    """Why the imported modules make forking unsafe, or ""."""
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if others:
-        return f"importing the modules started a thread ({', '.join(others)}), so workers are spawned, not forked"
-    return ""
 
 
 def main(
@@ -185,23 +181,30 @@ def main(
     """Be a module host: import the modules, tell what they hold, and start workers until the channel closes."""
     die_with_parent(guardian)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    control, stdout, stderr = descriptors
+    control, stdout, stderr, crash = descriptors
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     os.close(stdout)
     os.close(stderr)
     channel: Channel[ToHost] = Channel(socket.socket(fileno=control), ToHost)
     before = set(sys.modules)
-    errors = _import(recorder, message.modules)
-    reason = _safe_to_fork() if message.start_method == "fork" else ""
-    start_method = "spawn" if reason else message.start_method
+    descriptors_before = set(open_descriptors().values())
+    with ImportTrail(crash) as trail:
+        recorder.trail = trail
+        errors = _import(recorder, message.modules)
+        recorder.trail = None
+    sources = recorder.take()
+    forking = message.start_method == "fork"
+    no_fork = reason_not_to_fork(message.modules, open_descriptors().values()) if forking else ""
+    forking = forking and not no_fork
     imported = Imported(
         targets=discovered_targets(),
         errors=(*errors, *duplicate_errors()),
-        files=tuple(recorder.files.values()),
+        sources=sources,
         third_party=_third_party(before),
-        start_method=start_method,
-        notice=reason,
+        start_method="fork" if forking else "spawn",
+        no_fork=no_fork,
+        shared=shared_resources({file.path for file in sources.files}, descriptors_before) if forking else (),
     )
     sys.stdout.flush()
     sys.stderr.flush()
@@ -209,7 +212,7 @@ def main(
     gc.freeze()
     try:
         channel.send(imported)
-        ModuleHost(channel, notes, configuration, message.modules, start_method).run()
+        ModuleHost(channel, notes, configuration, message.modules).run()
     except ChannelClosed:
         os._exit(0)
 
@@ -221,7 +224,7 @@ def _import(recorder: ImportRecorder, modules: tuple[str, ...]) -> list[ModuleEr
         if module in failed:
             continue
         try:
-            submodules = _with_submodules(module)
+            submodules = _with_submodules(recorder, module)
         except BaseException as error:  # noqa: BLE001 (walking a package imports its parts)
             errors.append(describe_import_error(module, error))
         else:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from coflux.executor.evidence import describe_exit
+from coflux.executor.evidence import describe_exit, oom_kills, user_stack
 from coflux.executor.messages import (
     Configure,
     Context,
+    DumpHost,
     Exited,
     FromGuardian,
     FromHost,
@@ -20,13 +21,18 @@ from coflux.executor.messages import (
     Imported,
     KillHost,
     ModuleError,
-    SourceFile,
+    Retire,
     StartHost,
+    StartMethod,
     StartWorker,
+    WorkerFailed,
+    WorkerStarted,
 )
 from coflux.executor.peers import Peer
+from coflux.executor.sources import SourceWatch
 from coflux.executor.spawning import ChildProcess, start_python
-from coflux.executor.workers import Shell, pipe_ends
+from coflux.executor.trail import last_place
+from coflux.executor.workers import DUMP_TIME, Shell, WorkerProcess, crash_file, pipe_ends
 
 __all__ = ["Guardian", "GuardianKey", "HostState", "ModuleHost", "guardian_key", "launch_guardian"]
 
@@ -89,6 +95,8 @@ class Guardian:
         self.process = process
         self.configuration = configuration
         self.pid = process.pid
+        self.sources = SourceWatch()  # what its third-party packages depend on
+        self.retired = False  # it was told to leave
         self._exited = exited
         self.peer = Peer(shell.poller, sock, FromGuardian, self._received, lambda why: lost(self))
         self.peer.send(configuration)
@@ -96,6 +104,13 @@ class Guardian:
     def _received(self, message: Exited | GuardianReady) -> None:
         if isinstance(message, Exited):
             self._exited(message)
+        else:
+            self.sources.begin(message.sources)
+
+    def retire(self) -> None:
+        """Nothing of it is needed any more: it leaves."""
+        self.retired = True
+        self.peer.send(Retire())
 
 
 class HostState(Enum):
@@ -113,48 +128,78 @@ class ModuleHost:
         host_id: int,
         guardian: Guardian,
         modules: tuple[str, ...],
-        start_method: str,
+        start_method: StartMethod,
         received: Callable[[ModuleHost, Any], None],
         attempt: int = 1,
+        no_fork: str = "",
     ) -> None:
+        """`no_fork` says why its workers cannot be forked, whatever `start_method` is."""
         self.id = host_id
         self.attempt = attempt  # how often these modules are being imported because files changed meanwhile
         self.guardian = guardian
         self.modules = modules
+        self.start_method: StartMethod = "spawn" if no_fork else start_method
+        self.no_fork = no_fork  # why its workers are spawned, when they were to be forked
+        self.starting: set[int] = set()  # workers that it was asked for and has not told of
+        self.heard = 0  # messages of it
         self.state = HostState.IMPORTING
         self.imported: Imported | None = None
+        self.sources = SourceWatch()
         self.superseded = False
         self.output = bytearray()  # what the imports print
         self.waiting: list[Callable[[ModuleHost], None]] = []  # called when the imports are over, in one way or another
         self.failure: ModuleError | None = None  # why nothing can be run on it
         self._shell = shell
+        self._overdue = ""  # why its imports are being ended
+        self._oom_kills = oom_kills()
+        self._crash = crash_file()
         ours, theirs = socket.socketpair()
-        self.peer = Peer(shell.poller, ours, FromHost, lambda message: received(self, message), lambda why: None)
+        self._received = received
+        self.peer = Peer(shell.poller, ours, FromHost, self._receive, lambda why: None)
         stdout, stdout_write = pipe_ends()
         stderr, stderr_write = pipe_ends()
         self._pipes = [stdout, stderr]
         for descriptor in self._pipes:
             os.set_blocking(descriptor, False)
             shell.poller.add(descriptor, lambda descriptor=descriptor: self._read(descriptor))  # type: ignore[misc]
-        given = [os.dup(theirs.fileno()), stdout_write, stderr_write]
+        given = [os.dup(theirs.fileno()), stdout_write, stderr_write, os.dup(self._crash)]
         theirs.close()
-        guardian.peer.send(StartHost(host_id, modules, "fork" if start_method == "fork" else "spawn"), given)
+        guardian.peer.send(StartHost(host_id, modules, self.start_method), given)
 
-    def start_worker(self, worker: int, descriptors: list[int]) -> None:
-        self.peer.send(StartWorker(worker), descriptors)
+    def _receive(self, message: FromHost) -> None:
+        self.heard += 1
+        if isinstance(message, WorkerStarted | WorkerFailed):
+            self.starting.discard(message.worker)
+        self._received(self, message)
+
+    def start_worker(self, worker: WorkerProcess) -> None:
+        worker.start_method = self.start_method
+        self.starting.add(worker.id)
+        self.peer.send(StartWorker(worker.id, self.start_method), worker.given)
+
+    def spawn_from_now_on(self, reason: str) -> None:
+        """Start its workers as fresh interpreters."""
+        self.start_method = "spawn"
+        self.no_fork = reason
 
     def ready(self, imported: Imported) -> None:
         """Its imports are in. Those who wait for them are told apart (`tell`)."""
         self.state = HostState.READY
         self.imported = imported
+        self.sources.begin(imported.sources)
+        if imported.no_fork:
+            self.spawn_from_now_on(imported.no_fork)
         self._drain()
 
     def import_timed_out(self, seconds: float) -> None:
-        """Called when the time is up: kill it if it is still importing."""
+        """Called when the time is up: if it is still importing, have its stack written, then kill it."""
         if self.state is HostState.IMPORTING:
-            names = ", ".join(self.modules)
-            message = f"importing took longer than {seconds:g} s (import_timeout)"
-            self.failure = ModuleError(names, message, f"importing {names} took longer than {seconds:g} s\n")
+            self.guardian.peer.send(DumpHost(self.id))
+            self._shell.later(DUMP_TIME, lambda: self._end_overdue(seconds))
+
+    def _end_overdue(self, seconds: float) -> None:
+        if self.state is HostState.IMPORTING:
+            self._overdue = f"importing took longer than {seconds:g} s (import_timeout)"
             self.kill()
 
     def ended(self, status: int) -> bool:
@@ -163,32 +208,37 @@ class ModuleHost:
         self.state = HostState.GONE
         self._drain()
         if not served and self.failure is None:
-            names = ", ".join(self.modules)
-            evidence = describe_exit(status, stack="", peak_memory=0, out_of_memory=False)
-            message = f"importing ended the process: {evidence}"
-            self.failure = ModuleError(names, message, f"importing {names}: {message}\n")
+            self.failure = self._import_failure(status)
         self.close()
         self.tell()
         return served
 
+    def _import_failure(self, status: int) -> ModuleError:
+        """Why the imports ended with the process, and where."""
+        out_of_memory = oom_kills() > self._oom_kills
+        evidence = describe_exit(status, stack="", peak_memory=0, out_of_memory=out_of_memory)
+        message = self._overdue or f"importing ended the process: {evidence}"
+        place = last_place(os.pread(self._crash, os.fstat(self._crash).st_size, 0))
+        names = ", ".join(self.modules)
+        return ModuleError(names, message, f"{user_stack(place.dump)}\n{message}\n".lstrip(), place.file, place.line)
+
     def kill(self) -> None:
         self.guardian.peer.send(KillHost(self.id))
+
+    @property
+    def failed_modules(self) -> tuple[ModuleError, ...]:
+        """Those of its modules that could not be imported."""
+        return () if self.imported is None else self.imported.errors
 
     def error_of(self, module: str) -> ModuleError | None:
         """Why `module` cannot be used, `None` if it can."""
         if self.failure is not None:
             return self.failure
-        errors = () if self.imported is None else self.imported.errors
-        return next((error for error in errors if error.module == module), None)
+        return next((error for error in self.failed_modules if error.module == module), None)
 
     def fresh(self) -> bool:
-        """Whether the files that it imported are still what they were (§13.1)."""
-        return self.changed_file() is None
-
-    def changed_file(self) -> str | None:
-        """The first of the files that it imported which is not what it was."""
-        files = () if self.imported is None else self.imported.files
-        return next((file.path for file in files if not _unchanged(file)), None)
+        """Whether what it imported is still what is on disk (§13.1)."""
+        return self.sources.changed() is None
 
     def keeps_changing(self, path: str) -> None:
         """Its modules cannot be imported: `path` is another file each time."""
@@ -224,14 +274,7 @@ class ModuleHost:
             self._shell.poller.remove(descriptor)
             os.close(descriptor)
         self._pipes.clear()
-
-
-def _unchanged(file: SourceFile) -> bool:
-    try:
-        status = os.stat(file.path)
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns, status.st_ino) == (file.size, file.mtime_ns, file.inode)
+        os.close(self._crash)
 
 
 def end_guardian(guardian: Guardian) -> None:

@@ -20,7 +20,7 @@ __all__ = ["EngineError", "launch", "launch_ahead", "launched_ahead", "main"]
 LOCK_PATIENCE = 15.0  # seconds that a starter waits for a supervisor that is leaving
 
 
-class EngineError(Exception):
+class EngineError(RuntimeError):
     """The supervisor cannot be started or used. One line, for people."""
 
 

@@ -20,6 +20,7 @@ from coflux.encoded import Failure, Reference, Value
 from coflux.task_options import TaskOptions
 
 TargetType = Literal["workflow", "task"]
+StartMethod = Literal["fork", "spawn"]
 
 
 class Message(Struct, frozen=True, tag=True, array_like=True, gc=False):
@@ -99,6 +100,27 @@ class SourceFile(Struct, frozen=True, array_like=True, gc=False):
     inode: int
 
 
+class SearchedDirectory(Struct, frozen=True, array_like=True, gc=False):
+    """A directory in which imports looked for modules: the entries that decided what was found, there or not.
+
+    `settled` is the time of the last change in it, in nanoseconds since the epoch, 0 where that says nothing. When
+    `walked`, all its modules were imported, so `present` holds every entry that could be one.
+    """
+
+    path: str
+    settled: int
+    present: tuple[str, ...]
+    absent: tuple[str, ...]
+    walked: bool
+
+
+class Sources(Struct, frozen=True, array_like=True, gc=False):
+    """What decided the imports of a process."""
+
+    files: tuple[SourceFile, ...]
+    directories: tuple[SearchedDirectory, ...]
+
+
 class ModuleError(Struct, frozen=True, gc=False):
     """A module that does not import. `file` and `line` are where the user should look; `traceback` can be printed."""
 
@@ -109,8 +131,17 @@ class ModuleError(Struct, frozen=True, gc=False):
     line: int = 0
 
 
+class SharedResource(Struct, frozen=True, gc=False):
+    """What an import made that every fork would share, or that does not survive one. `file` is "" where no module
+    holds it."""
+
+    name: str  # where it is found: module.attribute, with what follows the attribute
+    kind: str  # in words
+    file: str = ""
+
+
 class Usage(Struct, frozen=True, array_like=True, gc=False):
-    """Resources of one execution: CPU seconds of the process and its ended children, peak resident bytes."""
+    """Resources of one execution: CPU seconds of the process, without its children's, and peak resident bytes."""
 
     cpu_seconds: float
     peak_memory: int
@@ -251,11 +282,11 @@ class Configure(Message, frozen=True):
 
 
 class StartHost(Message, frozen=True):
-    """Fork a module host; its channel, stdout and stderr follow as descriptors."""
+    """Fork a module host; its channel, stdout, stderr and crash file follow as descriptors."""
 
     host: int
     modules: tuple[str, ...]
-    start_method: Literal["fork", "spawn"]
+    start_method: StartMethod
 
 
 class KillHost(Message, frozen=True):
@@ -264,11 +295,18 @@ class KillHost(Message, frozen=True):
     host: int
 
 
-ToGuardian = Configure | StartHost | KillHost
+class DumpHost(Message, frozen=True):
+    """Have a module host write its stacks to its crash file."""
+
+    host: int
+
+
+ToGuardian = Configure | StartHost | KillHost | DumpHost | Retire
 
 
 class GuardianReady(Message, frozen=True):
     pid: int
+    sources: Sources  # of the third-party packages: a file of the user's may come to shadow one
 
 
 class Exited(Message, frozen=True):
@@ -287,6 +325,7 @@ class StartWorker(Message, frozen=True):
     """Start a worker; its channel, stdout, stderr and crash file follow as descriptors."""
 
     worker: int
+    start_method: StartMethod
 
 
 ToHost = StartWorker | Retire
@@ -297,10 +336,11 @@ class Imported(Message, frozen=True):
 
     targets: tuple[TargetInfo, ...]
     errors: tuple[ModuleError, ...]
-    files: tuple[SourceFile, ...]
+    sources: Sources
     third_party: tuple[str, ...]  # top-level packages from outside the project that the modules pulled in
-    start_method: Literal["fork", "spawn"]
-    notice: str  # why it is spawn, when fork was asked for
+    start_method: StartMethod
+    no_fork: str  # why it is spawn, when fork was asked for
+    shared: tuple[SharedResource, ...]  # empty where workers are spawned: each makes its own
 
 
 class WorkerStarted(Message, frozen=True):
@@ -381,9 +421,13 @@ class Subscribe(Message, frozen=True):
 
 
 class Discover(Message, frozen=True):
+    """Import modules and files, and tell what they hold. With `try_worker` a worker is started as well, so that the
+    reply tells how workers of these modules start."""
+
     request: int
     modules: tuple[str, ...]
     files: tuple[str, ...]
+    try_worker: bool = False
 
 
 class Status(Message, frozen=True):
@@ -436,9 +480,15 @@ class Done(Message, frozen=True):
 
 
 class Discovered(Message, frozen=True):
+    """`start_method` is how workers of these modules start, `None` when none can; `no_fork` says why it is spawn, when
+    fork was asked for."""
+
     request: int
     targets: tuple[TargetInfo, ...]
     errors: tuple[ModuleError, ...]
+    start_method: StartMethod | None = None
+    no_fork: str = ""
+    shared: tuple[SharedResource, ...] = ()
 
 
 class RunFinished(Message, frozen=True):
@@ -504,5 +554,5 @@ FromSupervisor = (
 )
 
 __all__ = [name for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Struct)]
-__all__ += ["FromGuardian", "FromHost", "FromSupervisor", "FromWorker", "Outcome", "Reference", "TargetType"]
-__all__ += ["ToGuardian", "ToHost", "ToSupervisor", "ToWorker"]
+__all__ += ["FromGuardian", "FromHost", "FromSupervisor", "FromWorker", "Outcome", "Reference", "StartMethod"]
+__all__ += ["TargetType", "ToGuardian", "ToHost", "ToSupervisor", "ToWorker"]

@@ -112,20 +112,17 @@ class Runtime:
 
     def result(self, handle: Execution[Any]) -> Any:
         token = handle.reference().id
-        outcome = self._ahead.pop(token, None)
-        if outcome is not None:
-            return decode_outcome(outcome, self._blobs)
-        return self._value(self._ask(lambda request: Wait(request, (token,), None)))
+        reply = self._sent_ahead(token) or self._ask(lambda request: Wait(request, (token,), None))
+        return self._value(reply)
 
     async def result_async(self, handle: Execution[Any]) -> Any:
         token = handle.reference().id
-        outcome = self._ahead.pop(token, None)
-        if outcome is not None:
-            return decode_outcome(outcome, self._blobs)
-        return self._value(await self._ask_async(lambda request: Wait(request, (token,), None)))
+        reply = self._sent_ahead(token) or await self._ask_async(lambda request: Wait(request, (token,), None))
+        return self._value(reply)
 
     def poll(self, handle: Execution[Any], timeout: float | None, default: Any) -> Any:
-        reply = self._ask(lambda request: Wait(request, (handle.reference().id,), timeout or 0.0))
+        token = handle.reference().id
+        reply = self._sent_ahead(token) or self._ask(lambda request: Wait(request, (token,), timeout or 0.0))
         assert isinstance(reply, Answer)
         if reply.index < 0 and not reply.error:
             return default
@@ -230,6 +227,11 @@ class Runtime:
             pending.reply = reply
             if pending.loop is not None and pending.future is not None:
                 pending.loop.call_soon_threadsafe(_settle, pending.future, reply)
+
+    def _sent_ahead(self, token: str) -> Answer | None:
+        """The answer to a wait for this handle, if its outcome has come before it was asked for."""
+        outcome = self._ahead.pop(token, None)
+        return None if outcome is None else Answer(0, 0, outcome)
 
     def _value(self, reply: Answer | Identified) -> Any:
         assert isinstance(reply, Answer)

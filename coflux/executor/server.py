@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
@@ -36,7 +37,7 @@ from coflux.executor.messages import (
     WorkerInfo,
 )
 from coflux.executor.peers import Peer
-from coflux.executor.starting import RunStarter
+from coflux.executor.starting import RunStarter, importing_from
 from coflux.project import ConfigError, module_of_file
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Session:
         self.follows: set[str] = set()  # runs whose end it is told of
         self.subscribed: set[str | None] = set()
         self.own_runs: set[str] = set()  # cancelled if the client vanishes
+        self.discoveries: set[Callable[[ModuleHost], None]] = set()  # called when their modules are imported
         self.behind = False  # the store has something that it was not told of
         self.told_at = 0.0
         self.peer = Peer(server.supervisor.poller, sock, ToSupervisor, self._received, self._closed)
@@ -216,8 +218,8 @@ class Server:
 
     def _discover(self, session: Session, message: Discover) -> None:
         assert session.context is not None
-        context = session.context
         modules = list(message.modules)
+        directories: list[str] = []
         files: dict[str, str] = {}
         clashes: list[ModuleError] = []
         try:
@@ -228,20 +230,30 @@ class Server:
                     continue
                 files[module] = file
                 modules.append(module)
-                if entry not in context.sys_path:
-                    context = Context(
-                        context.interpreter, (entry, *context.sys_path), context.environment, context.directory
-                    )
+                directories.append(entry)
         except ConfigError as error:
             session.fail(message.request, "usage", str(error))
             return
 
-        def ready(host: ModuleHost) -> None:
+        def tell(host: ModuleHost) -> None:
             session.send(_discovered(message.request, host, clashes))
 
+        def ready(host: ModuleHost) -> None:
+            session.discoveries.discard(ready)
+            if not message.try_worker or host.failure is not None:
+                tell(host)
+                return
+            try:
+                self.supervisor.worker_starts.try_out(host, lambda: tell(host))
+            except OSError as error:
+                session.fail(message.request, "failed", f"no worker process can be started: {error.strerror}")
+
+        session.discoveries.add(ready)
+        context = importing_from(session.context, directories)
         try:
             self.supervisor.generations.host_for(context, tuple(modules), ready)
         except OSError as error:
+            session.discoveries.discard(ready)
             session.fail(message.request, "failed", f"{context.interpreter} cannot be started: {error.strerror}")
 
     def _stop(self, session: Session, message: Stop) -> None:
@@ -351,6 +363,9 @@ class Server:
     def vanished(self, session: Session) -> None:
         """A client is gone. What a foreground client ran goes with it, unless it was detached."""
         self._sessions.discard(session)
+        self._starter.vanished(session)
+        for ready in session.discoveries:
+            self.supervisor.generations.forget(ready)
         for run_id in session.own_runs:
             run = self.supervisor.scheduler.runs.get(run_id)
             if run is not None and run.root is not None:
@@ -373,7 +388,14 @@ def _discovered(request: int, host: ModuleHost, clashes: list[ModuleError]) -> D
         failures = [_named(host.failure, module) for module in host.modules]
         return Discovered(request, (), (*failures, *clashes))
     assert host.imported is not None
-    return Discovered(request, host.imported.targets, (*host.imported.errors, *clashes))
+    return Discovered(
+        request,
+        host.imported.targets,
+        (*host.imported.errors, *clashes),
+        host.start_method,
+        host.no_fork,
+        host.imported.shared if host.start_method == "fork" else (),
+    )
 
 
 def _clash(module: str, first: str, second: str) -> ModuleError:

@@ -5,7 +5,8 @@ host of the module, as it is on disk now ─▶ target ─▶ words bound by its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from blake3 import blake3
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from coflux.executor.server import Session
     from coflux.executor.supervisor import Supervisor
 
-__all__ = ["RunStarter"]
+__all__ = ["RunStarter", "importing_from"]
 
 BIND_TIMEOUT = 60.0  # seconds that reading the arguments may take, validators of the user's included
 
@@ -44,7 +45,7 @@ BIND_TIMEOUT = 60.0  # seconds that reading the arguments may take, validators o
 class RunStarter:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._binders = 0
+        self._starts: set[_Start] = set()
 
     def start(self, session: Session, message: StartRun) -> None:
         """Answered with `RunStarted`, once the run is recorded, or `RequestFailed`."""
@@ -56,18 +57,30 @@ class RunStarter:
             except ConfigError as error:
                 session.fail(message.request, "usage", str(error))
                 return
-            path = (entry, *(other for other in context.sys_path if other != entry))
-            context = Context(context.interpreter, path, context.environment, context.directory)
-        _Start(self, session, message, context, module).find_host()
+            context = importing_from(context, (entry,))
+        start = _Start(self, session, message, context, module)
+        self._starts.add(start)
+        start.find_host()
+
+    def vanished(self, session: Session) -> None:
+        """A client is gone. What it would have run in the foreground is not started."""
+        for start in list(self._starts):
+            if start.belongs_to(session):
+                start.abandon()
+
+    def over(self, start: _Start) -> None:
+        """The request was answered."""
+        self._starts.discard(start)
 
     @property
     def supervisor(self) -> Supervisor:
         return self._supervisor
 
-    def next_binder(self) -> int:
-        """Binders are workers outside the scheduler's count: their ids are negative."""
-        self._binders -= 1
-        return self._binders
+
+def importing_from(context: Context, directories: Iterable[str]) -> Context:
+    """The context in which modules of these directories are imported from there, whatever else is on the path."""
+    path = tuple(dict.fromkeys((*directories, *context.sys_path)))
+    return Context(context.interpreter, path, context.environment, context.directory)
 
 
 class _Start:
@@ -83,9 +96,24 @@ class _Start:
         self._host: ModuleHost | None = None
         self._spec: TargetSpec | None = None
         self._binder: WorkerProcess | None = None
+        self._abandoned = False
 
-    def _refuse(self, text: str) -> None:
-        self._session.fail(self._message.request, "usage", text)
+    def _refuse(self, text: str, kind: Literal["usage", "failed"] = "usage") -> None:
+        self._starter.over(self)
+        self._session.fail(self._message.request, kind, text)
+
+    def belongs_to(self, session: Session) -> bool:
+        """Whether it is for the foreground of this client: nobody wants it without."""
+        return self._session is session and session.role == "foreground" and not self._message.options.detach
+
+    def abandon(self) -> None:
+        """Let go of the imports and the process that it waits for."""
+        self._starter.over(self)
+        self._abandoned = True
+        self._supervisor.generations.forget(self._host_ready)
+        if self._binder is not None and self._binder.on_end is not None:
+            self._binder.on_end = None
+            self._binder.kill(dump=False, immediate=True)
 
     def find_host(self) -> None:
         """Ask for a host of the module, as it is on disk now."""
@@ -93,8 +121,7 @@ class _Start:
         try:
             self._supervisor.generations.host_for(self._context, () if by_value else (self._module,), self._host_ready)
         except OSError as error:
-            text = f"{self._context.interpreter} cannot be started: {error.strerror}"
-            self._session.fail(self._message.request, "failed", text)
+            self._refuse(f"{self._context.interpreter} cannot be started: {error.strerror}", "failed")
 
     def _host_ready(self, host: ModuleHost) -> None:
         self._host = host
@@ -152,21 +179,19 @@ class _Start:
     # -- arguments -----------------------------------------------------------------------------------------------
 
     def _start_binder(self, host: ModuleHost) -> None:
-        binder_id = self._starter.next_binder()
-        grace = self._supervisor.project.settings.grace
         try:
-            self._binder = WorkerProcess(self._supervisor, binder_id, host.id, grace, self._from_binder)
+            self._binder = binder = self._supervisor.worker_starts.start_apart(host, self._from_binder)
         except OSError as error:
-            self._refuse(f"no process can be started to read the arguments: {error.strerror}")
+            self._refuse(f"no process can be started to read the arguments: {error.strerror}", "failed")
             return
-        self._binder.on_end = self._binder_ended
-        self._supervisor.workers[binder_id] = self._binder
-        host.start_worker(binder_id, self._binder.given)
-        self._supervisor.later(BIND_TIMEOUT, self._bind_timed_out)
+        binder.on_end = self._binder_ended
+        self._supervisor.later(BIND_TIMEOUT, lambda: self._bind_timed_out(binder))
 
     def _from_binder(self, worker_id: int, message: Any) -> None:
         assert self._spec is not None
         assert self._binder is not None
+        if self._abandoned:
+            return
         spec = self._spec
         if isinstance(message, Ready):
             words, document = self._message.words, self._message.document
@@ -182,12 +207,17 @@ class _Start:
             self._binder.retire()
 
     def _binder_ended(self, evidence: str) -> None:
+        assert self._host is not None
+        assert self._binder is not None
+        if self._binder.start_method == "fork" and self._host.start_method == "spawn":
+            self.find_host()  # the modules bear no fork, which is known now
+            return
         self._refuse(f"reading the arguments ended the process: {evidence}")
 
-    def _bind_timed_out(self) -> None:
-        if self._binder is not None and self._binder.on_end is not None:
-            self._binder.on_end = None
-            self._binder.kill(dump=False, immediate=True)
+    def _bind_timed_out(self, binder: WorkerProcess) -> None:
+        if binder is self._binder and binder.on_end is not None:
+            binder.on_end = None
+            binder.kill(dump=False, immediate=True)
             self._refuse(f"reading the arguments took longer than {BIND_TIMEOUT:g} s")
 
     # -- the run -------------------------------------------------------------------------------------------------
@@ -211,8 +241,9 @@ class _Start:
             )
             run_id = store.new_run_id()
         except StoreError as error:
-            self._session.fail(self._message.request, "failed", str(error))
+            self._refuse(str(error), "failed")
             return
+        self._starter.over(self)
         options = self._message.options
         encoded = encode(spec)
         event = ev.RunRequested(run_id, spec, encoded, arguments, options, context_id, self._host.id)
@@ -221,8 +252,6 @@ class _Start:
         self._session.subscribed.add(run_id)
         if self._session.role == "foreground" and not options.detach:
             self._session.own_runs.add(run_id)
-            if not self._session.peer.open:  # it vanished while we looked for its target
-                self._supervisor.happen(ev.CancelRequested(f"{run_id}:1:1", False))
         started = RunStarted(self._message.request, run_id, False)
         self._supervisor.after_commit(lambda: self._session.send(started))
 
@@ -241,6 +270,7 @@ class _Start:
                 "other arguments: use another key"
             )
             return True
+        self._starter.over(self)
         self._session.send(RunStarted(self._message.request, run_id, True))
         return True
 
@@ -267,8 +297,8 @@ def _retries(declared: RetryOptions | None, limit: int) -> RetryOptions | None:
 
 
 def _import_message(error: ModuleError) -> str:
-    place = f" ({error.file}:{error.line})" if error.file else ""
-    return f"module {error.module} does not import{place}\n{error.traceback.rstrip()}"
+    place = f"{error.file}:{error.line}" if error.line else error.file
+    return f"module {error.module} does not import{place and f' ({place})'}\n{error.traceback.rstrip()}"
 
 
 def _fingerprint(context: Context) -> str:

@@ -64,6 +64,7 @@ from coflux.executor.server import Server
 from coflux.executor.spawning import ChildProcess
 from coflux.executor.store import Store
 from coflux.executor.trees import remove_tree
+from coflux.executor.worker_starts import WorkerStarts
 from coflux.executor.workers import WorkerProcess
 from coflux.logs import Level
 from coflux.project import Project
@@ -102,6 +103,7 @@ class Supervisor:
             reuse=settings.isolation == "shared",
         )
         self.workers: dict[int, WorkerProcess] = {}
+        self.worker_starts = WorkerStarts(self)
         self.leaving = False
         self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
         self._trash: SimpleQueue[str] = SimpleQueue()
@@ -341,13 +343,10 @@ class Supervisor:
             self._events.append(ev.WorkerExited(worker_id, "its module host ended", None))
             return
         try:
-            worker = WorkerProcess(self, worker_id, host_id, self.project.settings.grace, self._from_worker)
+            self.worker_starts.start(worker_id, host, self._from_worker)
         except OSError as error:
             message = f"no worker process can be started: {error.strerror} (after {len(self.workers)} of them)"
             self._events.append(ev.WorkerRefused(worker_id, message))
-            return
-        self.workers[worker_id] = worker
-        host.start_worker(worker_id, worker.given)
 
     def _from_worker(self, worker_id: int, message: Any) -> None:
         match message:
@@ -412,6 +411,7 @@ class Supervisor:
         stack = worker.take_stack()
         owner = worker.owner
         evidence, usage = worker.ended(status)
+        evidence = self.worker_starts.ended(worker, status, evidence)
         if worker.on_end is not None:
             worker.on_end(evidence)
         if owner is not None:
@@ -459,6 +459,7 @@ class Supervisor:
         """A guardian reports: a worker or a module host is gone, and all that it left behind."""
         if message.worker is not None:
             self.worker_ended(message.worker, message.status)
+            self.generations.release()
             return
         host = self.generations.hosts.pop(message.host, None)
         if host is not None:

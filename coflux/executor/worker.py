@@ -27,7 +27,7 @@ from coflux import backend, values
 from coflux.errors import ExecutionError
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
-from coflux.executor.channel import Channel, ChannelClosed, decoder
+from coflux.executor.channel import Channel, ChannelBroken, ChannelClosed, decoder
 from coflux.executor.cleanliness import Baseline, WorkingDirectory
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.manifest import encoded_arguments
@@ -49,11 +49,11 @@ from coflux.executor.messages import (
 )
 from coflux.executor.processes import become_subreaper, die_with_parent
 from coflux.executor.runtime import Runtime, wait_closed
-from coflux.executor.signals import DUMP_SIGNAL
+from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL
 from coflux.failures import capture
 from coflux.target import Target, registry
 
-__all__ = ["SpawnArguments", "main"]
+__all__ = ["SpawnArguments", "forget_crashes", "main", "record_crashes"]
 
 _spec_decoder = decoder(TargetSpec)
 
@@ -255,10 +255,24 @@ def main(configuration: Configure, descriptors: list[int], parent: int) -> None:
     worker = Worker(channel, configuration)
     try:
         worker.serve()
+    except ChannelBroken:
+        os._exit(DISCONNECTED)
     except ChannelClosed:
         os._exit(0)
     _run_exit_handlers()
     os._exit(0)
+
+
+def record_crashes(crash: int) -> None:
+    """Let this process, or one that is forked from it, write its last stacks to the descriptor `crash`."""
+    faulthandler.enable(crash, all_threads=True)
+    faulthandler.register(DUMP_SIGNAL, crash, all_threads=True, chain=False)
+
+
+def forget_crashes() -> None:
+    """Undo `record_crashes`: the descriptor is about to be closed."""
+    faulthandler.disable()
+    faulthandler.unregister(DUMP_SIGNAL)
 
 
 def _become_worker(configuration: Configure, stdout: int, stderr: int, crash: int, parent: int) -> None:
@@ -269,8 +283,7 @@ def _become_worker(configuration: Configure, stdout: int, stderr: int, crash: in
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    faulthandler.enable(crash, all_threads=True)
-    faulthandler.register(DUMP_SIGNAL, crash, all_threads=True, chain=False)
+    record_crashes(crash)
     from coflux.executor.host import restore_descriptor_limit
 
     restore_descriptor_limit(configuration.descriptor_limit)
@@ -291,6 +304,7 @@ def _run_exit_handlers() -> None:
 def _spawned() -> None:
     """A worker that is a fresh interpreter: import the modules, then serve as a forked one does."""
     start = msgspec.json.decode(sys.argv[1], type=SpawnArguments)
+    record_crashes(start.descriptors[-1])
     sys.path[:] = start.configuration.sys_path
     os.chdir(start.configuration.project)
     recorder = ImportRecorder()

@@ -8,15 +8,15 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from coflux.executor.evidence import describe_exit, oom_kills, resident_memory, user_stack
-from coflux.executor.messages import FromWorker, Retire, Usage
+from coflux.executor.evidence import cpu_seconds, describe_exit, oom_kills, resident_memory, user_stack
+from coflux.executor.messages import FromWorker, Ready, Retire, StartMethod, Usage
 from coflux.executor.output import OutputPipe
 from coflux.executor.peers import Peer, Poller
 from coflux.executor.rows import LogRow
 from coflux.executor.signals import DUMP_SIGNAL
 from coflux.logs import Level
 
-__all__ = ["DUMP_TIME", "RETIRE_TIME", "WorkerProcess", "pipe_ends"]
+__all__ = ["DUMP_TIME", "RETIRE_TIME", "WorkerProcess", "crash_file", "pipe_ends"]
 
 DUMP_TIME = 0.1  # seconds between the request for a stack and the kill
 RETIRE_TIME = 2.0  # seconds that exit handlers of a worker may take
@@ -38,7 +38,8 @@ def pipe_ends() -> tuple[int, int]:
     return read, write
 
 
-def _crash_file() -> int:
+def crash_file() -> int:
+    """A file without a name, for what is left to say when a process ends."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("coflux-crash")
     import tempfile
@@ -61,23 +62,30 @@ class WorkerProcess:
         self.id = worker_id
         self.host = host
         self.pid = 0
-        self.peak_memory = 0
+        self.peak_memory = 0  # of the execution, as is `cpu_seconds`: both as sampled, 0 when unknown
+        self.cpu_seconds = 0.0
         self.owner: tuple[str, int, int] | None = None  # run, step, attempt of what it runs or ran last
+        self.start_method: StartMethod = "spawn"  # of its host, when it was asked for
+        self.ready = False
+        self._serves = False  # it has said that it is ready
+        self.given_up = 0.0  # seconds that it had to become ready, once it is killed because it did not
         self.on_end: Callable[[str], None] | None = None  # told the evidence, if it ends while this is set
         self._shell = shell
         self._grace = grace
         self._pidfd = -1
+        self._cpu_before = 0.0  # seconds that earlier executions used
         self._signalled: list[int] = []  # signals asked for before the pid was known
         self._ending = False
         self._killed = False
         self._oom_kills = oom_kills()
         self._over = False
+        self._received = received
         ours, theirs = socket.socketpair()
-        self.peer = Peer(shell.poller, ours, FromWorker, lambda message: received(worker_id, message), lambda why: None)
+        self.peer = Peer(shell.poller, ours, FromWorker, self._receive, lambda why: None)
         stdout, stdout_write = pipe_ends()
         stderr, stderr_write = pipe_ends()
         self._pipes = [OutputPipe(stdout, Level.STDOUT, shell.log), OutputPipe(stderr, Level.STDERR, shell.log)]
-        self._crash = _crash_file()
+        self._crash = crash_file()
         for pipe in self._pipes:
             shell.poller.add(pipe.descriptor, lambda pipe=pipe: self._read(pipe))  # type: ignore[misc]
         self.given = [os.dup(theirs.fileno()), stdout_write, stderr_write, os.dup(self._crash)]
@@ -88,6 +96,8 @@ class WorkerProcess:
     def works_for(self, owner: tuple[str, int, int] | None) -> None:
         """What it writes from now on belongs to this execution."""
         self.peak_memory = 0
+        self.cpu_seconds = 0.0
+        self._cpu_before = cpu_seconds(self.pid)
         self.owner = owner
         for pipe in self._pipes:
             pipe.belongs_to(owner)
@@ -107,6 +117,19 @@ class WorkerProcess:
         if not pipe.read(self._shell.wall()):
             self._shell.poller.remove(pipe.descriptor)
 
+    def _receive(self, message: Any) -> None:
+        if isinstance(message, Ready):
+            self._serves = True
+            self._tell_ready()
+        else:
+            self._received(self.id, message)
+
+    def _tell_ready(self) -> None:
+        """It is ready when it says so and its parent has survived the fork."""
+        if self._serves and self.pid:
+            self.ready = True
+            self._received(self.id, Ready(self.pid))
+
     # -- life ----------------------------------------------------------------------------------------------------
 
     def started(self, pid: int) -> None:
@@ -118,11 +141,13 @@ class WorkerProcess:
                 pass  # it has ended already: its parent's report is on its way
         for number in self._signalled:
             self._signal(number)
+        self._tell_ready()
 
     def sample(self) -> None:
-        """Note how much memory it has now."""
+        """Note what it has used so far."""
         if self.pid:
             self.peak_memory = max(self.peak_memory, resident_memory(self.pid))
+            self.cpu_seconds = max(self.cpu_seconds, cpu_seconds(self.pid) - self._cpu_before)
 
     def retire(self) -> None:
         """Ask it to leave; exit handlers that take too long are not waited for."""
@@ -135,6 +160,7 @@ class WorkerProcess:
         First its stacks are dumped if asked for, then SIGTERM gives it the grace period if one is configured.
         """
         self._ending = True
+        self.sample()
         grace = 0.0 if immediate else self._grace
         wait = DUMP_TIME if dump else 0.0
         if dump:
@@ -146,6 +172,12 @@ class WorkerProcess:
         else:
             self._kill_now()
 
+    def give_up(self, limit: float) -> None:
+        """Its time to become ready is up: `limit` seconds."""
+        if not self.ready and not self._over:
+            self.given_up = limit
+            self.kill(dump=True, immediate=True)
+
     def returned(self) -> None:
         """Its code has ended: one that is being ended needs no more of its grace period."""
         if self._ending:
@@ -154,6 +186,7 @@ class WorkerProcess:
     def _kill_now(self) -> None:
         if not self._over:
             self._killed = True
+            self.sample()
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
@@ -170,7 +203,7 @@ class WorkerProcess:
         except (ProcessLookupError, PermissionError):
             pass  # it has ended: its parent's report is on its way
 
-    def ended(self, status: int) -> tuple[str, Usage]:
+    def ended(self, status: int) -> tuple[str, Usage | None]:
         """It is gone. Return the evidence, and what it used as far as that is known."""
         self.drain()
         stack = self.take_stack()
@@ -181,7 +214,7 @@ class WorkerProcess:
             out_of_memory=not self._killed and oom_kills() > self._oom_kills,
         )
         self._release()
-        return text, Usage(0.0, self.peak_memory)
+        return text, Usage(self.cpu_seconds, self.peak_memory) if self.peak_memory else None
 
     def take_stack(self) -> str:
         """What `faulthandler` wrote: asked for before a timeout kill, or at a crash."""

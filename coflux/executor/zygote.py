@@ -5,6 +5,9 @@
 It is single-threaded, in a session of its own, and a subreaper: whatever a dying worker leaves behind becomes its
 child, and its only other children are the module hosts. So on every death below it, it kills what it was given
 thereby, and only then tells the supervisor of the death. When the supervisor is gone, it kills everything.
+
+The user's modules are not imported here, or no change of theirs would ever be seen. What third-party packages import
+of the user's, and what might come to shadow them, is told to the supervisor, which then starts another guardian.
 """
 
 from __future__ import annotations
@@ -17,11 +20,22 @@ import signal
 import socket
 import struct
 import sys
+from importlib.machinery import PathFinder
 
 from coflux.executor.channel import Channel, ChannelClosed
-from coflux.executor.importing import ImportRecorder
-from coflux.executor.messages import Configure, Exited, GuardianReady, KillHost, StartHost, ToGuardian
+from coflux.executor.importing import ImportRecorder, is_third_party
+from coflux.executor.messages import (
+    Configure,
+    DumpHost,
+    Exited,
+    GuardianReady,
+    KillHost,
+    Retire,
+    StartHost,
+    ToGuardian,
+)
 from coflux.executor.processes import become_subreaper, kill_strays
+from coflux.executor.signals import DUMP_SIGNAL
 from coflux.executor.trees import remove_tree
 
 __all__ = ["main"]
@@ -37,6 +51,7 @@ class Guardian:
         self._hosts: dict[int, int] = {}  # pid -> host id
         self._notes: dict[int, socket.socket] = {}  # host id -> where it tells of its workers
         self._workers: dict[int, tuple[int, int]] = {}  # pid -> (host id, worker id)
+        self._retired = False
         self._selector = selectors.DefaultSelector()
         self._wakeup_read, self._wakeup_write = socket.socketpair()
 
@@ -49,13 +64,15 @@ class Guardian:
         self._selector.register(self._channel.fileno(), selectors.EVENT_READ, self._read_commands)
         self._selector.register(self._wakeup_read, selectors.EVENT_READ, self._child_ended)
         try:
-            self._channel.send(GuardianReady(os.getpid()))
+            self._channel.send(GuardianReady(os.getpid(), self._recorder.take()))
             self._obey()  # what came together with the configuration
-            while True:
+            while not self._retired:
                 for key, _ in self._selector.select():
                     key.data()
         except ChannelClosed:
             self._end()
+        else:
+            kill_strays((), lambda pid, status: None)
 
     def _read_commands(self) -> None:
         self._channel.fill_with_descriptors()
@@ -66,12 +83,19 @@ class Guardian:
             if isinstance(message, StartHost):
                 self._start_host(message)
             elif isinstance(message, KillHost):
-                for pid, host in self._hosts.items():
-                    if host == message.host:
-                        os.kill(pid, signal.SIGKILL)
+                self._signal(message.host, signal.SIGKILL)
+            elif isinstance(message, DumpHost):
+                self._signal(message.host, DUMP_SIGNAL)
+            elif isinstance(message, Retire):
+                self._retired = True
+
+    def _signal(self, host: int, number: int) -> None:
+        for pid, known in self._hosts.items():
+            if known == host:
+                os.kill(pid, number)
 
     def _start_host(self, message: StartHost) -> None:
-        descriptors = [self._channel.descriptors.popleft() for _ in range(3)]
+        descriptors = [self._channel.descriptors.popleft() for _ in range(4)]
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
@@ -177,13 +201,23 @@ def _settle_objects() -> None:
 def _preload(packages: tuple[str, ...]) -> None:
     for package in packages:
         try:
-            importlib.import_module(package)
+            if _is_installed(package):
+                importlib.import_module(package)
         except BaseException:  # noqa: BLE001 (whoever needs it will meet the error where it can be told)
             sys.modules.pop(package, None)
 
 
+def _is_installed(package: str) -> bool:
+    """Whether it is found among the installed packages, and not a module of the user's that has the name now."""
+    spec = PathFinder.find_spec(package.partition(".")[0])
+    if spec is None:
+        return False
+    places = spec.submodule_search_locations if spec.origin is None else [spec.origin]
+    return bool(places) and all(is_third_party(place) for place in places or ())
+
+
 def main(descriptor: int) -> None:
-    """Be a guardian whose channel is `descriptor`. Returns when the supervisor is gone."""
+    """Be a guardian whose channel is `descriptor`. Returns when it is retired, or the supervisor is gone."""
     # Imported here, so that forks have them.
     from coflux import decorators  # noqa: F401
     from coflux.executor import host, worker  # noqa: F401
@@ -200,6 +234,7 @@ def main(descriptor: int) -> None:
         if first is not None:
             break
     assert isinstance(first, Configure)
+    signal.signal(DUMP_SIGNAL, signal.SIG_IGN)  # until a module host is ready for it
     os.chdir(first.project)
     sys.path[:] = first.sys_path
     importlib.invalidate_caches()

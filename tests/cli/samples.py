@@ -119,6 +119,7 @@ class Captured:
 
     @property
     def text(self) -> str:
+        self.output.push()
         size = os.fstat(self._file.fileno()).st_size
         return os.pread(self._file.fileno(), size, 0).decode()
 

@@ -101,20 +101,28 @@ def test_ways_to_write_a_call(line: str) -> None:
         ("Joe", f"argument n is missing: {SIGNATURE}"),
         ("Joe five", "argument n: 'five' is not a whole number"),
         ("Joe 1.5", "argument n: '1.5' is not a whole number"),
-        ("Joe 5 2026-13-01", "argument date: '2026-13-01' is not a date like 2026-01-31"),
+        ("Joe 5 2026-13-01", "argument date: '2026-13-01' is not a date: month must be in 1..12"),
         ("Joe 5 2026-01-01 no", f"'no' is one argument too many: {SIGNATURE}"),
         ("Joe 5 --dry-rum", f"there is no argument '--dry-rum' (did you mean dry_run?): {SIGNATURE}"),
         ("Joe 5 -x", f"unknown option '-x' (put -- before words that start with -): {SIGNATURE}"),
-        ("Joe 5 --name Jim name=Jo", f"argument name is given twice: {SIGNATURE}"),
-        ("Joe 5 --dry-run --no-dry-run", f"argument dry_run is given twice: {SIGNATURE}"),
-        ("Joe 5 --no-dry-run=1", f"--no-dry-run takes no value, but was given '1': {SIGNATURE}"),
+        ("Joe 5 --name Jim name=Jo", "argument name is given twice: 'Jim' and 'Jo'"),
+        ("Joe 5 --dry-run --no-dry-run", "argument dry_run is given twice: 'true' and 'false'"),
+        ("Joe 5 --no-dry-run=1", "--no-dry-run takes no value, but was given '1'"),
         ("Joe 5 --dry-run=maybe", "argument dry_run: 'maybe' is not true or false"),
-        ("Joe 5 --date", f"--date needs a value (write --date=VALUE if it starts with --): {SIGNATURE}"),
-        ("Joe 5 --date --dry-run", f"--date needs a value (write --date=VALUE if it starts with --): {SIGNATURE}"),
+        ("Joe 5 --date", "--date needs a value: a date like 2026-01-31"),
+        ("Joe 5 --date --dry-run", "--date needs a value: a date like 2026-01-31 (--date=VALUE if it starts with --)"),
     ],
 )
 def test_a_wrong_call_is_told_in_a_line(line: str, message: str) -> None:
     assert problem(load, *line.split()) == message
+
+
+def test_a_long_signature_is_cut_off() -> None:
+    def many(a: int, b: str = "x" * 200, c: str = "y" * 200) -> None: ...
+
+    message = problem(many)
+    assert message.startswith("argument a is missing: many(a: int, b: str = 'xxx")
+    assert len(message) < 330
 
 
 def test_a_flag_leaves_words_alone_that_are_not_its_own() -> None:
@@ -173,14 +181,14 @@ def test_a_document_gives_arguments_by_name_or_position() -> None:
 def test_words_go_where_the_document_has_nothing() -> None:
     assert bound(load, "5", "2026-01-01", document={"name": "Joe"}) == LOADED
     assert bound(load, "--n=5", "2026-01-01", document=["Joe"]) == LOADED
-    assert problem(load, "--name=Jim", document=["Joe"]) == f"argument name is given twice: {SIGNATURE}"
-    assert problem(load, "n=6", document={"n": 5}) == f"argument n is given twice: {SIGNATURE}"
+    assert problem(load, "--name=Jim", document=["Joe"]) == "argument name is given twice: 'Joe' and 'Jim'"
+    assert problem(load, "n=6", document={"n": 5}) == "argument n is given twice: 5 and '6'"
 
 
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (b"{", "--args: '{' is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (b"{", "--args: '{' is not JSON: Expecting property name enclosed in double quotes: line 1 column 2"),
         (b"5", "--args: a JSON object (arguments by name) or array (by position) is needed"),
         (b'{"n": 1, "n": 2}', "--args: an object has the key 'n' twice"),
         (b'{"nn": 1}', f"there is no argument 'nn' (did you mean n?): {SIGNATURE}"),
@@ -425,9 +433,7 @@ def test_a_repeated_option_adds_to_a_list() -> None:
     assert word(set[int] | None, "1", "2") == {1, 2}
     assert word(list[Point], '{"x": 1}', '{"x": 2}') == [Point(1), Point(2)]
     assert problem(taking(list[int]), "--x=1", "--x=2,a").startswith("argument x[2]: 'a' is not")
-    assert (
-        problem(taking(list[int]), "--x=1", document={"x": [2]}) == "argument x is given twice: function(x: list[int])"
-    )
+    assert problem(taking(list[int]), "--x=1", document={"x": [2]}) == "argument x is given twice: [2] and '1'"
 
 
 @pytest.mark.parametrize(
@@ -438,27 +444,47 @@ def test_a_repeated_option_adds_to_a_list() -> None:
         (UUID, "5", "x: '5' is not a UUID"),
         (dt.timedelta, "1y", "x: '1y' is not a duration: seconds, or like 1h30m"),
         (dt.timedelta, "h", "x: 'h' is not a duration: seconds, or like 1h30m"),
-        (dt.timedelta, "inf", "x: 'inf' is not a duration: seconds, or like 1h30m"),
+        (dt.timedelta, "inf", "x: 'inf' is too big for a duration"),
+        (dt.timedelta, "99999999999w", "x: '99999999999w' is too big for a duration"),
+        (dt.date, "2024-02-31", "x: '2024-02-31' is not a date: day is out of range for month"),
+        (dt.date, "31.12.2024", "x: '31.12.2024' is not a date like 2026-01-31"),
+        (dt.datetime, "2024-02-31T10:00", "x: '2024-02-31T10:00' is not a date and time: day is out of range"),
+        (dt.datetime, "2024-01-01T25:00", "x: '2024-01-01T25:00' is not a date and time: hour must be in 0..23"),
+        (dt.datetime, "noon", "x: 'noon' is not a date and time like 2026-01-31T08:30"),
+        (dt.time, "08:60", "x: '08:60' is not a time: minute must be in 0..59"),
+        (dt.date | None, "2024-02-31", "x: '2024-02-31' is not a date: day is out of range for month"),
+        (int | dt.date, "2024-02-31", "x: '2024-02-31' is not a date: day is out of range for month"),
+        (list[dt.date], "2024-02-28,2024-02-31", "x[1]: '2024-02-31' is not a date: day is out of range for month"),
         (Path, "", "x: '' is not a path"),
         (Color, "pink", "x: 'pink' is not one of RED, GREEN, BLUE"),
         (Literal["a", 1], "b", "x: 'b' is not one of 'a', 1"),
-        (int | None, "five", "x: 'five' is not null or a whole number"),
+        (Literal["auto"], "b", "x: 'b' is not 'auto'"),
+        (int | None, "five", "x: 'five' is not a whole number or null"),
+        (Color | int, "pink", "x: 'pink' is not one of RED, GREEN, BLUE or a whole number"),
+        (Movie | None, "{}", "x: {} has no 'title', which Movie needs"),
+        (int | Movie, "x", "x: 'x' is not a JSON object for Movie or a whole number"),
+        (
+            int | Movie,
+            '{"title"',
+            "x: '{\"title\"' is not a JSON object for Movie: Expecting ':' delimiter: line 1 column 9",
+        ),
         (list[int], "1,a", "x[1]: 'a' is not a whole number"),
         (list[int] | None, '[1, "2"]', "x[1]: '2' is not a whole number"),
-        (list[int], "[1,", "x: '[1,' is not JSON: Expecting value: line 1 column 4 (char 3)"),
+        (list[int], "[1,", "x: '[1,' is not a list: Expecting value: line 1 column 4"),
+        (dict[str, int], "a=1", "x: 'a=1' is not a JSON object: Expecting value: line 1 column 1"),
         (tuple[int, str], "1", "x: '1' does not have 2 elements, but 1"),
         (tuple[int, str], "[1,2,3]", "x[1]: 2 is not a text"),
-        (dict[str, int], "5", "x: 5 is not a dict"),
+        (dict[str, int], "5", "x: 5 is not a JSON object"),
         (dict[str, list[int]], '{"a": [1, null]}', "x['a'][1]: None is not a whole number"),
         (dict[int, int], '{"1": 1, "01": 2}', "x['01']: '01' is a key that is there already"),
         (dict[str, int], '{"a": 1, "a": 2}', "x: an object has the key 'a' twice"),
-        (set[Any], "[[1]]", "x: [[1]]: TypeError: unhashable type: 'list'"),
+        (set[Any], "[[1]]", "x: [[1]] is refused: TypeError: unhashable type: 'list'"),
         (Node, '{"nme": "a"}', "x: Node has no field 'nme' (did you mean name?)"),
         (Node, "{}", "x: {} has no 'name', which Node needs"),
         (Node, '{"name": "a", "children": [{"name": 5}]}', "x.children[0].name: 5 is not a text"),
         (Movie, '{"year": 1979}', "x: {'year': 1979} has no 'title', which Movie needs"),
-        (Node, '{"name": ""}', r"x: {'name': ''}: ValueError: a node needs a name,\nand this one has none"),
-        (int, "1" * 5000, f"x: '{'1' * 198}…: Exceeds the limit (4300 digits) for integer string conversion"),
+        (Node, '{"name": ""}', r"x: {'name': ''} is refused: ValueError: a node needs a name,\nand this one has none"),
+        (int, "1" * 5000, f"x: '{'1' * 198}… is not a whole number: Exceeds the limit (4300 digits)"),
         (Any, "1" * 5000, f"x: '{'1' * 198}… is not JSON: Exceeds the limit (4300 digits)"),
         (Any, "[" * 100_000, f"x: '{'[' * 198}… is nested too deeply"),
         (cf.Execution[int], "5", "x: '5' is not of type Execution (which cannot be given on the command line)"),
@@ -563,7 +589,7 @@ def test_models_read_json_themselves() -> None:
     assert word(Model, '{"a": 1}').read == ("json", {"a": 1})
     assert from_json(list[Model], [{"a": 1}])[0].read == ("json", {"a": 1})
     assert word(OlderModel, "[1]") == from_json(OlderModel, [1]) == ("value", [1])
-    assert problem(taking(list[Model]), document=[[{}]]) == "argument x[0]: '{}': ValueError: empty"
+    assert problem(taking(list[Model]), document=[[{}]]) == "argument x[0]: {} is refused: ValueError: empty"
 
 
 def test_pydantic() -> None:
@@ -573,7 +599,10 @@ def test_pydantic() -> None:
     assert word(model, '{"port": 5, "days": ["2026-01-01"]}') == config
     assert from_json(dict[str, model], {"a": {"port": 5, "days": ["2026-01-01"]}}) == {"a": config}  # type: ignore[valid-type]
     message = problem(taking(list[model]), document=[[{"port": 1}, {"port": "x"}]])  # type: ignore[valid-type]
-    assert message.startswith("argument x[1].port: 'x': Input should be a valid integer")
+    assert message.startswith("argument x[1].port: 'x' is refused: Input should be a valid integer")
+    assert problem(taking(model), "{}") == "argument x: {} has no 'port', which is required"
+    assert problem(taking(model), "5") == "argument x: 5 is refused: Input should be an object"
+    assert problem(taking(model), "a=5") == "argument x: 'a=5' is not JSON for Config: Expecting value: line 1 column 1"
 
 
 # -- size and round trips ---------------------------------------------------------------------------------------------
@@ -606,7 +635,7 @@ def plain(annotation: Any, values: st.SearchStrategy[Any]) -> st.SearchStrategy[
     return values.map(lambda value: Typed(annotation, value, json.dumps(value), value))
 
 
-days = st.timedeltas(dt.timedelta(-100_000), dt.timedelta(100_000))
+days = st.timedeltas(dt.timedelta(-90_000), dt.timedelta(90_000))  # longer ones lose microseconds as seconds
 scalars = st.one_of(
     typed(str, st.text(), str),
     plain(int, st.integers()),

@@ -63,7 +63,21 @@ def test_no_store_is_no_runs(coflux: Command, tmp_path: Path) -> None:
     status, out, err = coflux("runs", "list")
     assert (status, out) == (0, "")
     assert str(tmp_path / ".coflux") in err
-    assert json.loads(coflux("runs", "list", "--json")[1]) == {"version": 1, "runs": []}
+    assert coflux("runs", "list", "--json") == (0, '{"version":1,"runs":[]}\n', "")
+
+
+def test_what_is_not_there_is_not_found(coflux: Command, tmp_path: Path) -> None:
+    """Also where there is no store at all."""
+    missing = f"coflux: there are no runs in {tmp_path}/.coflux: `coflux run` creates a store\n"
+    for arguments in ("runs list --before Rnope", "runs inspect Rnope", "runs delete Rnope", "logs Rnope"):
+        assert coflux(*arguments.split()) == (exits.NOT_FOUND, "", missing)
+
+
+def test_a_store_that_cannot_be_read_is_one_line(coflux: Command, tmp_path: Path) -> None:
+    (tmp_path / ".coflux").mkdir()
+    (tmp_path / ".coflux" / "coflux.db").write_text("this is no database" * 100)
+    status, out, err = coflux("runs", "list")
+    assert (status, out, err.count("\n")) == (exits.USAGE, "", 1)
 
 
 @pytest.mark.usefixtures("stored")
@@ -156,6 +170,20 @@ def test_logs(coflux: Command, arguments: list[str], texts: list[str]) -> None:
     status, out, err = coflux("logs", *arguments)
     assert (status, err) == (0, "")
     assert [line.split(" ", 2)[2] for line in out.splitlines()] == texts
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("identifier", "message"),
+    [
+        ("Rbce", "there is no run 'Rbce': did you mean Rbcd?"),
+        ("Rbcd:9", "there is no step Rbcd:9"),
+        ("Rbcd:2:3", "there is no execution Rbcd:2:3"),
+        ("R-1", "'R-1' is no id: write RUN, RUN:STEP or RUN:STEP:ATTEMPT"),
+    ],
+)
+def test_logs_of_nothing(coflux: Command, identifier: str, message: str) -> None:
+    assert coflux("logs", identifier) == (exits.NOT_FOUND, "", f"coflux: {message}\n")
 
 
 @pytest.mark.usefixtures("stored")

@@ -27,6 +27,7 @@ from coflux.executor.messages import (
     CancelRun,
     FromSupervisor,
     Notice,
+    Release,
     RunFinished,
     RunSettled,
     Subscribe,
@@ -113,6 +114,10 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def hang_up() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [("succeeded", 0), ("failed", 1), ("abandoned", 1), ("cancelled", 1), ("timed_out", 124)],
@@ -194,12 +199,35 @@ def test_a_lost_engine_is_one_message(player: Player) -> None:
     with pytest.raises(exits.CommandError, match=r"lost the engine \(end of file\)") as caught:
         player.follow(ScriptedClient(ConnectionLost("end of file")))
     assert caught.value.status == exits.FAILED
+    message = str(caught.value)
+    assert "\n" not in message
+    for promise in ("running is abandoned", "only if it has retries", "queued goes on", "`coflux logs -f Rbcd`"):
+        assert promise in message
 
 
-def test_a_hangup_is_ignored(player: Player) -> None:
-    client = ScriptedClient(lambda: os.kill(os.getpid(), signal.SIGHUP), RunSettled("Rbcd", "succeeded"))
-    assert player.follow(client) == 0
-    assert client.sent == [Subscribe("Rbcd")]
+def test_a_hangup_leaves_the_run_to_the_engine(player: Player, captured: Captured) -> None:
+    client = ScriptedClient(hang_up, RunSettled("Rbcd", "succeeded"))
+    assert player.follow(client) == exits.HUNG_UP == 129
+    assert client.sent == [Subscribe("Rbcd"), Release("Rbcd")]
+    assert player.finished == []
+    assert "run Rbcd goes on: `coflux logs -f Rbcd` follows it" in captured.text
+
+
+def test_a_hangup_does_not_take_back_an_interrupt(player: Player) -> None:
+    client = ScriptedClient(interrupt, on_cancel=(hang_up,))
+    assert player.follow(client) == exits.INTERRUPTED
+    assert client.sent == [Subscribe("Rbcd"), CancelRun(2, "Rbcd")]
+
+
+def test_a_hangup_that_the_caller_ignores_stays_ignored(player: Player) -> None:
+    """As under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        client = ScriptedClient(hang_up, RunSettled("Rbcd", "succeeded"))
+        assert player.follow(client) == exits.SUCCEEDED
+        assert client.sent == [Subscribe("Rbcd")]
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_interrupt_ends_a_process_that_is_stuck() -> None:

@@ -12,7 +12,7 @@ from coflux.executor.core.state import Execution, State
 from coflux.executor.messages import Failed, Terminated
 from coflux.task_options import RetryOptions
 from tests.core.bench import Bench
-from tests.core.factories import failed, succeeded
+from tests.core.factories import USAGE, failed, succeeded
 
 
 def end_of(execution: Execution) -> State:
@@ -386,6 +386,18 @@ def test_a_timed_out_attempt_is_retried_when_its_process_is_gone() -> None:
     assert end_of(root) is State.RUNNING
     bench.pass_time(0.2)
     assert end_of(root) is State.TIMED_OUT
+
+
+def test_what_a_killed_attempt_used_is_recorded_when_its_process_is_gone() -> None:
+    bench = Bench()
+    root = bench.run(timeout=2.0)
+    worker = bench.worker_of(root)
+    bench.pass_time(2.0)
+    assert (root.state, root.usage) == (State.TIMED_OUT, None)
+    bench.handle(ev.WorkerExited(worker, "killed", USAGE))
+    assert root.usage == USAGE
+    assert root in bench.effects[-1].executions
+    assert bench.settled() == ["R1 timed_out"]
 
 
 def test_a_suspended_machine_trips_no_timeout() -> None:

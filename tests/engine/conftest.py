@@ -57,3 +57,10 @@ def isolated(tmp_path: Path) -> Iterator[ScratchProject]:
     """A scratch project whose engine gives every execution a process of its own."""
     with scratch_project(tmp_path / "project", isolation="fresh") as scratch:
         yield scratch
+
+
+@pytest.fixture
+def preloading(tmp_path: Path) -> Iterator[ScratchProject]:
+    """A scratch project whose engine imports a third-party package beforehand, once for all runs."""
+    with scratch_project(tmp_path / "project", preload="iniconfig") as scratch:
+        yield scratch

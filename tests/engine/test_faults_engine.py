@@ -132,11 +132,12 @@ def test_a_follower_of_a_killed_supervisor_says_what_becomes_of_the_run(project:
     finished = project.finish(running, timeout=5.0 * SLACK)
     assert (finished.status, finished.out) == (1, "")
     assert "lost the engine" in finished.err
-    run = project.only_run()
-    assert run in finished.err
+    command = finished.err.rpartition("`coflux ")[2].partition("`")[0].split()
+    assert command == ["logs", "-f", project.only_run()]
     project.open_gate("one")
-    wake(project)
-    assert project.settled(run)["result"] == "one"
+    # It starts an engine, and follows the run to its end.
+    assert project.coflux(*command).status == 0
+    assert project.read(command[-1])["result"] == "one"
 
 
 def test_a_descriptor_that_is_removed_in_a_turn_is_not_read_any_more_in_it() -> None:

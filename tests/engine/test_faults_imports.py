@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 
-from tests.engine.scratch import ScratchProject
+import psutil
+import pytest
+
+from tests.engine.scratch import ScratchProject, eventually
 
 
 def test_a_file_that_changes_at_every_import_is_named(project: ScratchProject) -> None:
@@ -50,7 +54,7 @@ def test_two_files_of_one_module_name_are_an_error(project: ScratchProject) -> N
     first = project.write("a/flow", "@cf.workflow()\ndef first():\n    return 1\n")
     second = project.write("b/flow", "@cf.workflow()\ndef second():\n    return 2\n")
     found = project.coflux("discover", "a/flow.py", "b/flow.py")
-    assert found.status == 1
+    assert found.status == 2
     assert "first" in found.out
     assert f"{second} and {first} would both be the module 'flow'" in found.out + found.err
 
@@ -63,3 +67,185 @@ def test_an_argument_that_is_no_text_is_refused(project: ScratchProject) -> None
         assert finished.status == 2
         assert "not UTF-8" in finished.err
         assert "Traceback" not in finished.err
+
+
+@pytest.mark.parametrize(
+    ("deed", "evidence"),
+    [
+        ("os._exit(3)", "exit code 3"),
+        ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+        ("os.abort()", "SIGABRT"),
+        ("while True: pass", "importing took longer than 1.5 s"),
+        ("time.sleep(1000)", "importing took longer than 1.5 s"),
+    ],
+    ids=["exit", "segmentation fault", "abort", "endless loop", "sleep"],
+)
+def test_i02_an_import_that_ends_the_process_names_file_and_line(
+    project: ScratchProject, deed: str, evidence: str
+) -> None:
+    helper = project.write("helper", f"def deed():\n    {deed}\n\n\ndeed()\n")
+    project.write("flow", "import json, helper\n\n@cf.workflow()\ndef main():\n    return 1\n")
+    place = f"{helper}:{helper.read_text().splitlines().index(f'    {deed}') + 1}"
+    finished = project.run("flow/main", COFLUX_IMPORT_TIMEOUT="1.5")
+    assert finished.status == 2
+    assert f"module flow does not import ({place})" in finished.err
+    assert evidence in finished.err
+    assert "flow.py" in finished.err  # the stack leads to it
+    assert "importlib" not in finished.err
+    found = project.coflux("discover", "flow", COFLUX_IMPORT_TIMEOUT="1.5")
+    assert found.status == 2
+    assert place in found.err
+
+
+def test_i02_an_import_that_is_killed_names_the_file(project: ScratchProject) -> None:
+    """As by the kernel, when memory runs out: no stack can be had, but the file that was being executed is known."""
+    project.write("helper", "")
+    flow = project.write("flow", "import helper, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    finished = project.run("flow/main")
+    assert finished.status == 2
+    assert f"module flow does not import ({flow})" in finished.err
+    assert "SIGKILL" in finished.err
+
+
+def test_what_an_import_prints_of_a_caught_error_shows_no_frames_of_the_engine(project: ScratchProject) -> None:
+    project.write("helper", "1 / 0\n", prelude=False)
+    project.write(
+        "flow",
+        """
+        import traceback
+        try:
+            import helper
+        except ZeroDivisionError:
+            traceback.print_exc()
+
+        @cf.workflow()
+        def main():
+            return 1
+        """,
+    )
+    finished = project.run("flow/main")
+    assert finished.value == 1
+    assert "helper.py" in finished.err
+    assert "importlib" not in finished.err
+
+
+SLOW_IMPORT = """
+    mark("importing")
+    gate("import")
+
+    @cf.workflow()
+    def main():
+        return 1
+"""
+
+
+@pytest.mark.parametrize("command", [("run", "--no-ui", "flow/main"), ("discover", "flow")], ids=["run", "discover"])
+def test_an_import_that_nobody_waits_for_any_more_is_ended(project: ScratchProject, command: tuple[str, ...]) -> None:
+    project.hold()
+    project.write("flow", SLOW_IMPORT)
+    client = project.start(*command)
+    [importing] = project.marked("importing")
+    project.kill(client)
+    eventually(lambda: not psutil.pid_exists(importing.pid), timeout=5.0)
+    project.open_gate("import")
+    assert project.run("flow/main").value == 1
+
+
+def test_an_import_goes_on_for_the_other_client_that_waits_for_it(project: ScratchProject) -> None:
+    project.hold()
+    project.write("flow", SLOW_IMPORT)
+    leaving, staying = (project.start("run", "--no-ui", "flow/main") for _ in range(2))
+    project.marked("importing")
+    project.write("other", "@cf.workflow()\ndef main():\n    return 2\n")
+    project.run("other/main")  # by now the engine has heard of both
+    project.kill(leaving)
+    leaving.wait()
+    project.run("other/main")  # and of the end
+    project.open_gate("import")
+    assert project.finish(staying).value == 1
+    assert len(project.marks("importing")) == 1
+
+
+def test_an_import_that_a_run_depends_on_goes_on(project: ScratchProject) -> None:
+    """The run's module host was lost, and its successor is being imported when another client comes and goes."""
+    project.hold()
+    project.write("other", "@cf.workflow()\ndef main():\n    return 2\n")
+    project.write(
+        "flow",
+        """
+        if attempt("importing") > 1:
+            gate("import")
+
+        @cf.workflow(retries=1)
+        def main():
+            if attempt("main") == 1:
+                gate("never")
+            return 1
+        """,
+    )
+    run = project.detach("flow/main")
+    [main] = project.marked("main")
+    os.kill(psutil.Process(main.pid).ppid(), signal.SIGKILL)
+    project.marked("importing", 2)
+    client = project.start("run", "--no-ui", "flow/main")
+    project.run("other/main")
+    project.kill(client)
+    client.wait()
+    project.run("other/main")
+    project.open_gate("import")
+    assert project.settled(run)["result"] == 1
+    assert len(project.marks("importing")) == 2
+
+
+SLOW_ARGUMENT = """
+    from dataclasses import dataclass
+
+    @dataclass
+    class Slow:
+        name: str
+
+        def __post_init__(self):
+            mark("binding")
+            gate("bind")
+
+    @cf.workflow()
+    def main(slow: Slow):
+        return slow.name
+"""
+
+
+def test_arguments_that_nobody_waits_for_any_more_are_not_read_to_the_end(project: ScratchProject) -> None:
+    project.hold()
+    project.write("flow", SLOW_ARGUMENT)
+    client = project.start("run", "--no-ui", "flow/main", '{"name": "a"}')
+    [binding] = project.marked("binding")
+    project.kill(client)
+    eventually(lambda: not psutil.pid_exists(binding.pid), timeout=5.0)
+    project.open_gate("bind")
+    assert project.run("flow/main", '{"name": "b"}').value == "b"
+
+
+def test_a_file_that_changes_while_arguments_are_read_disturbs_nobody(project: ScratchProject) -> None:
+    project.hold()
+    flow = project.write("flow", SLOW_ARGUMENT)
+    first = project.start("run", "--no-ui", "flow/main", '{"name": "first"}')
+    project.marked("binding")
+    flow.write_text(flow.read_text().replace("slow.name", "slow.name.upper()"))
+    second = project.start("run", "--no-ui", "flow/main", '{"name": "second"}')
+    project.marked("binding", 2)
+    project.open_gate("bind")
+    assert project.finish(first).value == "first"
+    assert project.finish(second).value == "SECOND"
+
+
+def test_a_detached_run_whose_client_is_lost_during_the_import_is_started(project: ScratchProject) -> None:
+    project.hold()
+    project.write("flow", SLOW_IMPORT)
+    client = project.start("run", "--detach", "flow/main")
+    project.marked("importing")
+    project.kill(client)
+    client.wait()
+    project.write("other", "@cf.workflow()\ndef main():\n    return 2\n")
+    project.run("other/main")  # by now the engine has heard of the end
+    project.open_gate("import")
+    eventually(lambda: "flow/main" in project.coflux("runs", "list").out)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import random
 import signal
 import subprocess
+import termios
 import time
 
 import psutil
 
-from tests.engine.scratch import SLACK, ScratchProject, eventually, kinds
+from tests.engine.scratch import COMMAND, SLACK, ScratchProject, eventually, kinds
 
 SEED = 73
 
@@ -109,14 +113,40 @@ def test_b06_sigterm_ends_a_task_that_ignores_sigterm(project: ScratchProject) -
     assert kinds(project.read(project.only_run()), "main") == [["cancelled"]]
 
 
-def test_b07_a_closed_terminal_leaves_the_run_alone(shared: ScratchProject) -> None:
-    shared.write("flow", FLOW)
-    running = shared.start("run", "--no-ui", "flow/short", "open")
-    shared.marked("held")
+def test_b07_a_closed_terminal_leaves_the_run_alone(project: ScratchProject) -> None:
+    """Also the engine: no other client is attached."""
+    project.write("flow", FLOW)
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen(
+        (*COMMAND, "run", "--no-ui", "flow/short", "open"),
+        cwd=project.root,
+        env=project.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 (this test has one thread)
+    )
+    os.close(theirs)
+    project.marked("held")
+    os.close(ours)
+    assert running.wait(10) == 129
+    run = project.only_run()
+    assert kinds(project.read(run), "held") == [["running"]]
+    project.open_gate("open")
+    project.settled(run)
+    assert project.coflux("runs", "result", run).value == "open"
+
+
+def test_a_terminal_that_is_closed_during_an_import(project: ScratchProject) -> None:
+    """The run is not there yet, but it was asked for."""
+    project.write("flow", "mark('importing')\ngate('imported')\n@cf.workflow()\ndef main():\n    return 5\n")
+    running = project.start("run", "--no-ui", "flow/main")
+    project.marked("importing")
     running.send_signal(signal.SIGHUP)
-    shared.open_gate("open")
-    finished = shared.finish(running)
-    assert (finished.status, finished.value) == (0, "open")
+    project.open_gate("imported")
+    assert project.finish(running).status == 129
+    assert project.settled(project.only_run())["result"] == 5
 
 
 def test_b13_exit_handlers_of_the_users_code_harm_nothing(project: ScratchProject) -> None:

@@ -316,3 +316,32 @@ def test_a17_a_task_that_kills_what_runs_it(project: ScratchProject, generations
         assert project.run("other/double", "1").value == 2  # a command that needs the engine starts it again
     oldest = json.loads(project.coflux("runs", "list", "--json").out)["runs"][-1]
     assert kinds(project.settled(oldest["id"]), "main") == [["abandoned", "succeeded"]]
+
+
+@pytest.mark.parametrize(
+    "ending", ["return 1", 'raise ValueError("mine")', "double(1)", "[open(os.devnull) for _ in range(50)]"]
+)
+def test_a_task_that_closes_the_engines_descriptors_is_abandoned_with_the_reason(
+    shared: ScratchProject, ending: str
+) -> None:
+    """Its process cannot tell anything any more: it ends, and says nothing in the task's name."""
+    shared.write(
+        "flow",
+        CALLS
+        + f"""
+    @cf.task()
+    def closing():
+        print("closing", flush=True)
+        os.closerange(3, 200)
+        {ending}
+
+    @cf.workflow()
+    def main():
+        return [outcome(closing.submit()), double(21)]
+    """,
+    )
+    finished = shared.run("flow/main")
+    (kind, text), doubled = finished.value
+    assert (kind, doubled) == ("ExecutionAbandoned", 42)
+    assert text.startswith("its code closed file descriptors of the engine (os.closerange?)")
+    assert shared.output(shared.last_run()) == ["closing"]

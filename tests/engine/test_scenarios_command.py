@@ -342,7 +342,7 @@ def test_executions_see_the_environment_of_their_client(shared: ScratchProject) 
 
 
 def test_hanging_up_leaves_the_run_alone(shared: ScratchProject) -> None:
-    """Behaviour 12.2: the command stays with it, for whoever reads its output still."""
+    """Behaviour 12.2: the command leaves, and what it ran is the engine's from then on."""
     shared.write(
         "flow",
         """
@@ -356,9 +356,13 @@ def test_hanging_up_leaves_the_run_alone(shared: ScratchProject) -> None:
     process = shared.start("run", "--no-ui", "flow/main")
     shared.marked("start")
     process.send_signal(signal.SIGHUP)
+    hung_up = shared.finish(process)
+    run = shared.last_run()
+    assert (hung_up.status, hung_up.out) == (129, "")
+    assert hung_up.err.endswith(f"hung up; run {run} goes on: `coflux logs -f {run}` follows it\n")
     shared.open_gate("go")
-    assert kinds(shared.settled(shared.last_run()), "main") == [["succeeded"]]
-    assert shared.finish(process).value == "done"
+    assert kinds(shared.settled(run), "main") == [["succeeded"]]
+    assert shared.coflux("runs", "result", run).value == "done"
 
 
 # -- fresh code -------------------------------------------------------------------------------------------------------
@@ -400,6 +404,17 @@ def test_a_module_that_does_not_import(shared: ScratchProject, source: str, told
     assert "broken" in finished.err
     assert "os._exit" in source or f"{path}:1" in finished.err
     assert shared.run("flow/main").value == 9
+
+
+@pytest.mark.parametrize("words", [("nope",), ("nope.py",), ("broken",), ("flow", "nope"), ("not-a-module",)])
+def test_discovering_what_is_not_there_is_wrong_usage(shared: ScratchProject, words: tuple[str, ...]) -> None:
+    """Behaviour 11.2: definition or unknown target, as for `coflux run`. What there is is listed all the same."""
+    shared.write("broken", "def f(:\n", prelude=False)
+    shared.write("flow", SQUARE)
+    finished = shared.coflux("discover", *words)
+    assert finished.status == 2
+    assert words[-1] in finished.err
+    assert ("main(x: int = 3)" in finished.out) is ("flow" in words)
 
 
 def test_running_work_finishes_on_its_own_code(shared: ScratchProject) -> None:

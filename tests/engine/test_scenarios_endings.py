@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
 import pytest
 
-from tests.engine.scratch import ScratchProject, eventually, gaps, kinds
+from tests.engine.scratch import ScratchProject, attempts, eventually, gaps, kinds
 
 # -- processes that end -----------------------------------------------------------------------------------------------
 
@@ -34,6 +35,76 @@ def test_a_process_that_exits_is_told_with_its_status(shared: ScratchProject) ->
     assert "exit code 3" in message
     assert families == [True, True]
     assert kinds(document, "child") == [["abandoned"]]
+
+
+USES = """
+    import threading
+
+    def use(seconds):
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    @cf.task()
+    def busy_before():
+        use(1.0)
+
+    @cf.task(timeout=1.5)
+    def too_long():
+        held = bytearray(64 << 20)
+        use(0.5)
+        mark("used")
+        time.sleep(60)
+
+    @cf.task()
+    def victim():
+        use(0.5)
+        mark("used")
+        time.sleep(1.5)
+        os.kill(os.getpid(), 9)
+
+    @cf.task()
+    def cancelled():
+        use(0.5)
+        mark("used")
+        gate("never")
+
+    @cf.workflow()
+    def main(name):
+        busy_before()  # in the process that its sibling gets as well
+        handle = globals()[name].submit()
+        if name == "cancelled":
+            while handle.poll(0.01) is None and not os.path.exists(os.path.join(os.environ["COFLUX_TEST_GATES"], "go")):
+                pass
+            handle.cancel()
+        try:
+            handle.result()
+        except (cf.ExecutionTimeout, cf.ExecutionCancelled, cf.ExecutionAbandoned) as error:
+            return type(error).__name__
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("too_long", "timed_out"), ("victim", "abandoned"), ("cancelled", "cancelled")]
+)
+def test_what_a_killed_attempt_used_is_recorded(serial: ScratchProject, name: str, status: str) -> None:
+    """Behaviour 11.1: `cpu_seconds`, `peak_memory`, also of an attempt that could not tell them itself."""
+    serial.write("flow", USES)
+    process = serial.start("run", "--json", "flow/main", name)
+    serial.marked("used")
+    serial.open_gate("go")
+    document = json.loads(serial.finish(process).out)
+    [execution] = attempts(document, name)
+    assert execution["status"] == status
+    assert 0.4 < execution["cpu_seconds"] < 0.95
+    assert execution["peak_memory"] > ((64 if name == "too_long" else 1) << 20)
+
+
+def test_an_attempt_that_is_killed_is_told_once(serial: ScratchProject) -> None:
+    """What it used is known only when its process is gone, after its outcome: that is no news of its own."""
+    serial.write("flow", USES)
+    finished = serial.run("flow/main", "too_long")
+    assert finished.err.count("too_long timed out in") == 1
 
 
 def test_a_killed_process_is_retried(shared: ScratchProject) -> None:

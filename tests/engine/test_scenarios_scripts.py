@@ -46,6 +46,25 @@ def test_targets_of_modules_travel_by_name(shared: ScratchProject) -> None:
     assert shared.python("-c", code).out == "240\n"
 
 
+def test_where_no_engine_is_to_be_had_a_script_can_catch_that(project: ScratchProject) -> None:
+    """The module imports here and not in the engine; then the configuration is wrong."""
+    project.write("flow", FACTORIAL + "if 'argv' not in __import__('sys').argv: raise ImportError('only with argv')\n")
+    code = """
+        import sys
+        import coflux as cf
+        from flow import main
+        try:
+            cf.run(main, 5)
+        except RuntimeError as error:
+            print(error)
+    """
+    assert "only with argv" in project.python("-c", textwrap.dedent(code), "argv").out
+    configuration = project.root / "coflux.toml"
+    configuration.write_text("concurrancy = 2\n")
+    assert "concurrancy" in project.python("-c", textwrap.dedent(code), "argv").out
+    configuration.unlink()
+
+
 CELLS = [
     """
     import coflux as cf
@@ -228,3 +247,62 @@ def test_an_interrupted_script_cancels_its_run(shared: ScratchProject) -> None:
     finished = shared.finish(process)
     assert finished.out == "stopped\n", finished.err
     assert kinds(shared.settled(shared.last_run()), "main") == [["cancelled"]]
+
+
+UNSENDABLE = """
+import threading
+import coflux as cf
+
+@cf.task()
+def hold(lock):
+    return 1
+
+@cf.task()
+def fail(message):
+    raise ValueError(message)
+"""
+
+
+def test_what_cannot_be_sent_is_an_error_with_a_public_name(shared: ScratchProject) -> None:
+    """Behaviour 10.1: wherever it is handed over. It is a mistake in the call, too, so also a TypeError."""
+    source = UNSENDABLE + textwrap.dedent(
+        """
+        def told(call):
+            try:
+                call(hold, {"key": [threading.Lock()]})
+            except cf.ExecutionError as error:
+                return [isinstance(error, TypeError), str(error)]
+
+        @cf.workflow()
+        def inside():
+            return told(lambda target, value: target.submit(value))
+
+        if __name__ == "__main__":
+            print(told(cf.run) == told(cf.start) == cf.run(inside), told(cf.run))
+        """
+    )
+    shared.write("script", source)
+    text = "lock['key'][0]: _thread.lock cannot be sent; create it in the process that uses it"
+    assert shared.python("script.py").out == f"True {[True, text]}\n"
+
+
+def test_tracebacks_of_a_script_show_the_users_frames(shared: ScratchProject) -> None:
+    """One frame of ours is below them, where `cf.run` or `result()` raises."""
+    calls = {
+        "cf.run(hold, threading.Lock())": "cannot be sent",
+        "cf.start(hold, threading.Lock())": "cannot be sent",
+        "cf.run(fail, 'no')": "ValueError: no",
+        "cf.start(fail, 'no').result()": "ValueError: no",
+    }
+    for call, told in calls.items():
+        path = shared.write("script", UNSENDABLE + f"if __name__ == '__main__':\n    {call}\n", prelude=False)
+        finished = shared.python("script.py")
+        assert finished.status == 1
+        assert told in finished.err
+        *_, last = finished.err.split("Traceback (most recent call last):\n")
+        frames = [line.strip() for line in last.splitlines() if line.startswith('  File "')]
+        assert len(frames) == 2, last
+        assert frames[0].startswith(f'File "{path}"')
+        assert call in last
+        assert "/coflux/runs.py" in frames[1]
+        assert "/coflux/executor/" not in finished.err

@@ -48,7 +48,7 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
     )
     created = "2023-11-14T22:13:22.000000Z"
     unstarted = {"created_at": created, "started_at": None, "finished_at": None, "cpu_seconds": None}
-    unstarted |= {"peak_memory": None, "reason": "ready"}
+    unstarted |= {"peak_memory": None, "reason": "ready", "error": None}
     assert history.document("Rtest") == {
         "version": 1,
         "run": {
@@ -82,6 +82,7 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
                         "finished_at": "2023-11-14T22:13:28.000000Z",
                         "cpu_seconds": 0.25,
                         "peak_memory": 1048576,
+                        "error": None,
                     }
                 ],
             },
@@ -160,6 +161,28 @@ def test_errors(store: Store, history: History, outcome: Outcome, error: Any) ->
     if isinstance(error, tuple):
         error = {"type": error[0], "message": error[1], "traceback": ""}
     assert (document["error"], document["result"], document["result_repr"]) == (error, None, None)
+
+
+def test_every_attempt_has_its_own_error(store: Store, history: History) -> None:
+    """Its type and message: the traceback is long, and the run's own."""
+    encode = msgspec.msgpack.encode
+    failed = encode(Failed(Failure("shop.Sold", "no shoes", "Traceback\n…")))
+    store.commit(
+        batch(
+            run_row(status="succeeded"),
+            step_row(),
+            step_row(number=2, name="fetch", parent="Rtest:1:1", depth=1),
+            execution_row(status="succeeded", outcome=encode(Succeeded(json_value("1")))),
+            execution_row(step=2, attempt=1, status="failed", next="Rtest:2:2", outcome=failed),
+            execution_row(step=2, attempt=2, status="cancelled", outcome=encode(Terminated("cancelled", "by you"))),
+        )
+    )
+    document = history.document("Rtest")
+    assert [execution["error"] for step in document["steps"] for execution in step["executions"]] == [
+        None,
+        {"type": "shop.Sold", "message": "no shoes"},
+        {"type": "coflux.errors.ExecutionCancelled", "message": "by you"},
+    ]
 
 
 def test_an_unknown_run_is_not_found(history: History) -> None:

@@ -36,7 +36,7 @@ def _whole_number(text: str) -> int:
         return int(text)
     except ValueError as error:
         if text.strip().lstrip("+-").isdigit():  # refused for its length, as converting takes minutes
-            raise Misfit(f"{preview(text)}: {error}") from None
+            raise Misfit(f"{preview(text)} is not a whole number: {error}") from None
         raise
 
 
@@ -74,6 +74,16 @@ def _decimal(number: float) -> Decimal:
     return Decimal(repr(number))
 
 
+def _on_calendar(kind: str, read: Callable[[str], Any], text: str) -> Any:
+    """A date or time in ISO 8601. One that is written as it should be, but does not exist, is told apart."""
+    try:
+        return read(text)
+    except ValueError as error:
+        if "isoformat" in str(error):
+            raise
+        raise Misfit(f"{preview(text)} is not {kind}: {error}") from None
+
+
 def _path(directory: str, text: str) -> Path:
     if not text:  # rather an unset shell variable than the directory itself
         raise ValueError
@@ -81,35 +91,40 @@ def _path(directory: str, text: str) -> Path:
 
 
 class ScalarRow(NamedTuple):
-    """A simple type: what is expected, how a word is read, and how a JSON value is, by its type."""
+    """A simple type: what it is called and how it is written, how a word is read, and how a JSON value is, by type."""
 
     cls: type
-    expected: str
+    kind: str
+    form: str
     word: Callable[[str], Any]
     json: Mapping[type, Callable[[Any], Any]]
 
 
 def scalar_rows(directory: str) -> tuple[ScalarRow, ...]:
     """The most specific first, as unions try them. Readers raise `ValueError`, `ArithmeticError` or `Misfit`."""
-    path, day, moment, clock = partial(_path, directory), date.fromisoformat, datetime.fromisoformat, time.fromisoformat
+    path = partial(_path, directory)
+    day = partial(_on_calendar, "a date", date.fromisoformat)
+    moment = partial(_on_calendar, "a date and time", datetime.fromisoformat)
+    clock = partial(_on_calendar, "a time", time.fromisoformat)
     return (
-        ScalarRow(NoneType, "null", _null, {NoneType: _same}),
-        ScalarRow(int, "a whole number", _whole_number, {int: _same}),
-        ScalarRow(float, "a number", float, {float: _same, int: float, str: _non_finite}),
-        ScalarRow(Decimal, "a decimal number", Decimal, {str: Decimal, int: Decimal, float: _decimal}),
-        ScalarRow(bool, "true or false", _boolean, {bool: _same}),
-        ScalarRow(UUID, "a UUID", UUID, {str: UUID}),
-        ScalarRow(date, "a date like 2026-01-31", day, {str: day}),
-        ScalarRow(datetime, "a date and time like 2026-01-31T08:30", moment, {str: moment}),
-        ScalarRow(time, "a time like 08:30", clock, {str: clock}),
+        ScalarRow(NoneType, "null", "", _null, {NoneType: _same}),
+        ScalarRow(int, "a whole number", "", _whole_number, {int: _same}),
+        ScalarRow(float, "a number", "", float, {float: _same, int: float, str: _non_finite}),
+        ScalarRow(Decimal, "a decimal number", "", Decimal, {str: Decimal, int: Decimal, float: _decimal}),
+        ScalarRow(bool, "true or false", "", _boolean, {bool: _same}),
+        ScalarRow(UUID, "a UUID", "", UUID, {str: UUID}),
+        ScalarRow(date, "a date", " like 2026-01-31", day, {str: day}),
+        ScalarRow(datetime, "a date and time", " like 2026-01-31T08:30", moment, {str: moment}),
+        ScalarRow(time, "a time", " like 08:30", clock, {str: clock}),
         ScalarRow(
             timedelta,
-            "a duration: seconds, or like 1h30m",
+            "a duration",
+            ": seconds, or like 1h30m",
             _duration,
             {str: _duration, int: _seconds, float: _seconds},
         ),
-        ScalarRow(PurePath, "a path", path, {str: path}),
-        ScalarRow(str, "a text", _same, {str: _same}),
+        ScalarRow(PurePath, "a path", "", path, {str: path}),
+        ScalarRow(str, "a text", "", _same, {str: _same}),
     )
 
 
@@ -119,7 +134,7 @@ class Scalar(Converter):
     is_scalar = True
 
     def __init__(self, row: ScalarRow, rank: int, cls: type) -> None:
-        self.expected = row.expected
+        self.expected = row.kind + row.form
         self.rank = rank
         self.is_flag = row.cls is bool
         self.row = row
@@ -137,6 +152,8 @@ class Scalar(Converter):
     def _read(self, reader: Callable[[Any], Any], source: Any) -> Any:
         try:
             value = reader(source)
+        except OverflowError:
+            raise Misfit(f"{preview(source)} is too big for {self.row.kind}") from None
         except (ValueError, ArithmeticError):
             raise self.misfit(source) from None
-        return value if isinstance(value, self._cls) else called(self._cls, value)
+        return value if isinstance(value, self._cls) else called(source, self._cls, value)

@@ -74,7 +74,8 @@ class Choice(Converter):
     is_scalar = True
 
     def __init__(self, options: Sequence[tuple[Any, Converter]]) -> None:
-        self.expected = f"one of {', '.join(preview(value) for value, _ in options)}"
+        names = [preview(value) for value, _ in options]
+        self.expected = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
         self._options = options
 
     def word(self, text: str) -> Any:
@@ -129,7 +130,8 @@ class Alternatives(Converter):
         some = [member for member in self._members if not _is(member, NoneType)]
         # `none` may be somebody's name.
         self._word_members = some if all(_is(member, str) for member in some) else self._members
-        self.expected = " or ".join(member.expected for member in self._members)
+        nothing = [member for member in self._members if _is(member, NoneType)]
+        self.expected = " or ".join(member.expected for member in [*some, *nothing])
         self.rank = max(member.rank for member in self._members)
         self.is_scalar = all(member.is_scalar for member in self._members)
         self.is_flag = bool(some) and all(member.is_flag for member in some)
@@ -151,14 +153,14 @@ class Alternatives(Converter):
         return self._first(self._members, value, lambda member: member.json(value))
 
     def _first(self, members: Iterable[Converter], source: object, read: Callable[[Converter], Any]) -> Any:
-        inner: Misfit | None = None
+        nearest: Misfit | None = None
         for member in members:
             try:
                 return read(member)
             except Misfit as misfit:
-                if misfit.path and inner is None:
-                    inner = misfit
-        raise inner or self.misfit(source)
+                if misfit.is_near and nearest is None:
+                    nearest = misfit
+        raise nearest or self.misfit(source)
 
 
 def _is(converter: Converter, cls: type) -> bool:
@@ -202,7 +204,7 @@ class Array(Converter):
         values: list[Any] = []
         for text in texts:
             if _is_array_text(text):
-                self._add(values, parse_json(text), of_json=True)
+                self._add(values, parse_json(text, expected=self.expected), of_json=True)
             else:
                 self._add(values, self._split(text), of_json=False)
         return self._made(values, texts[0] if len(texts) == 1 else texts)
@@ -234,14 +236,14 @@ class Array(Converter):
     def _made(self, values: list[Any], source: object) -> Any:
         if self._rest is None and len(values) != len(self._first):
             raise Misfit(f"{preview(source)} does not have {len(self._first)} elements, but {len(values)}")
-        return values if self._cls is list else called(self._cls, values)
+        return values if self._cls is list else called(values, self._cls, values)
 
 
 class Dictionary(Converter):
     """A JSON object. `key` reads its keys, which are text in JSON."""
 
     def __init__(self, cls: type, key: Callable[[str], Any], value: Converter) -> None:
-        self.expected = f"a {cls.__name__}"
+        self.expected = "a JSON object" if cls is dict else f"a JSON object for {cls.__name__}"
         self._cls = cls
         self._key = key
         self._value = value
@@ -258,7 +260,7 @@ class Dictionary(Converter):
                 result[key] = self._value.json(item)
             except Misfit as misfit:
                 raise misfit.inside(f"[{preview(text)}]") from None
-        return result if self._cls is dict else called(self._cls, result)
+        return result if self._cls is dict else called(result, self._cls, result)
 
 
 class Record(Converter):
@@ -290,7 +292,7 @@ class Record(Converter):
         for name, (_, is_required) in self._fields.items():
             if is_required and name not in result:
                 raise Misfit(f"{preview(value)} has no {name!r}, which {self._cls.__name__} needs")
-        return called(self._cls, **result)
+        return called(result, self._cls, **result)
 
 
 class Model(Converter):
@@ -301,12 +303,14 @@ class Model(Converter):
         self._cls = cls
 
     def word(self, text: str) -> Any:
-        if not hasattr(self._cls, "model_validate_json"):
-            return self.json(parse_json(text))
-        return called(self._cls.model_validate_json, text)
+        value = parse_json(text, expected=self.expected)
+        return self._validated(value, text)
 
     def json(self, value: Any) -> Any:
+        return self._validated(value, json.dumps(value))
+
+    def _validated(self, value: Any, text: str) -> Any:
         if not hasattr(self._cls, "model_validate_json"):
-            return called(self._cls.model_validate, value)
+            return called(value, self._cls.model_validate, value)
         # Not `model_validate`: a strict model takes a date's text from JSON only.
-        return called(self._cls.model_validate_json, json.dumps(value))
+        return called(value, self._cls.model_validate_json, text)

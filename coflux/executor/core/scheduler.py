@@ -417,7 +417,7 @@ class Scheduler:
 
     def _kill(self, worker: Worker, family: Family, *, dump: bool, immediate: bool) -> None:
         worker.state = WorkerState.LEAVING
-        worker.execution = None
+        worker.killed, worker.execution = worker.execution, None
         worker.family = family
         family.leaving.add(worker.id)
         self._command(KillWorker(worker.id, dump, immediate))
@@ -438,6 +438,9 @@ class Scheduler:
                 execution.usage = event.usage
                 outcome = Terminated("abandoned", event.evidence)
                 self._end(execution, State.ABANDONED, outcome, now, retryable=True, crashed=True)
+        if worker.killed is not None and event.usage is not None:
+            worker.killed.usage = event.usage
+            self._effects.executions[worker.killed] = None
         for successor in worker.blocked:
             if successor.state is State.QUEUED:
                 self._enqueue_blocked(successor, now)

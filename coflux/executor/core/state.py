@@ -296,7 +296,7 @@ class WorkerState(Enum):
 
 
 class Worker:
-    __slots__ = ("blocked", "execution", "family", "host", "id", "pid", "state")
+    __slots__ = ("blocked", "execution", "family", "host", "id", "killed", "pid", "state")
 
     def __init__(self, worker_id: int, host: Host, execution: Execution | None) -> None:
         self.id = worker_id
@@ -305,6 +305,7 @@ class Worker:
         self.state = WorkerState.STARTING
         self.execution = execution  # what it runs; while STARTING: what it was started for
         self.family: Family | None = None  # whose work it did last, once LEAVING
+        self.killed: Execution | None = None  # what it ran when it was told to end
         self.blocked: list[Execution] = []  # successors that wait until this process is gone
 
 
