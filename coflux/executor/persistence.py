@@ -8,7 +8,8 @@ import msgspec
 
 from coflux.encoded import Value
 from coflux.executor.channel import decoder, encode
-from coflux.executor.core.scheduler import Effects, Scheduler
+from coflux.executor.core.effects import Effects
+from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import Execution, Instant, Run, State, Step
 from coflux.executor.messages import Outcome, RunOptions, Succeeded, TargetSpec
 from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LoadedRun, RunRow, StepRow
@@ -128,7 +129,7 @@ def _restore_run(scheduler: Scheduler, record: LoadedRun) -> list[Execution]:
     run.family.cap = run.options.concurrency
     run.started_at, run.finished_at = record.run.started_at, record.run.finished_at
     run.steps = max(row.number for row in record.steps)
-    scheduler.adopt_run(run)
+    scheduler.register.adopt_run(run)
     rows: dict[int, list[ExecutionRow]] = {}
     for row in record.executions:
         rows.setdefault(row.step, []).append(row)
@@ -144,7 +145,7 @@ def _restore_step(scheduler: Scheduler, run: Run, row: StepRow, attempts: list[E
     step = Step(run, row.number, parent, row.group, spec, row.target, arguments, row.depth, row.created_at)
     streak = 0
     for attempt in attempts:
-        execution = scheduler.restored_execution(step, attempt.attempt, attempt.created_at)
+        execution = scheduler.register.restored_execution(step, attempt.attempt, attempt.created_at)
         execution.state = State(attempt.status)
         execution.due_wall = attempt.due_at
         execution.started_at, execution.finished_at = attempt.started_at, attempt.finished_at
@@ -152,7 +153,7 @@ def _restore_step(scheduler: Scheduler, run: Run, row: StepRow, attempts: list[E
         execution.streak = streak
         if attempt.outcome is not None:
             execution.outcome = _decode_outcome(attempt.outcome)
-        scheduler.adopt_execution(execution)
+        scheduler.register.adopt_execution(execution)
         streak = streak + 1 if execution.outcome is not None and execution.state is not State.SUCCEEDED else 0
         if attempt.attempt == 1 and parent is not None:
             parent.children.append(execution)

@@ -34,7 +34,8 @@ from coflux.executor.blobs import FileBlobs
 from coflux.executor.channel import decoder
 from coflux.executor.core import commands as cmd
 from coflux.executor.core import events as ev
-from coflux.executor.core.scheduler import Effects, Scheduler
+from coflux.executor.core.effects import Effects
+from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.database import StoreBusy, StoreError, StoreFull
 from coflux.executor.generations import Generations

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Settled, StartWorker
-from coflux.executor.core.scheduler import AnyEvent, Effects, Scheduler
+from coflux.executor.core.effects import Effects
+from coflux.executor.core.scheduler import AnyEvent, Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.messages import Outcome, RunOptions
 from tests.core.factories import USAGE, failed, instant, spec, succeeded

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from math import inf
 
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Identified, Settled
-from coflux.executor.core.scheduler import GATHERED, QUICK_IN_A_ROW, AnyEvent, Effects, Scheduler
+from coflux.executor.core.effects import Effects
+from coflux.executor.core.scheduler import AnyEvent, Scheduler
 from coflux.executor.core.state import Execution, Family, Instant, State, Step, Wait, WorkerState
+from coflux.executor.core.waiting import GATHERED, QUICK_IN_A_ROW
 from coflux.executor.messages import Outcome
 
 __all__ = ["INVARIANTS", "Broken", "Ledger", "check", "tree"]
@@ -71,7 +74,7 @@ def _one_each(view: View) -> Iterator[str]:
 @invariant("A worker is starting, idle, busy or leaving; the idle ones are exactly those that a host would hand out.")
 def _idle_is_idle(view: View) -> Iterator[str]:
     scheduler = view.scheduler
-    for host in scheduler.hosts.values():
+    for host in scheduler.fleet.hosts.values():
         if len(set(host.idle)) < len(host.idle):
             yield f"host {host.id} has the same worker idle twice"
         for worker in host.idle:
@@ -89,7 +92,7 @@ def _idle_is_idle(view: View) -> Iterator[str]:
 @invariant("A family's host is there, or it has none.")
 def _hosts(view: View) -> Iterator[str]:
     for family in view.families:
-        if family.host is not None and view.scheduler.hosts.get(family.host.id) is not family.host:
+        if family.host is not None and view.scheduler.fleet.hosts.get(family.host.id) is not family.host:
             yield f"{family.root.id} is served by host {family.host.id}, which is lost"
 
 
@@ -121,8 +124,8 @@ def _slots(view: View) -> Iterator[str]:
         lent = sum(execution.holds_slot and bool(execution.waits) for execution in family.executions.values())
         if family.lent != lent:
             yield f"{family.root.id} counts {family.lent} slots as lent, of {lent}"
-    if view.scheduler.active != total:
-        yield f"{view.scheduler.active} slots are counted and {total} held"
+    if view.scheduler.slots.active != total:
+        yield f"{view.scheduler.slots.active} slots are counted and {total} held"
 
 
 @invariant("What has finished holds no slot, waits for nothing, is waited for by nobody and is not queued.")
@@ -142,7 +145,7 @@ def _holders(view: View) -> Iterator[str]:
         if execution.state is State.RUNNING:
             if not execution.holds_slot and not execution.waits:
                 yield f"{execution} runs without a slot"
-            if execution.holds_slot and any(wait.resolved is not None for wait in execution.waits.values()):
+            if execution.holds_slot and any(wait.resolved for wait in execution.waits.values()):
                 yield f"an answer to {execution} is withheld, although it holds a slot"
         elif execution.holds_slot != (execution.worker is not None):
             yield f"{execution} holds a slot without a worker being started for it, or the other way round"
@@ -154,7 +157,7 @@ def _holders(view: View) -> Iterator[str]:
 @invariant("What is queued can get on: it is ready, delayed, being given a worker, or blocked by a dying process.")
 def _queued(view: View) -> Iterator[str]:
     scheduler = view.scheduler
-    delayed = {execution for _, _, execution in scheduler._delayed}
+    delayed = set(scheduler.admission.delays.items())
     blocked = {execution for worker in scheduler.workers.values() for execution in worker.blocked}
     for execution in view.unfinished:
         if execution.state is State.QUEUED:
@@ -165,7 +168,7 @@ def _queued(view: View) -> Iterator[str]:
 
 @invariant("What is ready is in its family's heap, and the family in the bucket of the slots that it holds.")
 def _ready(view: View) -> Iterator[str]:
-    queue = view.scheduler._queue
+    queue = view.scheduler.slots.queue
     for family in view.families:
         entries = {execution for _, _, execution in family.heap}
         for execution in family.executions.values():
@@ -181,14 +184,14 @@ def _ready(view: View) -> Iterator[str]:
 
 @invariant("Every wait gets its answer: it is known to all its targets until one ends, and then waits for a slot.")
 def _waits(view: View) -> Iterator[str]:
-    resumable = {wait for wait in view.scheduler._resumable if not wait.over}
+    resumable = {wait for wait in view.scheduler.waits.resumable if not wait.over}
     for execution in view.unfinished:
         for wait in execution.waits.values():
             if wait.over:
                 yield f"{execution} waits with request {wait.request}, which is over"
-            if (wait.resolved is not None) != (wait in resumable):
+            if wait.resolved != (wait in resumable):
                 yield f"request {wait.request} of {execution} has its answer, and is not about to get it"
-            if wait.resolved is not None:
+            if wait.resolved:
                 continue
             for target in wait.targets:
                 end = target.end()
@@ -210,7 +213,7 @@ def _no_old_waits(view: View) -> Iterator[str]:
 @invariant("The counters of unfinished and of bound executions are exact.")
 def _counters(view: View) -> Iterator[str]:
     bound = Counter(execution.host.id for execution in view.unfinished if execution.host is not None)
-    for host in view.scheduler.hosts.values():
+    for host in view.scheduler.fleet.hosts.values():
         if host.bound != bound[host.id]:
             yield f"host {host.id} counts {host.bound} bound executions of {bound[host.id]}"
     for family in view.families:
@@ -255,7 +258,7 @@ class Ledger:
     """Stands before a scheduler, and remembers what happened in order to tell when a promise is broken:
 
     - An outcome never changes.
-    - Slots are taken beyond the limit only for polls (one that expired, or a plain one of something ready), and by one
+    - Slots are taken beyond the limit only for polls (each that expired, and one at a time by plain ones), and by one
       when all who hold a slot wait as well.
     - Asking to wait gives the slot back.
     - Two attempts of a step never overlap, their dying processes included, and a process gets one execution at a time.
@@ -283,7 +286,7 @@ class Ledger:
     # -- the scheduler's own verbs -------------------------------------------------------------------------------
 
     def handle(self, event: AnyEvent, now: Instant) -> None:
-        active = self.scheduler.active
+        active = self.scheduler.slots.active
         cancelled = self._cancelled_by(event)
         clean = self._clean_after(event)
         waiting = self._waits_of(event)
@@ -298,16 +301,16 @@ class Ledger:
             if execution.unfinished:
                 raise Broken(f"{execution} is below what was cancelled, and unfinished.")
         plain_poll = isinstance(event, ev.WaitAsked) and event.timeout is not None and event.timeout <= 0
-        self._after(active, may_exceed=plain_poll)
+        self._after(active, over_the_limit=1 if plain_poll else 0)
 
     def handle_time(self, now: Instant) -> None:
-        active = self.scheduler.active
+        active = self.scheduler.slots.active
         self.scheduler.handle_time(now)
-        self._after(active, may_exceed=True)
+        self._after(active, over_the_limit=inf)
 
     def drain(self, now: Instant) -> Effects:
         scheduler = self.scheduler
-        active = scheduler.active
+        active = scheduler.slots.active
         ready = [execution for execution in View(scheduler).unfinished if execution.ready]
         effects = scheduler.drain(now)
         unseen = effects.commands[self._commands_seen :]
@@ -316,19 +319,19 @@ class Ledger:
         self._no_idle_slot()
         self._resuming_first([execution for execution in ready if execution.holds_slot])
         self._rows(effects)
-        self._after(active, may_exceed=False)
+        self._after(active, over_the_limit=0)
         return effects
 
     # -- after an event ------------------------------------------------------------------------------------------
 
-    def _after(self, active_before: int, *, may_exceed: bool) -> None:
+    def _after(self, active_before: int, *, over_the_limit: float) -> None:
         scheduler = self.scheduler
-        commands = scheduler._effects.commands
+        commands = scheduler.outbox.commands
         self._take_commands(commands[self._commands_seen :])
         self._commands_seen = len(commands)
-        limit = max(scheduler.concurrency, active_before, scheduler.lent + 1)
-        if scheduler.active > limit and not may_exceed:
-            raise Broken(f"{scheduler.active} slots are taken, of {scheduler.concurrency}.")
+        limit = max(scheduler.slots.concurrency, active_before + over_the_limit, scheduler.slots.lent + 1)
+        if scheduler.slots.active > limit:
+            raise Broken(f"{scheduler.slots.active} slots are taken, of {scheduler.slots.concurrency}.")
         for family in scheduler.families.values():
             for execution in family.executions.values():
                 if not execution.unfinished:
@@ -414,7 +417,7 @@ class Ledger:
                 raise Broken(f"{command.run} settled, and process {worker} still has {execution}.")
 
     def _resumable(self) -> Iterator[Wait]:
-        for wait in self.scheduler._resumable:
+        for wait in self.scheduler.waits.resumable:
             family = wait.execution.step.run.family
             if not wait.over and (family.cap is None or family.active < family.cap or family.active == family.lent):
                 yield wait
@@ -431,7 +434,7 @@ class Ledger:
 
     def _no_idle_slot(self) -> None:
         scheduler = self.scheduler
-        if scheduler.active >= scheduler.concurrency and scheduler.active > scheduler.lent:
+        if scheduler.slots.active >= scheduler.slots.concurrency and scheduler.slots.active > scheduler.slots.lent:
             return
         for wait in self._resumable():
             raise Broken(f"A slot is free, and request {wait.request} of {wait.execution} waits for one.")

@@ -135,7 +135,7 @@ class Simulation:
         self.turns += 1
         events, self._inbox = self._inbox, []
         for event in events:
-            if isinstance(event, ev.RunRequested) and event.host not in self.scheduler.hosts:
+            if isinstance(event, ev.RunRequested) and event.host not in self.scheduler.fleet.hosts:
                 continue  # refused at the door: its modules do not import
             if isinstance(event, ev.WorkerExited | ev.WorkerRefused):
                 self.processes.pop(event.worker)
@@ -210,7 +210,7 @@ class Simulation:
 
     def _reload(self) -> None:
         old = self._newest_host
-        if old in self.scheduler.hosts:
+        if old in self.scheduler.fleet.hosts:
             self._newest_host = self._add_host()
             families = tuple(self.scheduler.families)
             self.ledger.handle(ev.HostReady(self._newest_host, families), self.now)
@@ -235,5 +235,5 @@ class Simulation:
         for process in self.processes.values():
             if process.program is not None:
                 raise Stuck(f"seed {self.seed}: process {process.id} still runs {process.program.execution}")
-        if scheduler.active or len(scheduler._queue) or set(scheduler.workers) != set(self.processes):
+        if scheduler.slots.active or len(scheduler.slots.queue) or set(scheduler.workers) != set(self.processes):
             raise Stuck(f"seed {self.seed}: slots, queue entries or workers are left")

@@ -179,7 +179,7 @@ def test_an_execution_fails_when_its_third_worker_dies_before_it_is_ready() -> N
     root = bench.run(retries=5)
     for worker in (1, 2):
         bench.exit(worker)
-        assert (root.state, bench.scheduler.active) == (State.QUEUED, 0)
+        assert (root.state, bench.scheduler.slots.active) == (State.QUEUED, 0)
         bench.pass_time(1.0)
     bench.exit(3, "killed by SIGKILL")
     assert isinstance(root.outcome, Failed)
@@ -245,7 +245,7 @@ def test_cancelling_what_a_worker_is_being_started_for() -> None:
     bench.workers_start = False
     root = bench.run()
     bench.cancel(root)
-    assert (root.state, bench.scheduler.active) == (State.CANCELLED, 0)
+    assert (root.state, bench.scheduler.slots.active) == (State.CANCELLED, 0)
     bench.handle(ev.WorkerReady(1, 1001))
     assert bench.worker_of(bench.run()) == 1
 
@@ -400,6 +400,16 @@ def test_what_a_killed_attempt_used_is_recorded_when_its_process_is_gone() -> No
     assert bench.settled() == ["R1 timed_out"]
 
 
+def test_what_has_ended_is_not_kept_until_its_time_is_up() -> None:
+    bench = Bench(concurrency=2)
+    root = bench.run()
+    for _ in range(500):
+        child = bench.submit(root, timeout=3600.0)
+        bench.wait(root, child, timeout=60.0)
+        bench.succeed(child)
+    assert len(bench.scheduler.deadlines.items()) < 100
+
+
 def test_a_suspended_machine_trips_no_timeout() -> None:
     bench = Bench()
     root = bench.run(timeout=2.0)
@@ -486,6 +496,17 @@ def test_modules_that_do_not_import_fail_what_is_queued_and_what_comes_until_the
     assert (late.state, late.outcome) == (State.FAILED, refusal)
     bench.handle(ev.HostReady(2, ("R1",)))
     assert bench.submit(root).state is State.RUNNING
+
+
+def test_work_for_modules_that_do_not_import_fails_also_while_no_slot_is_free() -> None:
+    bench = Bench(concurrency=1)
+    root = bench.run()
+    refusal = failed("No module named 'pandas'")
+    bench.handle(ev.HostLost(1), ev.HostRefused(("R1",), refusal))
+    child = bench.submit(root)
+    assert (root.holds_slot, child.state, child.outcome) == (True, State.FAILED, refusal)
+    bench.handle(ev.WorkerExited(bench.worker_of(root), "its host is gone", None))
+    assert bench.settled() == ["R1 abandoned"]
 
 
 @pytest.mark.parametrize("event", [ev.HostLost(9), ev.HostRefused(("R9",), failed()), ev.CancelRequested("R9", False)])

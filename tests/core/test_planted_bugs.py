@@ -8,11 +8,26 @@ from typing import Any
 import pytest
 
 from coflux.executor.core import events as ev
-from coflux.executor.core import scheduler as scheduler_module
-from coflux.executor.core.commands import StartWorker
+from coflux.executor.core import waiting
+from coflux.executor.core.admission import Admission
+from coflux.executor.core.endings import Endings
+from coflux.executor.core.fleet import Fleet
 from coflux.executor.core.queue import FairQueue
+from coflux.executor.core.register import Register
 from coflux.executor.core.scheduler import Scheduler
-from coflux.executor.core.state import Execution, Family, Instant, InvalidTransition, State, Wait, Worker, WorkerState
+from coflux.executor.core.slots import Slots
+from coflux.executor.core.state import (
+    Execution,
+    Family,
+    Host,
+    Instant,
+    InvalidTransition,
+    State,
+    Wait,
+    Worker,
+    WorkerState,
+)
+from coflux.executor.core.waiting import Waits
 from tests.core.invariants import Broken
 from tests.core.simulation import Simulation, Stuck
 
@@ -35,21 +50,20 @@ def plant(owner: object, method: str) -> Callable[[Callable[[Method], Method]], 
 # -- workers ----------------------------------------------------------------------------------------------------------
 
 
-@plant(Scheduler, "_worker_exited")
+@plant(Fleet, "remove")
 def a_dead_worker_stays_idle(right: Method) -> Method:
-    def wrong(self: Scheduler, event: ev.WorkerExited, now: Instant) -> None:
-        worker = self.workers.get(event.worker)
-        idle = worker is not None and worker.state is WorkerState.IDLE
-        right(self, event, now)
-        if worker is not None and idle:
+    def wrong(self: Fleet, worker_id: int) -> Worker | None:
+        worker: Worker | None = right(self, worker_id)
+        if worker is not None and worker.state is WorkerState.IDLE:
             worker.host.idle.append(worker)
+        return worker
 
     return wrong
 
 
-@plant(Scheduler, "_now_idle")
+@plant(Fleet, "now_idle")
 def what_a_free_worker_took_over_is_also_left_to_the_starting_one(right: Method) -> Method:
-    def wrong(self: Scheduler, worker: Worker, now: Instant) -> None:
+    def wrong(self: Fleet, worker: Worker, now: Instant) -> None:
         starting = {w: w.execution for w in worker.host.workers.values() if w.state is WorkerState.STARTING}
         right(self, worker, now)
         for other, execution in starting.items():
@@ -61,7 +75,7 @@ def what_a_free_worker_took_over_is_also_left_to_the_starting_one(right: Method)
 @plant(Scheduler, "_start_lost")
 def an_execution_is_forgotten_when_its_worker_dies_starting(right: Method) -> Method:
     def wrong(self: Scheduler, execution: Execution, evidence: str, now: Instant) -> None:
-        self._give_slot_back(execution)
+        self.slots.give_back(execution)
 
     return wrong
 
@@ -69,19 +83,18 @@ def an_execution_is_forgotten_when_its_worker_dies_starting(right: Method) -> Me
 @plant(Scheduler, "_worker_refused")
 def a_refused_worker_keeps_the_slot(right: Method) -> Method:
     def wrong(self: Scheduler, event: ev.WorkerRefused, now: Instant) -> None:
-        worker = self.workers.pop(event.worker)
-        worker.host.workers.pop(worker.id)
-        if worker.execution is not None:
-            worker.execution.worker = None
-            self._enqueue(worker.execution, 0.1, now)
+        worker = self.fleet.remove(event.worker)
+        if worker is not None and worker.execution is not None:
+            self.admission.enqueue(worker.execution, 0.1, now)
 
     return wrong
 
 
-@plant(Scheduler, "_host_lost")
+@plant(Fleet, "lose_host")
 def a_lost_host_still_serves_its_families(right: Method) -> Method:
-    def wrong(self: Scheduler, host_id: int) -> None:
-        self.hosts.pop(host_id, None)
+    def wrong(self: Fleet, host_id: int) -> Host | None:
+        right(self, host_id)
+        return None
 
     return wrong
 
@@ -89,44 +102,44 @@ def a_lost_host_still_serves_its_families(right: Method) -> Method:
 # -- slots ------------------------------------------------------------------------------------------------------------
 
 
-@plant(Scheduler, "_give_slot_back")
+@plant(Slots, "give_back")
 def a_waiting_execution_keeps_its_slot(right: Method) -> Method:
-    def wrong(self: Scheduler, execution: Execution) -> None:
+    def wrong(self: Slots, execution: Execution) -> None:
         if not execution.unfinished or execution.state is State.QUEUED:
             right(self, execution)
 
     return wrong
 
 
-@plant(Scheduler, "_answer")
+@plant(Waits, "answer")
 def an_answered_execution_takes_no_slot(right: Method) -> Method:
-    def wrong(self: Scheduler, wait: Wait) -> None:
+    def wrong(self: Waits, wait: Wait) -> None:
         held = wait.execution.holds_slot
         right(self, wait)
         if not held:
-            self._give_slot_back(wait.execution)
+            self._slots.give_back(wait.execution)
 
     return wrong
 
 
-@plant(Scheduler, "_next_resumable")
+@plant(Waits, "next_resumable")
 def starting_goes_before_resuming(right: Method) -> Method:
-    def wrong(self: Scheduler, startable: Execution | None) -> Wait | None:
+    def wrong(self: Waits, startable: Execution | None) -> Wait | None:
         wait: Wait | None = right(self, None) if startable is None else None
         return wait
 
     return wrong
 
 
-@plant(Scheduler, "_has_room")
+@plant(Slots, "has_room")
 def nobody_starts_while_those_with_a_slot_wait_for_them(right: Method) -> Method:
-    def wrong(self: Scheduler) -> bool:
+    def wrong(self: Slots) -> bool:
         return self.active < self.concurrency
 
     return wrong
 
 
-@plant(Scheduler, "_has_room")
+@plant(Slots, "has_room")
 def there_is_always_room(right: Method) -> Method:
     return lambda self: True
 
@@ -142,9 +155,9 @@ def a_family_stays_in_the_bucket_of_the_slots_it_had(right: Method) -> Method:
 # -- waiting ----------------------------------------------------------------------------------------------------------
 
 
-@plant(Scheduler, "_plan_retry")
+@plant(Endings, "_plan_retry")
 def waiters_do_not_move_to_the_next_attempt(right: Method) -> Method:
-    def wrong(self: Scheduler, execution: Execution, now: Instant, *, crashed: bool) -> None:
+    def wrong(self: Endings, execution: Execution, now: Instant, *, crashed: bool) -> None:
         right(self, execution, now, crashed=crashed)
         if execution.successor is not None:
             execution.waiters.clear()
@@ -152,11 +165,11 @@ def waiters_do_not_move_to_the_next_attempt(right: Method) -> Method:
     return wrong
 
 
-@plant(Scheduler, "_next_resumable")
+@plant(Waits, "next_resumable")
 def an_answer_that_a_cap_withholds_is_forgotten(right: Method) -> Method:
-    def wrong(self: Scheduler, startable: Execution | None) -> Wait | None:
-        while self._resumable:
-            wait = self._resumable.popleft()
+    def wrong(self: Waits, startable: Execution | None) -> Wait | None:
+        while self.resumable:
+            wait = self.resumable.popleft()
             family = wait.execution.step.run.family
             if not wait.over and (family.cap is None or family.active < family.cap):
                 return wait
@@ -165,41 +178,54 @@ def an_answer_that_a_cap_withholds_is_forgotten(right: Method) -> Method:
     return wrong
 
 
-@plant(scheduler_module, "_gathers")
+@plant(waiting, "_gathers")
 def anything_may_start_before_an_answer(right: Method) -> Method:
     return lambda wait, startable: startable is not None
 
 
-@plant(scheduler_module, "_gathers")
+@plant(waiting, "_gathers")
 def one_child_after_another_starts_before_an_answer(right: Method) -> Method:
     return lambda wait, startable: startable is not None and startable.step.parent is wait.execution
 
 
-@plant(scheduler_module, "closed_cycle")
+@plant(waiting, "closed_cycle")
 def cycles_are_not_seen(right: Method) -> Method:
     return lambda waiter, targets: None
 
 
-@plant(Scheduler, "_expire_wait")
+@plant(Waits, "expire")
 def an_expired_poll_waits_for_a_slot(right: Method) -> Method:
-    def wrong(self: Scheduler, wait: Wait) -> None:
-        if self._has_room():
+    def wrong(self: Waits, wait: Wait) -> None:
+        if self._slots.has_room():
             right(self, wait)
 
     return wrong
 
 
-@plant(Scheduler, "_start_polled")
+@plant(Waits, "_start_polled")
 def a_polled_handle_cannot_start(right: Method) -> Method:
     return lambda self, execution, targets, now: None
+
+
+@plant(Waits, "_start_polled")
+def a_poll_starts_all_that_is_ready(right: Method) -> Method:
+    def wrong(self: Waits, execution: Execution, targets: list[Execution], now: Instant) -> None:
+        family = execution.step.run.family
+        right(self, execution, targets, now)
+        for other in list(family.executions.values()):
+            if other.ready and family.host is not None and not self._slots.free_for(family):
+                self._slots.queue.withdraw(other)
+                self._fleet.hand_over(other, now)
+
+    return wrong
 
 
 # -- endings ----------------------------------------------------------------------------------------------------------
 
 
-@plant(Scheduler, "_cancel")
+@plant(Endings, "cancel")
 def a_cancel_does_not_reach_grandchildren(right: Method) -> Method:
-    def wrong(self: Scheduler, roots: list[Execution], now: Instant, *, immediate: bool) -> None:
+    def wrong(self: Endings, roots: list[Execution], now: Instant, *, immediate: bool = False) -> None:
         children = {child: child.children for root in roots for child in root.children}
         for child in children:
             child.children = []
@@ -210,17 +236,17 @@ def a_cancel_does_not_reach_grandchildren(right: Method) -> Method:
     return wrong
 
 
-@plant(Scheduler, "_cancel")
+@plant(Endings, "cancel")
 def a_cancel_does_not_follow_retries(right: Method) -> Method:
-    def wrong(self: Scheduler, roots: list[Execution], now: Instant, *, immediate: bool) -> None:
+    def wrong(self: Endings, roots: list[Execution], now: Instant, *, immediate: bool = False) -> None:
         right(self, [root for root in roots if root.successor is None], now, immediate=immediate)
 
     return wrong
 
 
-@plant(Scheduler, "_time_out")
+@plant(Endings, "time_out")
 def a_timeout_leaves_the_children_running(right: Method) -> Method:
-    def wrong(self: Scheduler, execution: Execution, now: Instant) -> None:
+    def wrong(self: Endings, execution: Execution, now: Instant) -> None:
         children, execution.children = execution.children, []
         right(self, execution, now)
         execution.children = children
@@ -228,9 +254,9 @@ def a_timeout_leaves_the_children_running(right: Method) -> Method:
     return wrong
 
 
-@plant(Scheduler, "_plan_retry")
+@plant(Endings, "_plan_retry")
 def the_next_attempt_does_not_wait_for_the_process_of_the_last(right: Method) -> Method:
-    def wrong(self: Scheduler, execution: Execution, now: Instant, *, crashed: bool) -> None:
+    def wrong(self: Endings, execution: Execution, now: Instant, *, crashed: bool) -> None:
         family = execution.step.run.family
         leaving, family.leaving = family.leaving, set()
         right(self, execution, now, crashed=crashed)
@@ -239,9 +265,9 @@ def the_next_attempt_does_not_wait_for_the_process_of_the_last(right: Method) ->
     return wrong
 
 
-@plant(Scheduler, "_enqueue_blocked")
+@plant(Admission, "release")
 def a_blocked_attempt_is_forgotten_when_the_process_is_gone(right: Method) -> Method:
-    return lambda self, successor, now: None
+    return lambda self, worker, now: None
 
 
 @plant(Scheduler, "_returned")
@@ -255,22 +281,18 @@ def a_late_report_changes_the_outcome(right: Method) -> Method:
     return wrong
 
 
-@plant(Scheduler, "_speaking")
+@plant(Fleet, "running_on")
 def a_worker_that_is_being_killed_is_heard(right: Method) -> Method:
-    def wrong(self: Scheduler, worker_id: int) -> Execution | None:
-        if worker_id in self.workers:
-            for family in self.families.values():
-                for execution in family.executions.values():
-                    if execution.worker is self.workers[worker_id]:
-                        return execution
-        return None
+    def wrong(self: Fleet, worker_id: int) -> Execution | None:
+        worker = self.workers.get(worker_id)
+        return None if worker is None else worker.execution or worker.killed
 
     return wrong
 
 
-@plant(Scheduler, "_check_settled")
+@plant(Register, "check_settled")
 def a_family_settles_before_its_processes_are_gone(right: Method) -> Method:
-    def wrong(self: Scheduler, family: Family) -> None:
+    def wrong(self: Register, family: Family) -> None:
         leaving, family.leaving = family.leaving, set()
         right(self, family)
         family.leaving = leaving
@@ -278,20 +300,21 @@ def a_family_settles_before_its_processes_are_gone(right: Method) -> Method:
     return wrong
 
 
-@plant(Scheduler, "_assign")
+@plant(Fleet, "_assign")
 def a_hand_over_is_not_written(right: Method) -> Method:
-    def wrong(self: Scheduler, worker: Worker, execution: Execution, now: Instant) -> None:
-        written = execution in self._effects.executions
+    def wrong(self: Fleet, worker: Worker, execution: Execution, now: Instant) -> None:
+        rows = self._outbox.executions
+        written = execution in rows
         right(self, worker, execution, now)
         if not written:
-            del self._effects.executions[execution]
+            del rows[execution]
 
     return wrong
 
 
-@plant(Scheduler, "adopt_execution")
+@plant(Register, "adopt_execution")
 def a_retry_does_not_count_as_unfinished(right: Method) -> Method:
-    def wrong(self: Scheduler, execution: Execution) -> None:
+    def wrong(self: Register, execution: Execution) -> None:
         right(self, execution)
         if execution.attempt > 1:
             execution.step.run.family.unfinished -= 1
@@ -299,11 +322,12 @@ def a_retry_does_not_count_as_unfinished(right: Method) -> Method:
     return wrong
 
 
-@plant(Scheduler, "_command")
+@plant(Fleet, "_start_worker")
 def a_worker_is_never_started(right: Method) -> Method:
-    def wrong(self: Scheduler, command: object) -> None:
-        if not isinstance(command, StartWorker) or command.worker % 4:
-            right(self, command)
+    def wrong(self: Fleet, host: Host, execution: Execution) -> None:
+        right(self, host, execution)
+        if execution.worker is not None and execution.worker.id % 4 == 0:
+            self._outbox.commands.pop()
 
     return wrong
 

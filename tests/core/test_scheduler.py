@@ -6,8 +6,8 @@ import pytest
 
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import HandOver, Identified
-from coflux.executor.core.scheduler import GATHERED, QUICK, QUICK_IN_A_ROW
 from coflux.executor.core.state import Execution, InvalidTransition, State
+from coflux.executor.core.waiting import GATHERED, QUICK, QUICK_IN_A_ROW
 from coflux.executor.messages import Failed
 from tests.core.bench import Bench
 from tests.core.factories import spec, succeeded, value
@@ -148,6 +148,22 @@ def test_one_that_collects_from_quick_children_is_told_of_several_at_once() -> N
     assert (parent.holds_slot, children[GATHERED + 1].state) == (True, State.QUEUED)
 
 
+def test_only_starts_count_against_those_that_may_go_before_an_answer() -> None:
+    bench = Bench()
+    other = bench.run()
+    sought = [bench.submit(other, delay=1e6) for _ in range(GATHERED + 1)]
+    bench.wait(other, sought[0])
+    _, children, request = _parent_of_quick_children(bench)
+    for number, child in enumerate(children[:GATHERED]):
+        bench.cancel(sought[number])
+        bench.succeed(child)  # the slot goes to the other one, which gives it back at once
+        assert (other.holds_slot, bench.answers(request)) == (True, [])
+        bench.wait(other, sought[number + 1])
+    assert children[GATHERED].state is State.RUNNING
+    bench.succeed(children[GATHERED])
+    assert bench.answer(request).ended is children[0]
+
+
 def test_it_is_told_at_once_when_a_child_took_its_time() -> None:
     bench = Bench()
     _, children, request = _parent_of_quick_children(bench)
@@ -178,6 +194,22 @@ def test_an_answer_is_withheld_while_there_is_no_free_slot() -> None:
     assert bench.answer(request).ended is child
 
 
+def test_answers_keep_their_order_while_a_cap_withholds_them() -> None:
+    bench = Bench(concurrency=10)
+    other = bench.run()
+    one, two, three = (bench.submit(other) for _ in range(3))
+    first = bench.run(cap=1)
+    second = bench.submit(first)
+    earlier = bench.wait(first, one)
+    busy = bench.submit(second)
+    later = bench.wait(second, two)
+    between = bench.wait(other, three)
+    bench.handle(*(bench.return_of(execution, succeeded()) for execution in (one, three, two)))
+    assert [len(bench.answers(request)) for request in (earlier, between, later)] == [0, 1, 0]
+    bench.succeed(busy)
+    assert [len(bench.answers(request)) for request in (earlier, between, later)] == [1, 1, 0]
+
+
 def test_an_execution_that_got_a_slot_gets_all_its_answers() -> None:
     """As in `asyncio.gather(a, b)`: nobody asks again after the first answer, so the second may not wait for a slot."""
     bench = Bench(concurrency=1)
@@ -200,7 +232,7 @@ def test_one_more_starts_when_everyone_with_a_slot_waits_as_well(cap: int | None
     assert bench.answer(requests[0]).ended is children[0]
     assert parent.holds_slot
     assert [child.state for child in children[1:]] == [State.RUNNING, State.QUEUED]
-    assert bench.scheduler.active == 2
+    assert bench.scheduler.slots.active == 2
 
 
 def test_an_execution_without_a_slot_waits_for_one_also_when_its_handle_has_ended_already() -> None:
@@ -239,9 +271,9 @@ def test_an_expired_poll_is_answered_at_once_over_the_limit() -> None:
     assert bench.answers(request) == []
     bench.pass_time(0.1)
     assert (bench.answer(request).index, bench.answer(request).ended) == (-1, None)
-    assert bench.scheduler.active == 2
+    assert bench.scheduler.slots.active == 2
     bench.succeed(child)
-    assert bench.scheduler.active == 1
+    assert bench.scheduler.slots.active == 1
 
 
 def test_the_time_of_a_poll_stands_still_while_the_machine_is_suspended() -> None:
@@ -281,7 +313,7 @@ def test_a_plain_poll_starts_what_is_ready_over_the_limit(cap: int | None) -> No
     child, other = bench.submit(parent), bench.submit(parent)
     bench.wait(parent, child, timeout=0.0)
     assert (child.state, other.state) == (State.RUNNING, State.QUEUED)
-    assert bench.scheduler.active == 2
+    assert bench.scheduler.slots.active == 2
 
 
 def test_a_plain_poll_starts_what_its_handle_waits_for() -> None:
@@ -299,6 +331,33 @@ def test_a_plain_poll_starts_what_its_handle_waits_for() -> None:
     assert bench.answers(request) == []  # no slot is free
     bench.wait(parent, child, timeout=0.0)
     assert bench.answer(request).ended is grandchild
+
+
+def test_plain_polls_start_one_at_a_time_of_what_their_handle_waits_for() -> None:
+    """A poll is repeated: if each started all that it can reach, a thousand grandchildren were a thousand processes."""
+    bench = Bench(concurrency=1)
+    parent = bench.run()
+    child = bench.submit(parent)
+    bench.wait(parent, child, timeout=0.0)
+    grandchildren = [bench.submit(child) for _ in range(20)]
+    requests = [bench.wait(child, grandchild) for grandchild in grandchildren]
+    for number in range(20):
+        for _ in range(3):
+            bench.wait(parent, child, timeout=0.0)
+        assert bench.scheduler.slots.active <= 3  # the parent, a grandchild, and the child once it was answered
+        assert bench.started() == [parent.id, child.id, *(item.id for item in grandchildren[: number + 1])]
+        bench.succeed(grandchildren[number])
+    bench.wait(parent, child, timeout=0.0)
+    assert all(bench.answers(request) for request in requests)
+
+
+def test_a_plain_poll_of_several_starts_one_at_a_time() -> None:
+    bench = Bench(concurrency=1)
+    parent = bench.run()
+    children = [bench.submit(parent) for _ in range(20)]
+    for _ in range(3):
+        bench.wait(parent, *children, timeout=0.0)
+    assert bench.scheduler.slots.active == 2
 
 
 def test_a_poll_loop_leaves_nothing_behind() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from coflux.executor.core.commands import Answered, Command
-from coflux.executor.core.scheduler import Effects
+from coflux.executor.core.effects import Effects
 from coflux.executor.core.state import Instant, State
 from tests.core.simulation import Simulation
 

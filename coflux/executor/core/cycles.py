@@ -27,7 +27,7 @@ def closed_cycle(waiter: Execution, targets: list[Execution]) -> str | None:
 def _needs(execution: Execution) -> list[list[Execution]]:
     """For each of its waits that only an outcome ends: the executions of which one must end first."""
     waits = execution.waits.values()
-    return [[target.end() for target in wait.targets] for wait in waits if not wait.timed and wait.resolved is None]
+    return [[target.end() for target in wait.targets] for wait in waits if not wait.timed and not wait.resolved]
 
 
 def _stuck_behind(waiter: Execution, ends: list[Execution]) -> set[Execution]:

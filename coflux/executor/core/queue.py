@@ -30,11 +30,8 @@ class FairQueue:
         """The execution to hand over next, or `None`. The caller withdraws it and counts its slot (`slot_taken`)."""
         for active in sorted(self._buckets):
             for family in self._buckets[active]:
-                if family.host is None and family.refusal is None:
-                    continue
-                if family.cap is not None and active >= family.cap and active > family.lent:
-                    continue
-                return family.heap[0][2]
+                if family.host is not None and not family.at_cap:
+                    return family.heap[0][2]
         return None
 
     def withdraw(self, execution: Execution) -> None:

@@ -189,6 +189,14 @@ class Execution:
             execution = execution.successor
         return execution
 
+    def bind(self, host: Host | None) -> None:
+        """Say whose workers run it. A host stays as long as something unfinished is bound to it."""
+        if self.host is not None:
+            self.host.bound -= 1
+        self.host = host
+        if host is not None:
+            host.bound += 1
+
     def transition(self, to: State) -> None:
         if to not in ALLOWED.get(self.state, ()):
             raise InvalidTransition(self, to)
@@ -253,7 +261,6 @@ class Family:
         "host",
         "leaving",
         "lent",
-        "refusal",
         "root",
         "runs",
         "unfinished",
@@ -263,7 +270,6 @@ class Family:
         self.root = root
         self.runs: list[Run] = [root]
         self.host: Host | None = None  # the newest that imported its modules; None while one is being built
-        self.refusal: Outcome | None = None  # what new work fails with, when the modules did not import
         self.executions: dict[str, Execution] = {}
         self.unfinished = 0
         self.leaving: set[int] = set()  # workers of it that are on their way out
@@ -271,6 +277,11 @@ class Family:
         self.lent = 0  # of those: held by executions that wait for something else, so perhaps do nothing
         self.cap: int | None = None  # slots that it may hold
         self.heap: list[tuple[int, int, Execution]] = []  # ready executions: (-depth, sequence, execution)
+
+    @property
+    def at_cap(self) -> bool:
+        """Whether it may compute no more: it holds as many slots as it may, and not all of them are lent."""
+        return self.cap is not None and self.active >= self.cap and self.active > self.lent
 
 
 class Wait:
@@ -282,8 +293,8 @@ class Wait:
         self.execution = execution
         self.request = request
         self.targets = targets
-        self.resolved: int | None = None  # index of the target that ended, while the answer waits for a slot
-        self.passed_over = 0  # starts that went before its answer
+        self.resolved = False  # a target has ended, and the answer waits for a slot
+        self.passed_over = 0  # children that started before its answer
         self.timed = False  # it ends by itself, when its time is up
         self.over = False  # answered, or its execution has ended
 
@@ -320,3 +331,8 @@ class Host:
         self.idle: list[Worker] = []
         self.workers: dict[int, Worker] = {}
         self.superseded = False
+
+    def computes(self) -> bool:
+        """Whether a worker of it runs something that does not wait."""
+        running = [worker.execution for worker in self.workers.values() if worker.state is WorkerState.BUSY]
+        return any(execution is not None and execution.holds_slot for execution in running)

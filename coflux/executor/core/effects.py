@@ -1,0 +1,40 @@
+"""What a turn produces: rows to write, and commands to carry out once they are committed."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from coflux.executor.core.commands import Command
+from coflux.executor.core.state import Execution, Run, Step
+from coflux.executor.messages import OpenGroup
+
+__all__ = ["Effects", "Outbox"]
+
+
+class Effects(Struct, frozen=True):
+    """What one turn produced. Rows are the scheduler's own objects: each is written once a turn, in its last state."""
+
+    runs: dict[Run, None]
+    steps: list[Step]
+    executions: dict[Execution, None]
+    groups: list[tuple[Execution, OpenGroup]]
+    commands: list[Command]
+
+
+class Outbox:
+    """Where all parts of the scheduler put what is to be written and said, until the turn is over."""
+
+    __slots__ = ("commands", "executions", "groups", "runs", "steps")
+
+    def __init__(self) -> None:
+        self.runs: dict[Run, None] = {}  # new and changed ones
+        self.steps: list[Step] = []
+        self.executions: dict[Execution, None] = {}  # new and changed ones
+        self.groups: list[tuple[Execution, OpenGroup]] = []
+        self.commands: list[Command] = []
+
+    def take(self) -> Effects:
+        """Give up what has come together since the last time."""
+        effects = Effects(self.runs, self.steps, self.executions, self.groups, self.commands)
+        self.runs, self.steps, self.executions, self.groups, self.commands = {}, [], {}, [], []
+        return effects

@@ -1,0 +1,30 @@
+"""Handles as executions name them: by id, or by number (`@n` is the n-th submission of the one that says so)."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from coflux.encoded import Value
+from coflux.executor.core.state import Execution
+
+__all__ = ["numbered", "with_ids"]
+
+
+def numbered(execution: Execution, handle: str) -> Execution | None:
+    """What `@n` means when `execution` says it; `None` if the handle is an id."""
+    return execution.submissions[int(handle[1:]) - 1] if handle.startswith("@") else None
+
+
+def with_ids(values: tuple[Value, ...], execution: Execution) -> tuple[Value, ...]:
+    """Replace `@n` references by the ids of the execution's submissions."""
+    if not any(value.references for value in values):
+        return values
+    return tuple(_with_ids(value, execution) if value.references else value for value in values)
+
+
+def _with_ids(value: Value, execution: Execution) -> Value:
+    references = []
+    for reference in value.references:
+        submitted = numbered(execution, reference.id)
+        references.append(reference if submitted is None else replace(reference, id=submitted.id))
+    return replace(value, references=tuple(references))
