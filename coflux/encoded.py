@@ -5,6 +5,7 @@ Apart from the codecs (`coflux.values`, `coflux.failures`), which those who only
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -31,8 +32,8 @@ class Value(Struct, frozen=True, array_like=True, gc=False):
     `format` is "json" when the payload is JSON text that decodes to exactly the value (small plain values), "pickle"
     (protocol 5) or "dill". The payload is `data`, or the blob named `blob` when `data` is empty. `size` is the
     payload's size in bytes. `preview` is a one-line repr of at most 200 characters, made where the value lived. `json`
-    is a JSON projection of the value as text, `None` when there is none or it is `data` itself (format "json"); in it a
-    handle is its index in `references` (`json_of` fills in the id).
+    is a JSON projection of the value as text, `None` when there is none or it is `data` itself (format "json"). In both
+    a handle is its index in `references` (`preview_of` and `json_of` fill in the id).
     """
 
     format: Literal["json", "pickle", "dill"]
@@ -76,9 +77,18 @@ class BlobDamaged(Exception):
 
 def preview_of(value: Value) -> str:
     """One line of at most 200 characters that shows the value."""
-    from coflux.previews import preview
+    if value.format == "json":
+        from coflux.previews import preview
 
-    return preview(msgspec.json.decode(value.data)) if value.format == "json" else value.preview
+        return preview(msgspec.json.decode(value.data))
+    return preview_with_ids(value.preview, [reference.id for reference in value.references])
+
+
+def preview_with_ids(text: str, ids: Sequence[str]) -> str:
+    """Put the ids of handles into a preview that was made before they were known."""
+    from coflux.previews import with_execution_ids
+
+    return with_execution_ids(text, ids) if ids else text
 
 
 def json_of(value: Value) -> str | None:

@@ -8,6 +8,7 @@ with it whatever the code would have answered. `InternalError` is a fault of cof
 from __future__ import annotations
 
 __all__ = [
+    "ClientError",
     "ExecutionAbandoned",
     "ExecutionCancelled",
     "ExecutionError",
@@ -48,6 +49,13 @@ class ExecutionTimeout(ExecutionTerminated):
 
 class ExecutionAbandoned(ExecutionTerminated, ExecutionError):
     """The process of a child execution ended without reporting an outcome."""
+
+
+class ClientError(RuntimeError):
+    """No engine is to be had, or it refuses, or it ended: what `run` and `start` raise as `RuntimeError`.
+
+    The message is one for the user, and says it all.
+    """
 
 
 class InternalError(Exception):

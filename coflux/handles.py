@@ -165,7 +165,8 @@ class Execution(Generic[T_co]):
         return hash(self.id)
 
     def __repr__(self) -> str:
-        return f"<Execution {self._id or f'@{self._number}'} of {self.module}/{self.target}>"
+        # Without the id where it would have to be asked for: a `print` must not wait for the engine.
+        return f"<Execution {self._id + ' ' if self._id else ''}of {self.module}/{self.target}>"
 
     def __copy__(self) -> Execution[T_co]:
         return self

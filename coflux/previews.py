@@ -6,15 +6,18 @@ import collections
 import dataclasses
 import enum
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-__all__ = ["message_of", "one_line", "preview", "type_name"]
+__all__ = ["message_of", "one_line", "preview", "type_name", "with_execution_ids"]
 
 PREVIEW_LIMIT = 200  # characters
 DEPTH_LIMIT = 20
+
+_FIRST_MARK = 0xF0000  # private-use characters, each for a handle's id
+_MARKS = 0xFFFE  # that many
 
 # Types of these packages with a shape are shown by type, dtype and shape: their own repr may compute or copy a lot.
 _ARRAY_PACKAGES = frozenset(
@@ -41,14 +44,27 @@ _NUMBERS = frozenset({type(None), bool, int, float, complex})
 _UNNAMED = frozenset({list, tuple, set, dict})  # shown by their brackets alone
 
 
-def preview(value: object) -> str:
-    """At most 200 printable characters: a bounded `repr`."""
-    writer = _Writer()
+def preview(value: object, index_of: Callable[[object], int | None] | None = None) -> str:
+    """At most 200 printable characters: a bounded `repr`.
+
+    `index_of` tells the index of a handle whose id comes later, and `None` for anything else. Such a handle has one
+    private-use character in the place of its id, until `with_execution_ids` puts it there.
+    """
+    writer = _Writer(index_of)
     try:
         writer.write(value, 0)
     except _Full:
         return "".join(writer.pieces)[: PREVIEW_LIMIT - 1] + "…"
     return "".join(writer.pieces)
+
+
+def with_execution_ids(text: str, ids: Sequence[str]) -> str:
+    """Put the ids of handles into a preview. It stays as short."""
+    if text.isprintable():
+        return text  # there are none: what does not print is escaped in a preview
+    first = chr(_FIRST_MARK)
+    filled = "".join([character if character < first else ids[ord(character) - _FIRST_MARK] for character in text])
+    return filled if len(filled) <= PREVIEW_LIMIT else filled[: PREVIEW_LIMIT - 1] + "…"
 
 
 def one_line(text: str) -> str:
@@ -80,8 +96,9 @@ class _Full(Exception):
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, index_of: Callable[[object], int | None] | None) -> None:
         self.pieces: list[str] = []
+        self._index_of = index_of
         self._left = PREVIEW_LIMIT
         self._open: set[int] = set()  # ids of the containers being written, to stop at recursion
 
@@ -100,7 +117,11 @@ class _Writer:
             return
         self._open.add(id(value))
         try:
-            self._write(value, depth)
+            index = None if self._index_of is None else self._index_of(value)
+            if index is None or index >= _MARKS:
+                self._write(value, depth)
+            else:
+                self._write_handle(value, index)
         except _Full:
             raise
         except Exception as error:  # noqa: BLE001  # the user's __repr__ and properties
@@ -135,6 +156,12 @@ class _Writer:
             self.put(f"<function {value.__qualname__}>")
         else:
             self.put(repr(value))
+
+    def _write_handle(self, handle: Any, index: int) -> None:
+        self.put("<Execution ")
+        self.pieces.append(chr(_FIRST_MARK + index))
+        self._left -= 1
+        self.put(f" of {handle.module}/{handle.target}>")
 
     def _sequence(self, value: Iterable[object], opening: str, closing: str, depth: int) -> None:
         cls = type(value)

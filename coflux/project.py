@@ -10,13 +10,15 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["ConfigError", "Project", "Settings", "find_project", "module_of_file"]
+from coflux.errors import ClientError
+
+__all__ = ["ConfigError", "Project", "Settings", "find_project", "module_of_file", "taken_name"]
 
 CONFIG_FILE = "coflux.toml"
 SOCKET_PATH_LIMIT = 100  # bytes; Linux takes 107 and a terminating zero, macOS 103
 
 
-class ConfigError(RuntimeError):
+class ConfigError(ClientError):
     """The project cannot be used as it is configured. The message is one line that names the place."""
 
 
@@ -315,6 +317,11 @@ def module_of_file(path: str) -> tuple[str, str]:
     if not parts:
         raise ConfigError(f"{path} is not part of a package: name another file")
     if parts[0] == "coflux" or parts[0] in sys.stdlib_module_names:
-        owner = "coflux itself" if parts[0] == "coflux" else "the standard library"
-        raise ConfigError(f"{path}: the name {parts[0]!r} belongs to {owner}: rename the file or its package")
+        raise ConfigError(taken_name(path, parts[0]))
     return ".".join(parts), directory
+
+
+def taken_name(path: str, name: str) -> str:
+    """Why the file or package `path` is never imported by this name, which is coflux's or the standard library's."""
+    owner = "coflux itself" if name == "coflux" else "the standard library"
+    return f"{path}: the name {name!r} belongs to {owner}, which goes before it: rename the file or its package"

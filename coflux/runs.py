@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from coflux import backend
-from coflux.errors import ExecutionError, ExecutionTerminated
+from coflux.errors import ClientError, ExecutionError, ExecutionTerminated
 from coflux.target import Target
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ __all__ = ["RunHandle", "project_dir", "run", "start"]
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+
+_FOR_USERS = (ExecutionError, ExecutionTerminated, ClientError)
 
 
 class ClientRun(Protocol):
@@ -30,7 +32,9 @@ class ClientRun(Protocol):
 
 
 class RunHandle(Generic[R_co]):
-    """A run that was started with `start`.
+    """A run that was started with `start`. Any thread may use it.
+
+    The run belongs to this process until its result has been read: it is cancelled if the process ends before.
 
     Attributes:
         id: the run's id.
@@ -43,21 +47,29 @@ class RunHandle(Generic[R_co]):
         self._run = run
 
     def result(self) -> R_co:
-        """Block until the run's target has ended, and return its result.
+        """Block until the run's target has ended, and return its result. Each call gives an equal value of its own.
 
         Raises:
             ExecutionError: it failed; the error is an instance of the original exception's class too, where possible.
             ExecutionCancelled: it was cancelled.
             ExecutionTimeout: it ran longer than its timeout.
+            RuntimeError: the engine ended before it; the message says what becomes of the run.
         """
         try:
             return cast(R_co, self._run.result())
-        except (ExecutionError, ExecutionTerminated) as error:
+        except _FOR_USERS as error:
             raise _for_user(error) from error.__cause__
 
     def cancel(self) -> None:
-        """Cancel the run. One that has ended keeps its outcome."""
-        self._run.cancel()
+        """Cancel the run. One that has ended keeps its outcome.
+
+        Raises:
+            RuntimeError: there is no engine to be had that could.
+        """
+        try:
+            self._run.cancel()
+        except _FOR_USERS as error:
+            raise _for_user(error) from error.__cause__
 
     def __repr__(self) -> str:
         return f"<RunHandle {self.id}>"
@@ -77,7 +89,7 @@ def start(target: Target[P, R], /, *args: P.args, **kwargs: P.kwargs) -> RunHand
     """
     try:
         return RunHandle(_start("start", target, args, kwargs))
-    except ExecutionError as error:
+    except _FOR_USERS as error:
         raise _for_user(error) from error.__cause__
 
 
@@ -93,7 +105,7 @@ def run(target: Target[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         except KeyboardInterrupt:
             started.cancel()
             raise
-    except (ExecutionError, ExecutionTerminated) as error:
+    except _FOR_USERS as error:
         raise _for_user(error) from error.__cause__
 
 

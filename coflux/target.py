@@ -225,9 +225,9 @@ def declare(
     """
     decorator = kind if module is None else "stub"
     function = _plain_function(decorator, fn)
-    name = name or function.__name__
+    name = function.__name__ if name is None else name
     parameters = tuple(signature(function).parameters)
-    _with_place(decorator, name, function, _check_name, name)
+    _with_place(decorator, name or function.__name__, function, _check_name, name)
     if decorator == "workflow":
         _with_place(decorator, name, function, _check_run_memo, given["memo"])
     declared, when = _with_place(decorator, name, function, options.task_options, parameters, **given)
@@ -283,6 +283,8 @@ def _describe(fn: object) -> str:
 
 
 def _check_name(name: str) -> None:
+    if not name:
+        raise ValueError("name must not be empty: leave it out, and the target has the function's")
     if "/" in name or not name.isprintable() or name != name.strip():
         raise ValueError(f"name must not have slashes, line ends or outer blanks, but is {name!r}")
 

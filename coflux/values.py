@@ -39,11 +39,13 @@ __all__ = [
     "Reference",
     "UnloadableValue",
     "UnsendableValue",
+    "UnstoredValue",
     "Value",
     "decode",
     "encode",
     "json_of",
     "pack",
+    "plain_json",
     "preview_of",
 ]
 
@@ -58,6 +60,10 @@ _decode_json = msgspec.json.Decoder().decode
 
 class UnsendableValue(ExecutionError, TypeError):
     """A value cannot leave its process. The message gives the path inside the value, the type and a remedy."""
+
+
+class UnstoredValue(ExecutionError):
+    """The store does not take a value: no space, no permission. The message gives the place and the reason."""
 
 
 class UnloadableValue(ExecutionError):
@@ -91,16 +97,18 @@ def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: st
 
     Raises:
         UnsendableValue: something in the value cannot leave this process.
-        OSError: the blob cannot be written.
+        UnstoredValue: the blob cannot be written.
     """
-    text = _plain_json(value)
-    if text is not None:
-        return Value("json", text, len(text))
+    plain = plain_json(value)
+    if plain is not None:
+        return Value("json", plain, len(plain))
     from coflux.projection import project  # it knows many types, whose modules plain values do not need
 
     pickled = _pickle(value, name)
     projection = project(value, pickled.handles, limited=not full_json)
-    return _stored(pickled, blobs, name, preview(value), projection)
+    indexes = {id(handle): index for index, handle in enumerate(pickled.handles)}
+    text = preview(value, (lambda part: indexes.get(id(part))) if indexes else None)
+    return _stored(pickled, blobs, name, text, projection)
 
 
 def pack(value: object, blobs: BlobStore, *, name: str = "value", identify: bool = False) -> Value:
@@ -109,7 +117,7 @@ def pack(value: object, blobs: BlobStore, *, name: str = "value", identify: bool
     With `identify`, handles of executions that were submitted here refer to their ids, which may have to be asked for,
     and not to `@n`: for values that the engine does not look into.
     """
-    text = _plain_json(value)
+    text = plain_json(value)
     if text is not None:
         return Value("json", text, len(text))
     pickled = _pickle(value, name)
@@ -156,10 +164,16 @@ def _stored(
         raise UnsendableValue(f"{name}: {error}") from error
     if pickled.size <= INLINE_LIMIT:
         return Value(pickled.format, b"".join(pickled.parts), pickled.size, None, references, preview, projection)
-    return Value(pickled.format, b"", pickled.size, blobs.write(pickled.parts), references, preview, projection)
+    try:
+        digest = blobs.write(pickled.parts)
+    except OSError as error:
+        raise UnstoredValue(
+            f"{name} ({pickled.size:,} bytes) cannot be stored in {error.filename}: {error.strerror}"
+        ) from None
+    return Value(pickled.format, b"", pickled.size, digest, references, preview, projection)
 
 
-def _plain_json(value: object) -> bytes | None:
+def plain_json(value: object) -> bytes | None:
     """JSON text for a small plain value, `None` for any other."""
     if not _is_plain(value):
         return None

@@ -53,11 +53,12 @@ class LazyGroup(click.Group):
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """`; did you mean 'x'?` for the nearest of `known`, or ""."""
+    """`; did you mean 'x'?` for the nearest of `known`, or "". The dashes of options make them no nearer."""
     from difflib import get_close_matches
 
-    matches = get_close_matches(word, known, n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    names = {name.lstrip("-"): name for name in known}
+    matches = get_close_matches(word.lstrip("-"), names, n=1)
+    return f"; did you mean {names[matches[0]]!r}?" if matches else ""
 
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -93,6 +94,9 @@ def run(arguments: Sequence[str], program: str = "coflux") -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return exits.USAGE
+    except click.NoSuchOption as error:
+        hint = did_you_mean(error.option_name, error.possibilities or ())
+        return _fail(f"there is no option {error.option_name!r}{hint}", exits.USAGE)
     except click.ClickException as error:
         return _fail(error.format_message(), exits.USAGE)
     except (KeyboardInterrupt, click.Abort):

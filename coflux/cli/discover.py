@@ -11,17 +11,17 @@ import msgspec
 
 import coflux
 from coflux.cli import exits
-from coflux.cli.engine import connect, requested
+from coflux.cli.engine import connect, requested, show_notices
 from coflux.cli.ndjson import VERSION
 from coflux.cli.options import json_option, project_option
 from coflux.cli.streams import open_streams
 from coflux.cli.targets import Sources, parse_sources
 from coflux.cli.terminal import Output
-from coflux.cli.text import visible
+from coflux.cli.text import visible, visible_lines
 from coflux.executor.messages import Discover, Discovered, ModuleError, ParameterInfo, TargetInfo
 from coflux.project import Project
 
-__all__ = ["command", "files_with_targets", "signature", "sources_of"]
+__all__ = ["command", "describe_error", "files_with_targets", "signature", "sources_of"]
 
 _SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 
@@ -36,15 +36,17 @@ def command(project: Project, words: tuple[str, ...], as_json: bool) -> int:
     sources = sources_of(project, words)
     if not sources.modules and not sources.files:
         raise exits.CommandError(f"no Python file below {project.root} imports coflux")
+    streams = open_streams()
     with connect(project, "command") as client:
         found = requested(client, Discover(client.next_request(), *sources), Discovered)
-    streams = open_streams()
+        show_notices(client, streams)
     if as_json:
         streams.out.json(msgspec.json.encode(_document(found)))
     else:
         _print_targets(streams.out, found.targets)
         for error in found.errors:
-            streams.err.line(_describe_error(error))
+            for line in visible_lines(describe_error(error)):
+                streams.err.line(line)
     streams.finish()
     return exits.USAGE if found.errors else exits.SUCCEEDED
 
@@ -145,9 +147,10 @@ def _parameter(parameter: ParameterInfo) -> str:
     )
 
 
-def _describe_error(error: ModuleError) -> str:
+def describe_error(error: ModuleError) -> str:
+    """What is wrong with a module, and where."""
     place = f"{error.file}:{error.line}" if error.line else error.file or error.module
-    return visible(f"{place}: {error.message}")
+    return error.message if error.message.startswith(place) else f"{place}: {error.message}"
 
 
 def _document(found: Discovered) -> dict[str, object]:

@@ -7,6 +7,7 @@ import platform
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from importlib import metadata
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ import msgspec
 
 from coflux import __version__
 from coflux.cli import exits
-from coflux.cli.discover import sources_of
+from coflux.cli.discover import describe_error, sources_of
 from coflux.cli.engine import connect, requested
+from coflux.cli.interrupted import advice
 from coflux.cli.ndjson import VERSION
 from coflux.cli.options import json_option, project_option
 from coflux.cli.streams import Streams, open_streams
@@ -26,6 +28,7 @@ from coflux.cli.text import visible
 from coflux.executor.client import Client, NoEngine
 from coflux.executor.database import NoStore, StoreError
 from coflux.executor.history import History
+from coflux.executor.launch import engine_runs
 from coflux.executor.messages import Discover, Discovered, Status, StatusReport
 from coflux.project import Project, usable_cpus
 
@@ -84,6 +87,7 @@ def _findings(project: Project, streams: Streams) -> Iterator[Finding]:
     yield _space(project)
     essential = (_data_directory(project), _engine(project))
     yield from essential
+    yield from _runs(project)
     yield _start_method(project)
     yield _concurrency(project)
     yield _terminal(streams)
@@ -144,6 +148,22 @@ def _engine(project: Project) -> Finding:
     keeps = f", kept by {report.keeps}" if report.keeps else ""
     work = f"{report.running} running, {report.queued} queued, {report.waiting} waiting"
     return Finding("engine", f"pid {report.pid}: {len(report.workers)} workers, {work}{keeps}")
+
+
+def _runs(project: Project) -> Iterator[Finding]:
+    """Those that no engine works on. The check of the modules starts one, as every command does that needs it."""
+    if engine_runs(project):
+        return
+    try:
+        with closing(History.open(project.data_dir)) as history:
+            unfinished = history.unfinished_runs()
+    except StoreError:
+        return  # there is none, or it has been told what is wrong with it
+    if unfinished:
+        value = f"{len(unfinished)} unfinished, without an engine"
+        text = advice([row.id for row in unfinished])
+        interrupted = any(row.status != "queued" for row in unfinished)
+        yield Finding("runs", value, text if interrupted else "", "" if interrupted else text)
 
 
 def _start_method(project: Project) -> Finding:
@@ -214,8 +234,7 @@ def _ask(client: Client, sources: Sources) -> Discovered:
 def _import_errors(parts: dict[str, Discovered]) -> Iterator[Finding]:
     for found in parts.values():
         for error in found.errors:
-            place = f"{error.file}:{error.line}: " if error.file else ""
-            yield Finding("module", error.module, f"{place}{error.message}")
+            yield Finding("module", error.module, describe_error(error))
 
 
 def _workers(parts: dict[str, Discovered]) -> Iterator[Finding]:

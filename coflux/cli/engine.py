@@ -7,15 +7,17 @@ from contextlib import closing, contextmanager
 from typing import Literal, TypeVar
 
 from coflux.cli import exits
+from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import RunId, parse_id
+from coflux.cli.text import visible_lines
 from coflux.executor.client import Client, ConnectionLost, EngineError, NoEngine, RequestError
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, NoStore, RunNotFound
-from coflux.executor.messages import ToSupervisor
+from coflux.executor.messages import Notice, ToSupervisor
 from coflux.executor.rows import format_execution_id
 from coflux.project import Project
 
-__all__ = ["NothingStored", "connect", "open_history", "requested", "resolve_id"]
+__all__ = ["NothingStored", "connect", "describe_notice", "open_history", "requested", "resolve_id", "show_notices"]
 
 _STATUS = {"usage": exits.USAGE, "not_found": exits.NOT_FOUND, "failed": exits.FAILED}
 
@@ -47,9 +49,22 @@ def requested(client: Client, message: ToSupervisor, reply_type: type[_Reply]) -
     try:
         reply = client.request(message)
     except RequestError as error:
+        show_notices(client, open_streams())
         raise exits.CommandError(str(error), _STATUS[error.kind]) from None
     assert isinstance(reply, reply_type), reply
     return reply
+
+
+def show_notices(client: Client, streams: Streams) -> None:
+    """Show what the engine said, on standard error: what modules print when they are imported, and warnings."""
+    for notice in client.take_notices():
+        for line in visible_lines(describe_notice(notice)):
+            streams.err.line(line)
+    streams.err.flush()
+
+
+def describe_notice(notice: Notice) -> str:
+    return notice.text if notice.level == "info" else f"{notice.level}: {notice.text}"
 
 
 @contextmanager

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from coflux.executor.history import History, LogEntry, StepInfo
+from coflux.executor.history import PAGE, History, LogEntry, StepInfo
 from coflux.executor.messages import Outcome
 from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, parse_execution_id
 
-__all__ = ["Event", "ExecutionChanged", "Feed", "GroupOpened", "Logged", "RunChanged", "StepSubmitted"]
+__all__ = ["Event", "ExecutionChanged", "Feed", "GroupOpened", "Key", "Logged", "RunChanged", "StepSubmitted"]
 
 FAILURES = ("failed", "timed_out", "abandoned")
-KILLED = ("timed_out", "cancelled")
+
+Key = tuple[str, int, int]  # run, step, attempt
 
 
 class RunChanged(NamedTuple):
@@ -47,12 +48,11 @@ Event = RunChanged | GroupOpened | StepSubmitted | ExecutionChanged | Logged
 class _Position:
     """How far one run has been read."""
 
-    __slots__ = ("ended", "groups", "log", "row", "sequence", "step")
+    __slots__ = ("ended", "groups", "log", "row", "step")
 
     def __init__(self) -> None:
         self.ended = False
         self.row: RunRow | None = None
-        self.sequence = 0
         self.step = 0
         self.log = 0
         self.groups: set[tuple[int, int, int]] = set()
@@ -64,28 +64,44 @@ class Feed:
     def __init__(self, history: History, run: str) -> None:
         self._history = history
         self._positions = {run: _Position()}
-        self._killed: set[tuple[str, str | None]] = set()
+        self._told: dict[str, tuple[str, str, str | None]] = {}  # execution -> its state, as it was told last
 
-    def events(self) -> Iterator[Event]:
+    def events(self, changed: Collection[Key] | None = None) -> Iterator[Event]:
         """What is new: a run before its steps, a step after its group and before its executions, log entries and states
-        in the order of time, as far as they came together."""
+        in the order of time, as far as they came together.
+
+        Args:
+            changed: the executions that may have changed; `None` for any.
+        """
         unread = [run for run, position in self._positions.items() if not position.ended]
         while unread:
             run = unread.pop(0)
             position = self._positions[run]
+            keys = None if changed is None or position.row is None else [key for key in changed if key[0] == run]
             # A run that had settled before this pass has nothing new after it.
             position.ended = position.row is not None and position.row.settled
+            pages = self._pages(run, keys)
             more = True
             while more:
                 # States first: whatever they mention is in the store by the time the rest is read.
-                changes = self._history.changed_executions(position.sequence, run)
+                rows = next(pages, [])
                 entries = self._history.logs(run, after=position.log)
-                position.sequence, more = changes.sequence, changes.more or bool(entries)
+                more = bool(rows or entries)
                 yield from self._run_and_steps(run, position)
-                yield from self._in_order(changes.rows, entries)
+                yield from self._in_order(rows, entries)
                 if entries:
                     position.log = entries[-1].id
-                unread += self._follow_spawned(changes.rows)
+                unread += self._follow_spawned(rows)
+
+    def _pages(self, run: str, keys: list[Key] | None) -> Iterator[list[ExecutionRow]]:
+        if keys is not None:
+            for start in range(0, len(keys), PAGE):
+                yield self._history.executions_among(keys[start : start + PAGE])
+            return
+        after = (0, 0)
+        while rows := self._history.executions(run, after):
+            yield rows
+            after = (rows[-1].step, rows[-1].attempt)
 
     def _run_and_steps(self, run: str, position: _Position) -> Iterator[Event]:
         row = self._history.run(run)
@@ -122,12 +138,12 @@ class Feed:
         return [event for _, event in sorted(changes, key=lambda change: change[0])]
 
     def _is_news(self, row: ExecutionRow) -> bool:
-        """A killed execution comes again, with what it used, when its process is gone: that is no change of state."""
-        if row.status not in KILLED:
-            return True
-        known = (row.id, row.next) in self._killed
-        self._killed.add((row.id, row.next))
-        return not known
+        """Whether its state is another than the one told last: not all that changes in a row is of interest."""
+        state = (row.status, row.reason, row.next)
+        if self._told.get(row.id) == state:
+            return False
+        self._told[row.id] = state
+        return True
 
     def _follow_spawned(self, rows: list[ExecutionRow]) -> list[str]:
         spawned = [parse_execution_id(row.next)[0] for row in rows if row.status == "spawned" and row.next is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from coflux.cli import exits
-from coflux.cli.engine import connect, open_history, requested
+from coflux.cli.engine import connect, open_history, requested, show_notices
 from coflux.cli.feed import Feed
 from coflux.cli.ndjson import Events
 from coflux.cli.progress import Display, open_display
@@ -59,6 +59,7 @@ def start(project: Project, request: Request, form: Form) -> int:
         )
         with open_history(project) as history:
             if request.options.detach:
+                show_notices(client, streams)
                 _print_detached(streams, history, started.run, form)
                 status = exits.SUCCEEDED
             else:

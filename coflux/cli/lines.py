@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import msgspec
-
 from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, Logged, RunChanged, StepSubmitted
 from coflux.cli.marks import MARKS
 from coflux.cli.terminal import Terminal
 from coflux.cli.text import crop, duration, visible
+from coflux.executor import log_values
 from coflux.executor.history import LogEntry
 from coflux.executor.messages import Failed, Outcome, Terminated
 from coflux.executor.rows import ExecutionRow
 from coflux.logs import Level, render
 
-__all__ = ["Narrator", "Painter", "log_lines", "log_text", "log_values", "problem_of"]
+__all__ = ["Narrator", "Painter", "log_lines", "log_text", "problem_of"]
 
 ARGUMENT_LENGTH = 40  # characters of an argument in a line that mentions a call
 CALL_LENGTH = 80
@@ -40,18 +36,9 @@ class Painter:
         return self.paint(status.replace("_", " "), MARKS[status].style)
 
 
-def log_values(entry: LogEntry) -> dict[str, Any]:
-    """The entry's values as plain data; what JSON could not hold exactly is its `repr`."""
-    values: Mapping[str, Any] = msgspec.json.decode(entry.values) if entry.values else {}
-    return {
-        key: value["$repr"] if isinstance(value, dict) and value.keys() == {"$repr"} else value
-        for key, value in values.items()
-    }
-
-
 def log_text(entry: LogEntry) -> str:
     """The template with its values filled in."""
-    return render(entry.template, log_values(entry))
+    return render(entry.template, log_values.texts(entry.values))
 
 
 def log_lines(entry: LogEntry, name: str, painter: Painter) -> list[str]:

@@ -18,9 +18,10 @@ from __future__ import annotations
 import msgspec
 
 from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, Logged, RunChanged, StepSubmitted
-from coflux.cli.lines import log_text, log_values
+from coflux.cli.lines import log_text
 from coflux.cli.terminal import Output
-from coflux.cli.text import visible
+from coflux.cli.text import visible_lines
+from coflux.executor import log_values
 from coflux.executor.document import execution_object, iso_time, result_fields
 from coflux.executor.history import LogEntry
 from coflux.executor.rows import GroupRow, RunRow, format_execution_id
@@ -72,7 +73,8 @@ class Events:
         self._write("result", result)
 
     def say(self, text: str) -> None:
-        self._notices.line(visible(text))
+        for line in visible_lines(text):
+            self._notices.line(line)
 
     def refresh(self) -> None:
         pass
@@ -105,5 +107,5 @@ def log_object(entry: LogEntry) -> dict[str, object]:
         "level": Level(entry.level).name.lower(),
         "text": log_text(entry),
         "template": entry.template,
-        "values": log_values(entry),
+        "values": log_values.decode(entry.values),
     }

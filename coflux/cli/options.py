@@ -35,15 +35,17 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def seconds(ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """A number of seconds, 0 or more."""
+    """A duration, 0 or more, in seconds."""
     if text is None:
         return None
+    from coflux.executor.durations import FORM, parse_duration
+
     try:
-        value = float(text)
-    except ValueError:
+        value = parse_duration(text).total_seconds()
+    except (ValueError, OverflowError):
         value = -1.0
-    if not 0 <= value < float("inf"):
-        raise click.BadParameter(f"{text!r} is not a number of seconds, 0 or more", ctx, parameter)
+    if value < 0:
+        raise click.BadParameter(f"{text!r} is not a duration of 0 or more: {FORM}", ctx, parameter)
     return value
 
 

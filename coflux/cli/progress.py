@@ -7,7 +7,7 @@ from typing import Protocol
 from coflux.cli.feed import FAILURES, Event, ExecutionChanged, StepSubmitted
 from coflux.cli.lines import Narrator, problem_of
 from coflux.cli.terminal import Output, Terminal
-from coflux.cli.text import visible
+from coflux.cli.text import visible_lines
 from coflux.executor.rows import ExecutionRow
 
 __all__ = ["Display", "Lines", "Problems", "open_display"]
@@ -53,7 +53,8 @@ class Lines:
             self._output.put(line + "\n")
 
     def say(self, text: str) -> None:
-        self._output.line(visible(text))
+        for line in visible_lines(text):
+            self._output.line(line)
 
     def refresh(self) -> None:
         pass

@@ -49,8 +49,9 @@ def _read_document(ctx: click.Context, parameter: click.Parameter, text: str | N
 @click.command(
     context_settings={"allow_interspersed_args": False},  # what follows TARGET belongs to the target
     epilog="TARGET is module/name, path/to/file.py/name, or a file.py with a single workflow. ARGS are the target's"
-    " own: by position, or as --name VALUE or name=VALUE. Exit status: 0 succeeded, 1 failed or cancelled by another,"
-    " 2 wrong usage, 124 timed out, 129 hung up (the run goes on), 130 Ctrl-C, 143 SIGTERM.",
+    " own: by position, or as --name VALUE or name=VALUE; after -- all are by position. Exit status: 0 succeeded,"
+    " 1 failed or cancelled by another, 2 wrong usage, 124 timed out, 129 hung up (the run goes on),"
+    " 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.argument("target", metavar="TARGET", shell_complete=complete_targets)
 @click.argument("words", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
@@ -61,9 +62,9 @@ def _read_document(ctx: click.Context, parameter: click.Parameter, text: str | N
 @json_option
 @click.option("--events", is_flag=True, help="Print what happens as NDJSON, as it happens.")
 @click.option("--no-wait-children", is_flag=True, help="Return when the target itself has finished.")
-@click.option("--delay", metavar="SECONDS", callback=seconds, help="Start no sooner than in so many seconds.")
+@click.option("--delay", metavar="DURATION", callback=seconds, help="Start after that time: seconds, or like 1h30m.")
 @click.option("--retries", metavar="NUMBER", callback=retries, help="Retry the target so often, or 'unlimited'.")
-@click.option("--timeout", metavar="SECONDS", callback=seconds, help="Stop an attempt of the target after that time.")
+@click.option("--timeout", metavar="DURATION", callback=seconds, help="Stop an attempt of the target after that time.")
 @click.option("--concurrency", metavar="NUMBER", type=click.IntRange(min=1), help="Executions of this run at a time.")
 @click.option("--idempotency-key", metavar="KEY", help="Start no second run with this key.")
 @click.option("--memo/--no-memo", default=None, callback=_not_yet, hidden=True)

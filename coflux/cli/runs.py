@@ -11,6 +11,7 @@ import msgspec
 from coflux.cli import exits
 from coflux.cli.engine import NothingStored, connect, open_history, requested, resolve_id
 from coflux.cli.feed import ExecutionChanged, Feed, GroupOpened, StepSubmitted
+from coflux.cli.interrupted import INTERRUPTED, advice, known_until, state_of
 from coflux.cli.lines import Painter, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.ndjson import VERSION, result_fields, run_object
@@ -22,6 +23,7 @@ from coflux.cli.terminal import Terminal
 from coflux.cli.text import duration, visible
 from coflux.cli.view import Line, RunView
 from coflux.executor.history import History
+from coflux.executor.launch import engine_runs
 from coflux.executor.messages import CancelRun, DeleteRun, Done, Outcome
 from coflux.executor.rows import ExecutionRow, RunRow, Status, format_execution_id
 from coflux.project import Project
@@ -52,31 +54,40 @@ def list_runs(
     """List runs, the newest first."""
     streams = open_streams()
     rows: list[RunRow] = []
+    ends: list[float] = []
+    engine = engine_runs(project)
     try:
         with open_history(project) as history:
             older_than = history.resolve_run(before) if before else None
             rows = history.runs(limit, older_than, cast("Status | None", status), children)
+            now = time.time()
+            ends = [row.finished_at or known_until(history, row, engine, now) for row in rows]
     except NothingStored as error:
         if before:
             raise
         if not as_json:
             streams.err.line(str(error))
     if as_json:
-        streams.out.json(msgspec.json.encode({"version": VERSION, "runs": [run_object(row) for row in rows]}))
+        listed = [{**run_object(row), INTERRUPTED: not (engine or row.settled)} for row in rows]
+        streams.out.json(msgspec.json.encode({"version": VERSION, "runs": listed}))
     else:
-        _print_table(streams, rows)
+        _print_table(streams, rows, ends, engine)
     streams.finish()
 
 
-def _print_table(streams: Streams, rows: list[RunRow]) -> None:
+def _print_table(streams: Streams, rows: list[RunRow], ends: list[float], engine: bool) -> None:
     painter = Painter(streams.out_terminal.color)
-    now = time.time()
-    for row in rows:
+    states = [state_of(row, engine).replace("_", " ") for row in rows]
+    width = max([9, *map(len, states)])
+    for row, state, end in zip(rows, states, ends, strict=True):
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.created_at))
-        took = "" if row.started_at is None else duration((row.finished_at or now) - row.started_at)
+        took = "" if row.started_at is None else duration(end - row.started_at)
         # Padded before it is painted: escape sequences have no width.
-        state = painter.paint(f"{row.status.replace('_', ' '):<9}", MARKS[row.status].style)
-        streams.out.line(f"{row.id:<6} {state}  {started}  {took:>7}  {visible(f'{row.module}/{row.name}')}")
+        padded = painter.paint(f"{state:<{width}}", MARKS[row.status].style)
+        streams.out.line(f"{row.id:<6} {padded}  {started}  {took:>7}  {visible(f'{row.module}/{row.name}')}")
+    unfinished = [row.id for row in rows if not row.settled]
+    if unfinished and not engine:
+        streams.err.line(advice(unfinished))
 
 
 # -- inspect ----------------------------------------------------------------------------------------------------------
@@ -89,23 +100,26 @@ def _print_table(streams: Streams, rows: list[RunRow]) -> None:
 def inspect_run(project: Project, run: str, as_json: bool) -> None:
     """Show a run with its steps, as it is now."""
     streams = open_streams()
+    engine = engine_runs(project)
     with open_history(project) as history:
         run_id = history.resolve_run(run)
         if as_json:
-            streams.out.json(history.document_json(run_id))
+            streams.out.json(history.document_json(run_id, engine))
         else:
-            _print_run(streams, history, run_id)
+            _print_run(streams, history, run_id, engine)
     streams.finish()
 
 
-def _print_run(streams: Streams, history: History, run_id: str) -> None:
+def _print_run(streams: Streams, history: History, run_id: str, engine: bool) -> None:
     row = history.run(run_id)
     assert row is not None
     painter = Painter(streams.out_terminal.color)
-    streams.out.line(f"run {row.id} {visible(f'{row.module}/{row.name}')} {painter.state(row.status)}")
+    state = painter.paint(state_of(row, engine).replace("_", " "), MARKS[row.status].style)
+    streams.out.line(f"run {row.id} {visible(f'{row.module}/{row.name}')} {state}")
     if row.parent is not None:
         streams.out.line(f"called by {row.parent}")
-    for line in _tree(history, run_id).lines(INSPECT_LINES, time.time()):
+    until = known_until(history, row, engine, time.time())
+    for line in _tree(history, run_id).lines(INSPECT_LINES, until):
         streams.out.line(_tree_line(line, streams.out_terminal, painter))
     end, outcome = end_of(history, f"{run_id}:1:1")
     if end.status == "succeeded":
@@ -113,6 +127,8 @@ def _print_run(streams: Streams, history: History, run_id: str) -> None:
         print_result(streams.out, outcome, raw=False)
     elif outcome is not None:
         streams.out.line(describe_end(run_id, end, outcome))
+    if not (engine or row.settled):
+        streams.err.line(advice([run_id]))
 
 
 def _tree(history: History, run_id: str) -> RunView:
@@ -152,13 +168,18 @@ def _tree_line(line: Line, terminal: Terminal, painter: Painter) -> str:
 def show_result(project: Project, identifier: str, raw: bool, as_json: bool) -> int:
     """Print the result of a run, of a step's latest attempt, or of one attempt."""
     streams = open_streams()
+    engine = engine_runs(project)
     with open_history(project) as history:
         end, outcome = _outcome_of(history, resolve_id(history, identifier))
+    interrupted = outcome is None and not engine
     if as_json:
-        fields = {"version": VERSION, "execution": end.id, "status": end.status, **result_fields(outcome)}
+        state = {"execution": end.id, "status": end.status, INTERRUPTED: interrupted}
+        fields = {"version": VERSION, **state, **result_fields(outcome)}
         streams.out.json(msgspec.json.encode(fields))
     elif end.status == "succeeded":
         print_result(streams.out, outcome, raw=raw)
+    elif interrupted:
+        raise exits.CommandError(f"{identifier} has no result: {advice([end.run])}", exits.FAILED)
     elif outcome is None:
         raise exits.CommandError(f"{identifier} has no result yet: it is {end.reason or end.status}", exits.FAILED)
     else:

@@ -13,11 +13,12 @@ from itertools import islice
 from typing import Protocol
 
 from coflux.cli import exits
-from coflux.cli.feed import ExecutionChanged, Feed
+from coflux.cli.engine import describe_notice
+from coflux.cli.feed import ExecutionChanged, Feed, Key, RunChanged
 from coflux.cli.progress import Display, Problems
 from coflux.cli.signals import Signals
 from coflux.cli.terminal import BACKLOG, Output
-from coflux.executor.client import Client, ConnectionLost
+from coflux.executor.client import Client, ConnectionLost, describe_loss
 from coflux.executor.messages import (
     Advanced,
     CancelRun,
@@ -28,7 +29,7 @@ from coflux.executor.messages import (
     RunSettled,
     Subscribe,
 )
-from coflux.executor.rows import ExecutionRow
+from coflux.executor.rows import ExecutionRow, RunRow
 
 __all__ = ["Session"]
 
@@ -55,10 +56,13 @@ class Session:
         self._streams = streams
         self._grace = grace
         self.problems = Problems(run)
+        self._subscribed: set[str] = set()  # child runs
         self._unfinished: dict[str, ExecutionRow] = {}
+        self._row: RunRow | None = None  # the run, as it was read last
         self.status = ""  # of the root, once it has ended
         self._settled = False
         self._advanced = True  # the store may have something new
+        self._changed: dict[Key, None] | None = None  # executions that may have changed; None: any of them
         self._signal = 0  # the first that came
         self._give_up_at: float | None = None
         self._explain_at: float | None = None
@@ -88,30 +92,30 @@ class Session:
 
     def _receive(self, on_finished: OnFinished) -> None:
         try:
-            while (message := self._client.receive(0)) is not None:
+            # Once the run has settled there is nothing more to hear, and perhaps nobody to hear it from.
+            while not self._settled and (message := self._client.receive(0)) is not None:
                 self._handle(message, on_finished)
         except ConnectionLost as error:
+            self._changed = None
             self._show_news()
-            raise exits.CommandError(
-                f"lost the engine ({error}). What run {self._run} was running is abandoned, and retried only if it has"
-                " retries; what was queued goes on when an engine runs again:"
-                f" `coflux logs -f {self._run}` starts one and follows the run",
-                exits.FAILED,
-            ) from None
+            if self._row is None or not self._row.settled:
+                raise exits.CommandError(describe_loss(error, self._run), exits.FAILED) from None
+            self._settle(self._row.status, on_finished)
 
     def _handle(self, message: FromSupervisor, on_finished: OnFinished) -> None:
         match message:
-            case Advanced():
+            case Advanced(executions=executions):
                 self._advanced = True
-            case Notice(level, text):
-                self._display.say(text if level == "info" else f"{level}: {text}")
+                if executions is None:
+                    self._changed = None
+                elif self._changed is not None:
+                    self._changed.update(dict.fromkeys(executions))
+            case Notice():
+                self._display.say(describe_notice(message))
             case RunFinished(run, status) if run == self._run:
                 self._finish(status, on_finished)
             case RunSettled(run, status) if run == self._run:
-                if not self.status:
-                    self._finish(status, on_finished)
-                self._show_news()
-                self._settled = True
+                self._settle(status, on_finished)
             case _:
                 pass  # replies that nobody waits for, and news of other runs
 
@@ -120,6 +124,12 @@ class Session:
         self.status = status
         self._explain_at = time.monotonic() + WAITING_NOTICE
         on_finished()
+
+    def _settle(self, status: str, on_finished: OnFinished) -> None:
+        if not self.status:
+            self._finish(status, on_finished)
+        self._show_news()
+        self._settled = True
 
     # -- showing ------------------------------------------------------------------------------------------------------
 
@@ -138,10 +148,16 @@ class Session:
 
     def _show_news(self) -> None:
         self._advanced = False
-        for event in self._feed.events():
+        changed, self._changed = self._changed, {}
+        for event in self._feed.events(changed):
             self._display.take(event)
             self.problems.take(event)
-            if isinstance(event, ExecutionChanged):
+            if isinstance(event, RunChanged) and event.row.id == self._run:
+                self._row = event.row
+            elif isinstance(event, RunChanged) and event.row.id not in self._subscribed:
+                self._subscribed.add(event.row.id)
+                self._client.send(Subscribe(event.row.id))
+            elif isinstance(event, ExecutionChanged):
                 row = event.row
                 if row.status in ("queued", "running"):
                     self._unfinished[row.id] = row

@@ -28,7 +28,8 @@ class Terminal(NamedTuple):
 def terminal_of(fd: int, encoding: str, environment: Mapping[str, str]) -> Terminal:
     """What the stream on descriptor `fd` can show.
 
-    `NO_COLOR` and `TERM=dumb` switch colours off, `FORCE_COLOR` switches them on, also for a pipe.
+    `NO_COLOR` and `TERM=dumb` switch colours off, `FORCE_COLOR` switches them on, also for a pipe. `NO_COLOR` is about
+    colours only: the live tree keeps its bold and dim text, as everything does that is drawn with rich.
     """
     interactive = os.isatty(fd) and environment.get("TERM", "dumb") != "dumb"
     color = (interactive or bool(environment.get("FORCE_COLOR"))) and not environment.get("NO_COLOR")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["crop", "duration", "visible"]
+__all__ = ["crop", "duration", "visible", "visible_lines"]
 
 # C0 except tab, DEL and C1; marks that reorder or hide text; lone surrogates, which no encoding takes.
 _HIDDEN = re.compile(
@@ -15,6 +15,11 @@ _HIDDEN = re.compile(
 def visible(text: str) -> str:
     r"""`text` with its control characters spelled out: ESC becomes `^[`, a right-to-left override `\u202e`."""
     return text if text.isprintable() else _HIDDEN.sub(_spell, text)
+
+
+def visible_lines(text: str) -> list[str]:
+    """The lines of `text`, each with its control characters spelled out."""
+    return [visible(line) for line in text.split("\n")]
 
 
 def _spell(match: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, Logged, RunCha
 from coflux.cli.lines import Narrator, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.terminal import BACKLOG, Output, Terminal
-from coflux.cli.text import duration, visible
+from coflux.cli.text import duration, visible, visible_lines
 from coflux.cli.view import Line, RunView, describe_counts
 
 __all__ = ["Tree"]
@@ -79,7 +79,7 @@ class Tree:
                 self._above += lines
 
     def say(self, text: str) -> None:
-        self._above.append(visible(text))
+        self._above += visible_lines(text)
 
     def refresh(self) -> None:
         now = time.monotonic()

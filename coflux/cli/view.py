@@ -137,7 +137,8 @@ class RunView:
         hidden: Counter[str] = Counter()
         for child in node.children:
             cost = 1 + (folded and bool(child.children))
-            if folded and (child.is_quiet() or budget.left < cost):
+            quiet = child.is_quiet() and node is not self._top  # how the run itself is, is what one looks for first
+            if folded and (quiet or budget.left < cost):
                 hidden.update(child.below)
                 hidden[child.state] += 1
                 continue

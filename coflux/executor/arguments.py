@@ -1,8 +1,11 @@
 """Which word of a command line is meant for which parameter of a target.
 
 After TARGET come positional words, `--name value`, `--name=value` and `name=value`; `--flag` and `--no-flag` where the
-parameter is a `bool`; after `--` every word is positional. A JSON document may give arguments too: an object by name,
-an array by position. What a word means is for the annotation to say: see `conversion`.
+parameter is a `bool`; after `--` every word is positional. Where the target has `**kwargs`, any identifier is a name,
+also beside `*args`: a word for those that looks like `name=value` goes after `--`.
+
+A JSON document may give arguments too: an object by name, an array by position. What a word means is for the annotation
+to say: see `conversion`.
 """
 
 from __future__ import annotations
@@ -111,7 +114,7 @@ class _Call:
                 rest.clear()
             elif word.startswith("--"):
                 self._give_option(word, rest)
-            elif is_assignment and name in self._named:
+            elif is_assignment and self._takes_name(name):
                 self._give_named(name, value)
             elif word.startswith("-") and word != "-" and not _NEGATIVE.match(word):
                 raise self._error(f"unknown option {preview(word)} (put -- before words that start with -)")
@@ -190,6 +193,10 @@ class _Call:
     def _converter(self, name: str) -> Converter:
         """That of a parameter, or of `**kwargs` for any other name."""
         return self._converters[name if name in self._named else self._kinds[Parameter.VAR_KEYWORD]]
+
+    def _takes_name(self, name: str) -> bool:
+        """Whether `name=value` is an argument by name."""
+        return name in self._named or (Parameter.VAR_KEYWORD in self._kinds and name.isidentifier())
 
     def _is_flag(self, name: str) -> bool:
         return name in self._named and self._converters[name].is_flag

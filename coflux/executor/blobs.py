@@ -44,18 +44,17 @@ class FileBlobs:
     def exists(self, digest: str) -> bool:
         return os.path.exists(self.path_of(digest))
 
-    def size_of(self, digest: str) -> int:
-        """Size in bytes. Raises `BlobMissing`."""
-        try:
-            return os.stat(self.path_of(digest)).st_size
-        except FileNotFoundError:
-            raise self._missing(digest) from None
-
     def write(self, parts: Sequence[bytes | memoryview]) -> str:
         """Store the concatenation of `parts`, none of which is copied, and return its blake3 digest in hex.
 
-        Raises `OSError` (no space, no permission); then nothing is left behind.
+        Raises `OSError` (no space, no permission), whose `filename` is the directory; then nothing is left behind.
         """
+        try:
+            return self._write(parts)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._directory) from None
+
+    def _write(self, parts: Sequence[bytes | memoryview]) -> str:
         views = [view for view in (memoryview(part).cast("B") for part in parts) if view.nbytes]
         size = sum(view.nbytes for view in views)
         if size >= CONCURRENT_SIZE:

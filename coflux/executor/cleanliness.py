@@ -7,57 +7,86 @@ import resource
 import signal
 import sys
 import threading
+import time
 
 # The enum lookups of `signal.getsignal` cost twenty times what the question does, and it is asked every time.
 from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found]
+from collections.abc import Mapping
 
+from coflux.executor.capture import write_all
+from coflux.executor.memory import resident_memory
+from coflux.executor.process_settings import Settings, limits, lowest_free_descriptor, stop_timers
 from coflux.executor.processes import has_children
 from coflux.executor.trees import remove_tree
 
-__all__ = ["Baseline", "WorkingDirectory"]
+__all__ = ["Baseline", "WorkingDirectory", "tell"]
 
 GROWTH_LIMIT = 512 << 20  # bytes of resident memory that executions may leave behind before the process is replaced
+DESCRIPTOR_GROWTH = 64  # descriptors that they may leave open, but at most a quarter of the limit
 MEMORY_CHECKS = 16  # executions between two looks at the memory
 
 _SIGNALS = [int(number) for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 
 
 class WorkingDirectory:
-    """An empty directory for each execution, under the execution's name.
+    """An empty directory for each execution, under a name that none had before, in one of this process's own.
 
     Making and removing one costs a millisecond on a journalling file system, so a directory that was left empty is
     given to the next execution, by renaming it.
     """
 
     def __init__(self, scratch: str) -> None:
-        self._scratch = scratch
-        self._path = ""  # of the last execution's directory, while it exists and is empty
+        self.home = os.path.join(scratch, str(os.getpid()))
+        self._made = 0
+        self._path = ""  # while it exists and is empty
+        self._entered = False  # it is the current directory, for an execution to come
 
-    def enter(self, execution: str) -> None:
-        """Make it the current directory."""
-        path = os.path.join(self._scratch, execution.replace(":", "."))
-        if self._path:
-            os.rename(self._path, path)
+    def prepare(self) -> None:
+        """Have the next execution's directory ready, and be in it. Where that fails, `enter` says so."""
+        self._entered = False
+        try:
+            self.enter()
+        except OSError:
+            pass
+
+    def enter(self) -> None:
+        """Be in the directory that was prepared. Raises `OSError` where none can be made."""
+        if self._entered:
+            return
+        self._made += 1
+        path = os.path.join(self.home, str(self._made))
+        empty, self._path = self._path, ""
+        if empty:
+            os.rename(empty, path)
         else:
-            os.mkdir(path, 0o700)
+            os.makedirs(path, 0o700)
         os.chdir(path)
         self._path = path
+        self._entered = True
 
     def leave(self) -> None:
         """The execution is over. What it left is thrown away, which is said."""
-        os.chdir("/")
+        if not self._path:
+            return  # none could be made
         try:
             if not os.listdir(self._path) and os.stat(self._path).st_mode & 0o7777 == 0o700:
                 return
         except FileNotFoundError:
             self._path = ""  # the execution removed it itself
             return
+        except OSError:
+            self._path = ""  # it is locked, or no descriptor is left to look into it: removed with the process
+            return
+        os.chdir("/")
         self._discard()
 
     def remove(self) -> None:
         """The process ends."""
-        if self._path:
-            remove_tree(self._path)
+        os.chdir("/")
+        try:
+            remove_tree(self.home)
+        except OSError:
+            pass  # no descriptor is left: the supervisor removes it
 
     def _discard(self) -> None:
         count = size = 0
@@ -72,48 +101,82 @@ class WorkingDirectory:
         self._path = ""
         if count:
             files_word = "file" if count == 1 else "files"
-            text = f"coflux: {count} {files_word} ({size:,} bytes) left in the working directory, discarded\n"
-            os.write(2, text.encode())
+            tell(f"{count} {files_word} ({size:,} bytes) left in the working directory, discarded")
+
+
+def tell(text: str) -> None:
+    """Add a line to the execution's standard error."""
+    write_all(2, f"coflux: {text}\n".encode("utf-8", "backslashreplace"))
 
 
 class Baseline:
-    """What a process is like before it runs anything. `restore` puts back what can be put back."""
+    """What a process is like before it runs anything, and what becomes of what an execution changes in it.
+
+    Put back: environment and time zone, import path, umask, and what `Settings` holds. Timers are stopped. Python's
+    standard streams are new for every execution, and so are context variables, decimal's context among them.
+
+    The process is replaced for threads, child processes, signal handlers and masks (only a masked signal can be
+    pending), redirected standard descriptors, lowered limits, and for descriptors or memory that have grown by more
+    than a cache or a pool of connections needs.
+
+    Left alone: modules and what is in them, since a process is used again to keep just that. Warning filters,
+    `sys.excepthook` and import hooks go with them: modules that are imported by a task set their own, and would miss
+    them. Timers and threads that only C knows of are not looked for.
+    """
 
     def __init__(self) -> None:
-        self._environment = _environment().copy()
+        self._environment = self._imported = _environment().copy()
         self._path = list(sys.path)
         self._umask = os.umask(0o22)
         os.umask(self._umask)
-        self._recursion_limit = sys.getrecursionlimit()
+        self._settings = Settings()
         self._handlers = _handlers()
         self._mask = pthread_sigmask(signal.SIG_BLOCK, ())
         self._streams = _streams()
-        self._memory = _resident_memory()
+        self._limits = limits()
+        growth = min(DESCRIPTOR_GROWTH, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        self._highest_descriptor = lowest_free_descriptor() + growth
+        self._memory = resident_memory()
         self._executions = 0
+
+    def describe_terminal(self, variables: Mapping[str, str]) -> None:
+        """From now on executions find these variables too, but where an import set another value."""
+        described = {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
+        self._environment = described | self._imported
+        self._restore_environment()
 
     def restore(self) -> str:
         """Undo what an execution changed; return why the process must not be used again, or ""."""
-        if _environment() != self._environment:
-            os.environb.clear()
-            os.environb.update(self._environment)
+        stop_timers()
+        self._restore_environment()
         if sys.path != self._path:
             sys.path[:] = self._path
         os.umask(self._umask)
-        sys.setrecursionlimit(self._recursion_limit)
+        self._settings.restore()
         return self._left_behind()
+
+    def _restore_environment(self) -> None:
+        if _environment() != self._environment:
+            os.environb.clear()
+            os.environb.update(self._environment)
+            time.tzset()
 
     def _left_behind(self) -> str:
         if threading.active_count() > 1:
-            names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-            return f"threads are still running: {', '.join(names[:3])}"
+            _tell_threads()
+            return "threads are still running"
         if has_children():
             return "child processes remain"
         if _handlers() != self._handlers or pthread_sigmask(signal.SIG_BLOCK, ()) != self._mask:
             return "signal handlers were changed"
         if _streams() != self._streams:
             return "its standard streams were redirected"
+        if limits() != self._limits:
+            return "its priority, CPU affinity or resource limits were changed"
+        if lowest_free_descriptor() > self._highest_descriptor:
+            return "its open descriptors have grown"
         self._executions += 1
-        if self._executions % MEMORY_CHECKS == 0 and _resident_memory() - self._memory > GROWTH_LIMIT:
+        if self._executions % MEMORY_CHECKS == 0 and resident_memory() - self._memory > GROWTH_LIMIT:
             return "its memory has grown"
         return ""
 
@@ -121,6 +184,18 @@ class Baseline:
 def _environment() -> dict[bytes, bytes]:
     data: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # the mapping itself, without decoding
     return data
+
+
+def _tell_threads() -> None:
+    """Say in the execution's log whose work ends here unfinished."""
+    threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    names = [thread.name for thread in threads if not thread.daemon]
+    if not names:
+        return
+    shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    threads_word = "thread" if len(names) == 1 else "threads"
+    left = f"{len(names)} {threads_word} ({shown}) still running at the end"
+    tell(f"{left}, killed with the process: join before returning")
 
 
 def _streams() -> list[tuple[int, int]]:
@@ -137,11 +212,3 @@ def _streams() -> list[tuple[int, int]]:
 
 def _handlers() -> list[object]:
     return [getsignal(number) for number in _SIGNALS]
-
-
-def _resident_memory() -> int:
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except FileNotFoundError:
-        return 0

@@ -6,12 +6,14 @@ import os
 import select
 import socket
 import sys
+import threading
 import time
 from collections import deque
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from coflux import __version__
+from coflux.errors import ClientError
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.launch import EngineError, launch, launched_ahead
 from coflux.executor.messages import (
@@ -19,6 +21,8 @@ from coflux.executor.messages import (
     Context,
     FromSupervisor,
     Hello,
+    Notice,
+    Outcome,
     Refused,
     Release,
     RequestFailed,
@@ -31,7 +35,7 @@ from coflux.executor.messages import (
 )
 from coflux.project import Project, find_project
 
-__all__ = ["Client", "ConnectionLost", "EngineError", "NoEngine", "RequestError", "start_target"]
+__all__ = ["Client", "ConnectionLost", "EngineError", "NoEngine", "RequestError", "describe_loss", "start_target"]
 
 CONNECT_TIMEOUT = 20.0  # seconds: a supervisor that is leaving may have to wait for processes to die
 
@@ -40,11 +44,11 @@ class NoEngine(EngineError):
     """No supervisor runs for this project."""
 
 
-class ConnectionLost(RuntimeError):
+class ConnectionLost(ClientError):
     """The supervisor ended, or closed the connection."""
 
 
-class RequestError(RuntimeError):
+class RequestError(ClientError):
     """The supervisor refused a request. `kind` is "usage", "not_found" or "failed"."""
 
     def __init__(self, kind: Literal["usage", "not_found", "failed"], message: str) -> None:
@@ -166,6 +170,12 @@ class Client:
             else:
                 return reply
 
+    def take_notices(self) -> list[Notice]:
+        """What was said to people while a request was answered, for whoever does not go on to `receive`."""
+        notices = [message for message in self._kept if isinstance(message, Notice)]
+        self._kept = deque(message for message in self._kept if not isinstance(message, Notice))
+        return notices
+
     def fileno(self) -> int:
         return self._channel.fileno()
 
@@ -202,7 +212,21 @@ def current_context(project: Project) -> Context:
         path = [*dict.fromkeys(own), *(entry for entry in path if entry not in own)]
     elif "" in sys.path and os.getcwd() not in path:
         path.insert(0, os.getcwd())
-    return Context(sys.executable, tuple(path), dict(os.environ), os.getcwd())
+    directory = os.getcwd()
+    for name, value in os.environ.items():
+        _check_text(f"the environment variable {name}", value)
+    for place in (directory, *path):
+        _check_text(f"the path {place}")
+    return Context(sys.executable, tuple(path), dict(os.environ), directory)
+
+
+def _check_text(what: str, value: str = "") -> None:
+    """Refuse what cannot be stored as text. Python stands for such bytes with lone surrogates."""
+    try:
+        (what + value).encode()
+    except UnicodeEncodeError:
+        shown = what.encode("utf-8", "backslashreplace").decode()
+        raise EngineError(f"{shown} is not UTF-8, so no run could see it: unset or rename it") from None
 
 
 def _is_command() -> bool:
@@ -214,39 +238,82 @@ def _is_command() -> bool:
     return os.path.basename(sys.argv[0] if sys.argv else "") == "coflux"
 
 
+_unread: set[ClientRun] = set()  # those whose connection must stay open, whether or not anybody has the handle
+
+
 class ClientRun:
-    """A run that this process started (`cf.start`)."""
+    """A run that this process started (`cf.start`). For any number of threads.
+
+    It is attached until the result is known, and its run is cancelled if this process vanishes before. From then on it
+    is in the store for good, and needs no engine.
+    """
 
     def __init__(self, client: Client, project: Project, run: str) -> None:
         self._client = client
         self._project = project
+        self._outcome: Outcome | None = None
+        self._waiting = threading.Lock()  # held by the one thread that reads the connection; the others wait for it
         self.id = run
+        _unread.add(self)
 
     def result(self) -> Any:
-        """Block until the root's chain has ended; return its value or raise its error."""
-        while True:
-            message = self._client.receive(None)
-            if isinstance(message, RunFinished | RunSettled) and message.run == self.id:
-                self._client.send(Release(self.id))
-                return self._read()
+        """Block until the root's chain has ended; return its value or raise its error, a new one each time.
 
-    def _read(self) -> Any:
+        Raises `ConnectionLost` when the engine ends before that.
+        """
         from coflux.executor.blobs import FileBlobs
-        from coflux.executor.history import History
         from coflux.executor.runtime import decode_outcome
+
+        with self._waiting:
+            if self._outcome is None:
+                self._outcome = self._wait()
+                self._client.close()
+                _unread.discard(self)
+        return decode_outcome(self._outcome, FileBlobs(os.path.join(self._project.data_dir, "blobs")))
+
+    def _wait(self) -> Outcome:
+        try:
+            while True:
+                message = self._client.receive(None)
+                if isinstance(message, RunFinished | RunSettled) and message.run == self.id:
+                    self._client.send(Release(self.id))
+                    break
+        except ConnectionLost as error:
+            outcome = self._recorded()[1]
+            if outcome is None:
+                raise ConnectionLost(describe_loss(error, self.id)) from None
+        else:
+            outcome = self._recorded()[1]
+            if outcome is None:
+                raise EngineError(f"{self.id} has no result in the store")
+        return outcome
+
+    def _recorded(self) -> tuple[bool, Outcome | None]:
+        """Whether nothing of the run is unfinished, and the outcome of the root's chain, if it has one."""
+        from coflux.executor.history import History
 
         history = History.open(self._project.data_dir)
         try:
+            run = history.run(self.id)
             end = history.chain_end(f"{self.id}:1:1")
-            outcome = None if end is None else history.outcome(end.id)
+            return run is None or run.settled, None if end is None else history.outcome(end.id)
         finally:
             history.close()
-        if outcome is None:
-            raise EngineError(f"{self.id} has no result in the store")
-        return decode_outcome(outcome, FileBlobs(os.path.join(self._project.data_dir, "blobs")))
 
     def cancel(self) -> None:
-        self._client.request(CancelRun(self._client.next_request(), self.id))
+        """Cancel what is unfinished of it, over a connection of its own: another thread may be reading this one."""
+        if not self._recorded()[0]:
+            with Client.connect(self._project, "command") as client:
+                client.request(CancelRun(client.next_request(), self.id))
+        _unread.discard(self)
+
+
+def describe_loss(error: ConnectionLost, run: str) -> str:
+    """What becomes of a run whose engine has ended, in one line."""
+    return (
+        f"lost the engine ({error}). What run {run} was running is abandoned, and retried only if it has retries; what"
+        f" was queued goes on when an engine runs again: `coflux logs -f {run}` starts one and follows the run"
+    )
 
 
 def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
@@ -260,8 +327,16 @@ def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
     spec = submitted_spec(target, blobs)
     encoded = encoded_arguments(target, arguments, blobs)
     client = Client.connect(project, "foreground")
-    started = client.request(
-        StartRun(client.next_request(), target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec)
-    )
+    number = client.next_request()
+    try:
+        started = client.request(
+            StartRun(number, target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec)
+        )
+    except ConnectionLost as error:
+        log = os.path.join(project.data_dir, "supervisor.log")
+        raise ConnectionLost(f"lost the engine ({error}) before it had started the run; its log is {log}") from None
+    except BaseException:
+        client.close()
+        raise
     assert isinstance(started, RunStarted)
     return ClientRun(client, project, started.run)

@@ -49,9 +49,12 @@ def render(
     executions: Iterable[ExecutionRow],
     groups: Iterable[GroupRow],
     problems: Mapping[str, Outcome],
+    *,
+    interrupted: bool = False,
 ) -> bytes:
     """Return the document of `run`. `outcome` is that of the end of its root's chain, `None` while there is none;
-    `problems` are the outcomes of the executions that did not succeed, by id."""
+    `problems` are the outcomes of the executions that did not succeed, by id; `interrupted` says that the run is
+    unfinished and no engine works on it."""
     attempts: dict[int, list[ExecutionRow]] = {}
     for execution in executions:
         attempts.setdefault(execution.step, []).append(execution)
@@ -64,6 +67,7 @@ def render(
             "target": f"{run.module}/{run.name}",
             "workspace": run.workspace,
             "status": run.status,
+            "interrupted": interrupted,
             "created_at": iso_time(run.created_at),
             "started_at": iso_time(run.started_at),
             "finished_at": iso_time(run.finished_at),

@@ -7,20 +7,28 @@ import re
 import signal
 import time
 
-from coflux.executor.signals import DISCONNECTED
+from coflux.executor.signals import DISCONNECTED, FAULT_MARK, OWN_FAULT
 
-__all__ = ["cpu_seconds", "describe_exit", "innermost_frame", "oom_kills", "resident_memory", "user_stack"]
+__all__ = [
+    "cpu_seconds",
+    "describe_exit",
+    "innermost_frame",
+    "oom_kills",
+    "own_fault",
+    "resident_memory",
+    "user_stack",
+]
 
 STACK_LIMIT = 8192  # characters of a stack that go into a message
 
-_FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+_FRAME = r'  File "(.*)", line (\d+) in (.*)'
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _BOTTOMS = tuple(f'"{os.path.join(_ENGINE, "executor", name)}"' for name in ("worker.py", "host.py"))  # these call it
 _IMPORTS = ('"<frozen importlib', f'{os.sep}importlib{os.sep}__init__.py"')
 
 
-def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: bool) -> str:
+def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: bool, fault: str = "") -> str:
     """What is known of a process that ended without an outcome.
 
     Args:
@@ -28,8 +36,11 @@ def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: b
         stack: what `faulthandler` wrote, or "".
         peak_memory: bytes, as sampled; 0 when unknown.
         out_of_memory: the kernel's count of out-of-memory kills rose while it lived.
+        fault: what it said of a fault of our own, as `own_fault` found it.
     """
     code = os.waitstatus_to_exitcode(status)
+    if code == OWN_FAULT and fault:
+        return f"{fault}; please report it"
     peak = f", peak memory {_size(peak_memory)}" if peak_memory else ""
     if code == DISCONNECTED:
         text = (
@@ -50,9 +61,15 @@ def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: b
     return text
 
 
+def own_fault(dump: str) -> str:
+    """What a worker wrote when our own code failed in it; "" if nothing."""
+    return dump[dump.index(FAULT_MARK) :] if FAULT_MARK in dump else ""
+
+
 def user_stack(dump: str) -> str:
     """What `faulthandler` wrote, without frames of the engine and of imports; all of it where there are no others."""
     kept: list[str] = []
+    dump = dump.replace(own_fault(dump), "")
     frames = 0
     below = False  # the frames that follow, older ones, led to the user's code
     for line in dump.splitlines():
@@ -71,7 +88,7 @@ def user_stack(dump: str) -> str:
 
 def innermost_frame(stack: str) -> str:
     """Where such a stack ends, outside the standard library if possible: `file:line in function`. "" for no stack."""
-    frames = [found.groups() for found in map(_FRAME.match, stack.splitlines()) if found]
+    frames = [found.groups() for line in stack.splitlines() if (found := re.match(_FRAME, line))]
     others = [frame for frame in frames if not frame[0].startswith(_STANDARD_LIBRARY) or "site-packages" in frame[0]]
     for file, line, function in others or frames:
         return f"{file}:{line} in {function}"

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from coflux.encoded import Failure
 from coflux.executor.core import events as ev
@@ -27,18 +27,23 @@ from coflux.executor.hosts import (
     launch_guardian,
     own_environment,
 )
-from coflux.executor.messages import Configure, Context, Failed, Imported, WorkerFailed, WorkerStarted
+from coflux.executor.messages import Configure, Context, Failed, Imported, Returned, WorkerFailed, WorkerStarted
 from coflux.executor.processes import kill_strays
+from coflux.executor.sources import SourceWatch
 from coflux.executor.spawning import ChildProcess
+from coflux.project import taken_name
 
 if TYPE_CHECKING:
     from coflux.executor.supervisor import Supervisor
+    from coflux.executor.workers import WorkerProcess
 
 __all__ = ["Generations"]
 
 IMPORT_ATTEMPTS = 5  # imports in a row during which a file changed, until that file is blamed
 SHARED_NAMED = 5  # resources that a warning names
-HOST_RESTARTS = 3  # times that a host which died is replaced before its families fail
+HOST_RESTARTS = 3  # times in a row that a family gets another host for one that died, before it fails
+HOST_WELL = 30.0  # seconds that a host served after which its end is the first in a row
+UNFORKABLE_KNOWN = 100  # sets of modules of which it is remembered that they bear no fork
 
 
 class Generations:
@@ -56,8 +61,8 @@ class Generations:
         self._spare_guardian = guardian
         self._descriptor_limit = descriptor_limit
         self._host_ids = 0
-        self._losses: dict[tuple[str, ...], int] = {}
-        self._unforkable: dict[tuple[Guardian, tuple[str, ...]], ModuleHost] = {}  # the last that bore no fork
+        self._losses: dict[str, int] = {}  # root run id -> hosts that its family has lost in a row
+        self._unforkable: dict[tuple[GuardianKey, tuple[str, ...]], _Unforkable] = {}  # the latest last
 
     def host_for(self, context: Context, modules: tuple[str, ...], ready: Callable[[ModuleHost], None]) -> None:
         """Call `ready` with a host of these modules, as they are on disk now, when its imports are over.
@@ -97,6 +102,7 @@ class Generations:
                 self._supervisor,
                 process,
                 sock,
+                key,
                 self._configuration(key),
                 self._supervisor.exited,
                 self._guardian_lost,
@@ -176,10 +182,12 @@ class Generations:
 
     def _host_imported(self, host: ModuleHost, message: Imported) -> None:
         host.ready(message)
+        host.ready_at = self._supervisor.now.monotonic
         changed = host.sources.changed()
         if changed is None or not host.waiting:
             self._warn(host, message)
             host.tell()
+            self._take_over(host)
             return
         if host.attempt < IMPORT_ATTEMPTS:  # it was saved while it was imported
             successor = self._start_host(host.guardian, host.modules, host.attempt + 1)
@@ -189,20 +197,72 @@ class Generations:
             host.tell()
         self._supersede(host)
 
+    def _take_over(self, host: ModuleHost) -> None:
+        """Whose modules an older generation has served, starts new attempts on this one (§13.2)."""
+        taken = [
+            root
+            for root, family in self._supervisor.scheduler.families.items()
+            if family.host is not None
+            and self._succeeds(host, self.hosts.get(family.host.id))
+            and family.root.root is not None
+            and host.error_of(family.root.root.step.spec.module) is None
+        ]
+        if taken and not host.superseded:
+            self._supervisor.happen(ev.HostReady(host.id, tuple(taken)))
+            self.release()
+
+    def _succeeds(self, host: ModuleHost, older: ModuleHost | None) -> bool:
+        return (
+            older is not None
+            and older.superseded
+            and (older.guardian.key, older.modules) == (host.guardian.key, host.modules)
+        )
+
+    def returned(self, worker: WorkerProcess, message: Returned) -> str:
+        """Take in what a worker has imported. Return why it must not be used again, "" if it may.
+
+        One whose code is old already has to leave, and nothing is left of it. What the others imported has to be as it
+        is on disk when the next run starts.
+        """
+        if self._losses:
+            self._forget_losses(worker.id)
+        host = self.hosts.get(worker.host)
+        if message.unclean or message.sources is None or host is None:
+            return message.unclean
+        imported = SourceWatch()
+        imported.add(message.sources)
+        changed = imported.changed()
+        if changed is not None:
+            return f"{changed} has changed since it was imported"
+        host.sources.add(message.sources)
+        return ""
+
+    def _forget_losses(self, worker_id: int) -> None:
+        """The family whose work it did gets on."""
+        execution = self._supervisor.scheduler.running_on(worker_id)
+        if execution is not None:
+            self._losses.pop(execution.step.run.family.root.id, None)
+
     def bears_no_fork(self, host: ModuleHost) -> None:
         """Say so. Another host of these modules spawns its workers from the start, as long as no file has changed."""
-        self._unforkable[host.guardian, host.modules] = host
+        known = host.guardian.key, host.modules
+        self._unforkable.pop(known, None)
+        self._unforkable[known] = _Unforkable(host.no_fork, host.sources)
+        if len(self._unforkable) > UNFORKABLE_KNOWN:
+            del self._unforkable[next(iter(self._unforkable))]
         modules = ", ".join(host.modules) or "this code"
         self._supervisor.server.notice("warning", f"the workers of {modules} are spawned, not forked: {host.no_fork}")
 
     def _known_not_to_fork(self, guardian: Guardian, modules: tuple[str, ...]) -> str:
         """Why the modules, as they are on disk now, bear no fork; "" when nothing is known."""
-        host = self._unforkable.get((guardian, modules))
-        return host.no_fork if host is not None and host.fresh() else ""
+        known = self._unforkable.get((guardian.key, modules))
+        return known.reason if known is not None and known.sources.changed() is None else ""
 
     def _warn(self, host: ModuleHost, message: Imported) -> None:
-        """Say, once for a generation, what its imports do to its workers."""
+        """Say, once for a generation, what its imports do to its workers, and which files they can never be of."""
         modules = ", ".join(host.modules)
+        for path in message.hidden:
+            self._supervisor.server.notice("warning", taken_name(path, os.path.basename(path).removesuffix(".py")))
         if message.no_fork:
             self.bears_no_fork(host)
         elif message.shared:
@@ -223,16 +283,15 @@ class Generations:
         known = set(configuration.preload)
         if known.issuperset(message.third_party):
             return
-        key = self._key_of(host.guardian)
-        if key is None:
+        if not self._is_current(host.guardian):
             return
         packages = "\n".join(sorted(known | set(message.third_party))).encode()
-        setting = _preload_key(key)
+        setting = _preload_key(host.guardian.key)
         self._supervisor.after_commit(lambda: self._put_setting(setting, packages))
 
-    def _key_of(self, guardian: Guardian) -> GuardianKey | None:
-        """`None` when it is gone or superseded."""
-        return next((key for key, known in self._guardians.items() if known is guardian), None)
+    def _is_current(self, guardian: Guardian) -> bool:
+        """Whether it is neither gone nor superseded."""
+        return self._guardians.get(guardian.key) is guardian
 
     def _put_setting(self, key: str, value: bytes) -> None:
         try:
@@ -273,15 +332,27 @@ class Generations:
         self.release()
 
     def _replace_host(self, host: ModuleHost, families: list[str]) -> None:
-        losses = self._losses[host.modules] = self._losses.get(host.modules, 0) + 1
-        if losses > HOST_RESTARTS:
-            message = f"the module host of {', '.join(host.modules)} ended {losses} times; it is not started again"
-            self._refuse(families, message)
+        lost_often = self._count_losses(host, families)
+        if lost_often:
+            modules = ", ".join(host.modules) or "this code"
+            message = f"the module host of {modules} ended {HOST_RESTARTS + 1} times in a row; it is not started again"
+            self._refuse(lost_often, message)
+        others = [root for root in families if root not in lost_often]
+        if not others:
             return
-        if self._key_of(host.guardian) is None:  # the guardian is gone as well, or superseded
+        if not self._is_current(host.guardian):
             self.bring_back()
             return
-        self._start_host(host.guardian, host.modules).waiting.append(lambda new: self._serve(new, families))
+        self._start_host(host.guardian, host.modules).waiting.append(lambda new: self._serve(new, others))
+
+    def _count_losses(self, host: ModuleHost, families: list[str]) -> list[str]:
+        """Those of the families that have lost their host too often, without that work was done in between."""
+        unfinished = self._supervisor.scheduler.families
+        self._losses = {root: losses for root, losses in self._losses.items() if root in unfinished}
+        was_well = self._supervisor.now.monotonic - host.ready_at >= HOST_WELL
+        for root in families:
+            self._losses[root] = 1 if was_well else self._losses.get(root, 0) + 1
+        return [root for root in families if self._losses[root] > HOST_RESTARTS]
 
     def _serve(self, host: ModuleHost, families: list[str]) -> None:
         """A host for families that had none is there, or will not be."""
@@ -325,7 +396,9 @@ class Generations:
         if row is None:
             return None
         secrets = {name: os.environ[name] for name in row.omitted if name in os.environ}
-        return Context(row.interpreter, tuple(row.sys_path), row.environment | secrets, self._supervisor.project.root)
+        environment = row.environment | secrets
+        self._supervisor.terminals.remember(context_id, environment)
+        return Context(row.interpreter, tuple(row.sys_path), environment, self._supervisor.project.root)
 
     def _guardian_lost(self, guardian: Guardian) -> None:
         """A guardian died: its hosts and workers with it, and what they leave behind is ours to kill."""
@@ -365,6 +438,13 @@ class Generations:
         self._guardians.clear()
         self._superseded.clear()
         kill_strays((), lambda pid, status: None)
+
+
+class _Unforkable(NamedTuple):
+    """Modules that bear no fork, as long as these are their sources."""
+
+    reason: str
+    sources: SourceWatch
 
 
 def _serves(host: Any, host_id: int) -> bool:

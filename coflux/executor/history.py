@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from coflux.encoded import Value, preview_of
 from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
@@ -21,10 +20,12 @@ from coflux.executor.messages import Outcome, TargetSpec
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, Status, format_execution_id, parse_execution_id
 
-__all__ = ["Changes", "History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
+__all__ = ["History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
 
 PAGE = 1000  # rows, unless the caller says otherwise
 PATIENCE = 5.0  # seconds to wait while a store is being created, recovered or closed
+KEYS_AT_ONCE = 300  # executions that one query asks for by key
+_NEWEST = 1 << 62  # above every log id
 
 _Row = TypeVar("_Row", bound=Row)
 _Any = TypeVar("_Any")
@@ -60,14 +61,6 @@ class LogEntry(Row, frozen=True):
     level: int
     template: str | None
     values: bytes | None
-
-
-class Changes(Struct, Generic[_Row], frozen=True):
-    """Rows that changed, oldest change first. Ask again with `sequence`, at once if `more`."""
-
-    rows: list[_Row]
-    sequence: int
-    more: bool
 
 
 class History:
@@ -126,6 +119,20 @@ class History:
         rows = self._main.run(f"SELECT {_RUN_FIELDS} FROM runs WHERE id = ? AND NOT hidden", (run_id,))
         return next(iter(self._run_rows(rows)), None)
 
+    def unfinished_runs(self) -> list[RunRow]:
+        """Return the runs of which something is unfinished, the newest first, without those that others started."""
+        sql = f"SELECT {_RUN_FIELDS} FROM runs WHERE NOT settled AND parent IS NULL AND NOT hidden ORDER BY number DESC"
+        return self._run_rows(self._main.run(sql))
+
+    def last_sign_of(self, run_id: str) -> float:
+        """Return the time of the last that is recorded of a run and its child runs, in seconds since the epoch."""
+        sql = (
+            "SELECT max(max(created_at, coalesce(started_at, 0), coalesce(finished_at, 0))) FROM executions"
+            " WHERE run IN (SELECT id FROM runs WHERE root_run = (SELECT root_run FROM runs WHERE id = ?))"
+        )
+        recorded: float = self._main.run(sql, (run_id,))[0][0] or 0.0
+        return max([recorded, *(entry.at for entry in self.logs(run_id, before=_NEWEST, limit=1))])
+
     def resolve_run(self, prefix: str) -> str:
         """Return the id of the one run that `prefix` is the beginning of; a whole id is always taken as such.
 
@@ -147,19 +154,6 @@ class History:
         nearest = difflib.get_close_matches(prefix, latest, cutoff=0.5)
         hint = f": did you mean {' or '.join(nearest)}?" if nearest else "; `coflux runs list` shows the runs there are"
         raise RunNotFound(f"there is no run {prefix!r}{hint}")
-
-    def sequence(self) -> int:
-        """Return the number of the last commit: what to ask for changes since, after reading everything."""
-        tables = "(SELECT max(changed) AS changed FROM runs UNION ALL SELECT max(changed) FROM executions)"
-        newest: int = self._main.run(f"SELECT coalesce(max(changed), 0) FROM {tables}")[0][0]
-        return newest
-
-    def changed_runs(self, since: int, limit: int = PAGE) -> Changes[RunRow]:
-        """Return the runs that changed after the commit `since`. A commit is never divided between two pages."""
-        with self._snapshot():
-            where, sequence, more = self._page_of_changes("runs", since, limit, "NOT hidden", ())
-            rows = self._main.run(f"SELECT {_RUN_FIELDS} FROM runs {where}", (since, sequence))
-        return Changes(self._run_rows(rows), sequence, more)
 
     # -- inside a run -------------------------------------------------------------------------------------------------
 
@@ -190,14 +184,19 @@ class History:
         sql = f"SELECT {_EXECUTION_FIELDS} FROM executions WHERE run = ? AND step = ? AND attempt = ?"
         return next(iter(self._rows(self._main.run(sql, parse_execution_id(execution_id)), ExecutionRow)), None)
 
-    def changed_executions(self, since: int, run: str | None = None, limit: int = PAGE) -> Changes[ExecutionRow]:
-        """Return the executions (of one run) that changed after the commit `since`. A commit is never divided."""
-        condition, parameters = ("1", ()) if run is None else ("run = ?", (run,))
-        with self._snapshot():
-            where, sequence, more = self._page_of_changes("executions", since, limit, condition, parameters)
-            sql = f"SELECT {_EXECUTION_FIELDS} FROM executions {where}"
-            rows = self._main.run(sql, (since, sequence, *parameters))
-        return Changes(self._rows(rows, ExecutionRow), sequence, more)
+    def executions_among(self, keys: Sequence[tuple[str, int, int]]) -> list[ExecutionRow]:
+        """Return the executions with these runs, steps and attempts, as far as they are there, in no order."""
+        rows: list[Any] = []
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            some = keys[start : start + KEYS_AT_ONCE]
+            places = ", ".join(["(?, ?, ?)"] * len(some))
+            # The planner would read the whole table for `(run, step, attempt) IN (VALUES …)`.
+            sql = (
+                f"WITH wanted (run, step, attempt) AS (VALUES {places})"
+                f" SELECT {_EXECUTION_FIELDS} FROM wanted CROSS JOIN executions USING (run, step, attempt)"
+            )
+            rows += self._main.run(sql, [part for key in some for part in key])
+        return self._rows(rows, ExecutionRow)
 
     def groups(self, run_id: str) -> list[GroupRow]:
         """Return the groups of a run's executions."""
@@ -283,8 +282,8 @@ class History:
         parsed: dict[str, Any] = json.loads(self.document_json(run_id))
         return parsed
 
-    def document_json(self, run_id: str) -> bytes:
-        """Return one run as the JSON document of `coflux run --json`, from one moment.
+    def document_json(self, run_id: str, engine: bool = True) -> bytes:
+        """Return one run as the JSON document of `coflux run --json`, from one moment. `engine`: whether one runs.
 
         Raises:
             RunNotFound: there is no run with exactly this id.
@@ -299,7 +298,7 @@ class History:
             outcome = self.outcome(end.id) if end else None
             groups = self.groups(run_id)
             problems = self._problems(run_id)
-        return render(run, outcome, steps, executions, groups, problems)
+        return render(run, outcome, steps, executions, groups, problems, interrupted=not (engine or run.settled))
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 
@@ -321,19 +320,6 @@ class History:
             yield
         finally:
             self._main.roll_back()
-
-    def _page_of_changes(
-        self, table: str, since: int, limit: int, condition: str, parameters: tuple[object, ...]
-    ) -> tuple[str, int, bool]:
-        """Return the rest of the query, the commit that the page ends with, and whether there are more."""
-        # Left to itself, the planner would read a whole run to find the few executions that changed.
-        index = f"INDEXED BY {table}_by_change"
-        changed = f"FROM {table} {index} WHERE changed > ? AND {condition}"
-        newest = self._main.run(f"SELECT coalesce(max(changed), ?) {changed}", (since, since, *parameters))[0][0]
-        sql = f"SELECT changed {changed} ORDER BY changed LIMIT 1 OFFSET ?"
-        last = self._main.run(sql, (since, *parameters, limit - 1))
-        end = last[0][0] if last else newest
-        return f"{index} WHERE changed > ? AND changed <= ? AND {condition} ORDER BY changed", end, end < newest
 
     def _run_rows(self, rows: list[Any]) -> list[RunRow]:
         return self._rows([(*columns, bool(settled)) for *columns, settled in rows], RunRow)

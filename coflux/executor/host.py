@@ -22,7 +22,7 @@ from coflux.executor import worker
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.fork_safety import open_descriptors, reason_not_to_fork, shared_resources
 from coflux.executor.importing import ImportRecorder, describe_import_error, is_third_party
-from coflux.executor.manifest import discovered_targets, duplicate_errors
+from coflux.executor.manifest import discovered_targets, duplicate_errors, reexports
 from coflux.executor.messages import (
     Configure,
     Imported,
@@ -49,11 +49,13 @@ class ModuleHost:
         channel: Channel[ToHost],
         notes: socket.socket,
         configuration: Configure,
+        recorder: ImportRecorder,
         modules: tuple[str, ...],
     ) -> None:
         self._channel = channel
         self._notes = notes
         self._configuration = configuration
+        self._recorder = recorder
         self._modules = modules
         self._workers: dict[int, int] = {}  # pid -> worker id
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
@@ -108,7 +110,7 @@ class ModuleHost:
             self._wakeup_write.close()
             self._notes.close()
             self._channel.close()
-            worker.main(self._configuration, descriptors, parent)
+            worker.main(self._configuration, self._recorder, descriptors, parent)
         except BaseException:  # noqa: BLE001 (whatever it is, the child must not run on as a second host)
             sys.excepthook(*sys.exc_info())
         finally:
@@ -116,7 +118,8 @@ class ModuleHost:
 
     def _spawn(self, descriptors: list[int]) -> int:
         start = worker.SpawnArguments(self._configuration, tuple(descriptors), self._modules, os.getpid())
-        command = [sys.executable, "-m", "coflux.executor.worker", msgspec.json.encode(start).decode()]
+        # -P: a file in the working directory must not pass for a module of the standard library.
+        command = [sys.executable, "-P", "-m", "coflux.executor.worker", msgspec.json.encode(start).decode()]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(_package_path())}
         import subprocess
 
@@ -205,6 +208,8 @@ def main(
         start_method="fork" if forking else "spawn",
         no_fork=no_fork,
         shared=shared_resources({file.path for file in sources.files}, descriptors_before) if forking else (),
+        reexports=reexports({file.path for file in sources.files}),
+        hidden=recorder.hidden_modules(),
     )
     sys.stdout.flush()
     sys.stderr.flush()
@@ -212,7 +217,7 @@ def main(
     gc.freeze()
     try:
         channel.send(imported)
-        ModuleHost(channel, notes, configuration, message.modules).run()
+        ModuleHost(channel, notes, configuration, recorder, message.modules).run()
     except ChannelClosed:
         os._exit(0)
 

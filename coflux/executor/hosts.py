@@ -31,17 +31,13 @@ from coflux.executor.messages import (
 from coflux.executor.peers import Peer
 from coflux.executor.sources import SourceWatch
 from coflux.executor.spawning import ChildProcess, start_python
+from coflux.executor.terminals import relevant
 from coflux.executor.trail import last_place
 from coflux.executor.workers import DUMP_TIME, Shell, WorkerProcess, crash_file, pipe_ends
 
 __all__ = ["Guardian", "GuardianKey", "HostState", "ModuleHost", "guardian_key", "launch_guardian"]
 
 IMPORT_OUTPUT_LIMIT = 64 << 10  # bytes of what imports print that are kept
-
-_TERMINAL_ONLY = frozenset(
-    {"PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "TMUX", "TMUX_PANE", "STY", "WINDOW", "WINDOWID", "TTY"}
-)
-_TERMINAL_PREFIXES = ("TERM", "SSH_", "COLORTERM", "VTE_", "ITERM_", "KITTY_", "WEZTERM_", "ALACRITTY_", "XDG_SESSION")
 
 
 class GuardianKey(NamedTuple):
@@ -59,15 +55,6 @@ def guardian_key(context: Context) -> GuardianKey:
 def own_environment() -> frozenset[tuple[str, str]]:
     """This process's environment, as a guardian's key holds it."""
     return frozenset(relevant(os.environ).items())
-
-
-def relevant(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what merely describes a terminal."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name not in _TERMINAL_ONLY and not name.startswith(_TERMINAL_PREFIXES)
-    }
 
 
 def launch_guardian(interpreter: str, environment: Mapping[str, str]) -> tuple[ChildProcess, socket.socket]:
@@ -88,11 +75,13 @@ class Guardian:
         shell: Shell,
         process: ChildProcess,
         sock: socket.socket,
+        key: GuardianKey,
         configuration: Configure,
         exited: Callable[[Exited], None],
         lost: Callable[[Guardian], None],
     ) -> None:
         self.process = process
+        self.key = key
         self.configuration = configuration
         self.pid = process.pid
         self.sources = SourceWatch()  # what its third-party packages depend on
@@ -105,7 +94,7 @@ class Guardian:
         if isinstance(message, Exited):
             self._exited(message)
         else:
-            self.sources.begin(message.sources)
+            self.sources.add(message.sources)
 
     def retire(self) -> None:
         """Nothing of it is needed any more: it leaves."""
@@ -144,6 +133,7 @@ class ModuleHost:
         self.heard = 0  # messages of it
         self.state = HostState.IMPORTING
         self.imported: Imported | None = None
+        self.ready_at = 0.0  # on the monotonic clock
         self.sources = SourceWatch()
         self.superseded = False
         self.output = bytearray()  # what the imports print
@@ -186,7 +176,7 @@ class ModuleHost:
         """Its imports are in. Those who wait for them are told apart (`tell`)."""
         self.state = HostState.READY
         self.imported = imported
-        self.sources.begin(imported.sources)
+        self.sources.add(imported.sources)
         if imported.no_fork:
             self.spawn_from_now_on(imported.no_fork)
         self._drain()
@@ -231,10 +221,10 @@ class ModuleHost:
         return () if self.imported is None else self.imported.errors
 
     def error_of(self, module: str) -> ModuleError | None:
-        """Why `module` cannot be used, `None` if it can."""
+        """Why `module` cannot be used, `None` if it can: itself or a package that it is in does not import."""
         if self.failure is not None:
             return self.failure
-        return next((error for error in self.failed_modules if error.module == module), None)
+        return next((error for error in self.failed_modules if f"{module}.".startswith(f"{error.module}.")), None)
 
     def fresh(self) -> bool:
         """Whether what it imported is still what is on disk (§13.1)."""

@@ -2,15 +2,19 @@
 
 Python's bytecode cache compares modification times in whole seconds, so it misses quick saves: files of the user are
 compiled from source, and no `.pyc` of theirs is read or written. Each is recorded as it was when it was read, and each
-lookup in the user's directories with what there was: a file that is created later may change what is imported.
+lookup in the user's directories with what there was: a file that is created later may change what is imported. This
+goes on in the workers, for what the user's code imports while it runs.
+
+A module of the standard library goes before one of the user's that has its name. Else that file would be what the
+engine, or a package, gets when it imports the module later than the user's code: an error that is hard to understand.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import site
 import sys
-import sysconfig
 import traceback
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
@@ -18,6 +22,7 @@ from importlib.machinery import (
     ExtensionFileLoader,
     FileFinder,
     ModuleSpec,
+    PathFinder,
     SourceFileLoader,
 )
 from types import CodeType, ModuleType
@@ -38,10 +43,15 @@ _ENTRIES = ("", *EXTENSION_SUFFIXES, *SOURCE_SUFFIXES)  # what a module's name i
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+# What `sysconfig` would say, which takes three milliseconds to import.
+_STANDARD_LIBRARY = os.path.dirname(os.__file__)
+_PLATFORM_LIBRARY = os.path.join(sys.base_exec_prefix, sys.platlibdir, os.path.basename(_STANDARD_LIBRARY))
+_STANDARD_PLACES = (_STANDARD_LIBRARY, _PLATFORM_LIBRARY, os.path.join(_PLATFORM_LIBRARY, "lib-dynload"))
+
+
 def _library_directories() -> tuple[str, ...]:
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    paths = {os.path.realpath(sysconfig.get_path(name)) for name in names} | {os.path.realpath(_PACKAGE)}
-    return tuple(path + os.sep for path in sorted(paths))
+    paths = (_STANDARD_LIBRARY, _PLATFORM_LIBRARY, *site.getsitepackages(), _PACKAGE)
+    return tuple(path + os.sep for path in sorted({os.path.realpath(path) for path in paths}))
 
 
 _LIBRARIES = _library_directories()
@@ -57,13 +67,19 @@ def is_third_party(path: str) -> bool:
     )
 
 
+def _find_standard(module: str) -> ModuleSpec | None:
+    """Find a top-level module of the standard library in its own files; `None` for one that this Python lacks."""
+    return PathFinder.find_spec(module, _STANDARD_PLACES) if module in sys.stdlib_module_names else None
+
+
 class ImportRecorder:
     """Installs the finder and loader of the user's directories, and keeps what they searched and read."""
 
     def __init__(self) -> None:
         self.trail: ImportTrail | None = None  # told of every file that is executed
         self._files: dict[str, SourceFile] = {}
-        self._searched: dict[str, _Searched] = {}
+        self._names: dict[str, set[str]] = {}  # that were looked for, by directory
+        self._unsaid: dict[str, _Searched] = {}  # since the last `take`, by directory
         recorder = self
 
         class SourceLoader(SourceFileLoader):
@@ -75,13 +91,21 @@ class ImportRecorder:
                     recorder.trail.follow(code)
                 return code
 
+        class ExtensionLoader(ExtensionFileLoader):
+            def create_module(self, spec: ModuleSpec) -> ModuleType:
+                recorder._read(self.path)
+                return super().create_module(spec)
+
         class Finder(FileFinder):
             def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
+                standard = _find_standard(fullname)
+                if standard is not None:
+                    return standard
                 recorder._look(self.path, fullname.rpartition(".")[2])
                 return super().find_spec(fullname, target)
 
         self._finder = Finder
-        self._details = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceLoader, SOURCE_SUFFIXES))
+        self._details = ((ExtensionLoader, EXTENSION_SUFFIXES), (SourceLoader, SOURCE_SUFFIXES))
 
     def install(self) -> None:
         """Take over the user's directories on `sys.path`."""
@@ -97,17 +121,31 @@ class ImportRecorder:
         return self._finder(directory, *self._details)
 
     def take(self) -> Sources:
-        """What was read and searched since the last call."""
+        """What was read since the last call, and what was searched for the first time."""
         files, self._files = self._files, {}
-        searched, self._searched = self._searched, {}
-        return Sources(tuple(files.values()), tuple(directory.told() for directory in searched.values()))
+        unsaid, self._unsaid = self._unsaid, {}
+        return Sources(tuple(files.values()), tuple(directory.take() for directory in unsaid.values()))
+
+    def take_news(self) -> Sources | None:
+        """As `take`; `None` when there is nothing to say, as nearly always in a worker."""
+        return self.take() if self._files or self._unsaid else None
+
+    def hidden_modules(self) -> tuple[str, ...]:
+        """The user's modules that are never imported because of their names: a file or a package's directory each."""
+        entries = (
+            (directory, entry)
+            for directory in dict.fromkeys(sys.path)
+            if not is_third_party(directory)
+            for entry in sorted(directory_entries(directory))
+        )
+        return tuple(os.path.join(directory, entry) for directory, entry in entries if _is_hidden(directory, entry))
 
     def walk(self, directory: str) -> None:
         """All modules in this directory are about to be imported."""
         searched = self._in(directory)
         searched.walked = True
         searched.present |= module_entries(directory_entries(directory))
-        for entry in searched.present:
+        for entry in tuple(searched.present):
             if "." not in entry and os.path.isdir(package := os.path.join(directory, entry)):
                 self._look(package, "__init__")
 
@@ -117,10 +155,11 @@ class ImportRecorder:
 
     def _look(self, directory: str, name: str) -> None:
         """`name` is about to be looked for. What counts is what there was the first time."""
-        searched = self._in(directory)
-        if name in searched.names:
+        names = self._names.setdefault(directory, set())
+        if name in names:
             return
-        searched.names.add(name)
+        names.add(name)
+        searched = self._in(directory)
         for suffix in _ENTRIES:
             entry = name + suffix
             there = os.access(f"{directory}{os.sep}{entry}", os.F_OK)
@@ -129,9 +168,9 @@ class ImportRecorder:
             self._look(package, "__init__")  # without it, a module of that name goes before the directory
 
     def _in(self, directory: str) -> _Searched:
-        searched = self._searched.get(directory)
+        searched = self._unsaid.get(directory)
         if searched is None:
-            searched = self._searched[directory] = _Searched(directory)
+            searched = self._unsaid[directory] = _Searched(directory)
         return searched
 
     def import_all(self, modules: Iterable[str]) -> list[ModuleError]:
@@ -148,18 +187,28 @@ class ImportRecorder:
 
 
 class _Searched:
-    """What imports looked for in one directory."""
+    """What imports looked for in one directory, and found or not."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.settled = settled_change_time(path)
-        self.names: set[str] = set()
         self.present: set[str] = set()
         self.absent: set[str] = set()
         self.walked = False
 
-    def told(self) -> SearchedDirectory:
+    def take(self) -> SearchedDirectory:
         return SearchedDirectory(self.path, self.settled, tuple(self.present), tuple(self.absent), self.walked)
+
+
+def _is_hidden(directory: str, entry: str) -> bool:
+    name, dot, extension = entry.partition(".")
+    if name != "coflux" and name not in sys.stdlib_module_names:
+        return False
+    path = os.path.join(directory, entry)
+    if is_third_party(path):
+        return False  # coflux itself, where its parent is on the path
+    is_module = extension == "py" if dot else os.path.isfile(os.path.join(path, "__init__.py"))
+    return is_module and (name == "coflux" or name in sys.builtin_module_names or _find_standard(name) is not None)
 
 
 def _may_appear(directory: str) -> bool:

@@ -12,15 +12,16 @@ import socket
 import sys
 import time
 
+from coflux.errors import ClientError
 from coflux.executor.spawning import ChildProcess, start_python
 from coflux.project import ConfigError, Project, find_project
 
-__all__ = ["EngineError", "launch", "launch_ahead", "launched_ahead", "main"]
+__all__ = ["EngineError", "engine_runs", "launch", "launch_ahead", "launched_ahead", "main"]
 
 LOCK_PATIENCE = 15.0  # seconds that a starter waits for a supervisor that is leaving
 
 
-class EngineError(RuntimeError):
+class EngineError(ClientError):
     """The supervisor cannot be started or used. One line, for people."""
 
 
@@ -130,6 +131,21 @@ def _fork_guardian(lock: int, first: socket.socket) -> tuple[ChildProcess, socke
         sys.excepthook(*sys.exc_info())
         os._exit(70)
     os._exit(0)
+
+
+def engine_runs(project: Project) -> bool:
+    """Whether a supervisor has the project's data directory, be it one that starts or leaves at this moment."""
+    try:
+        descriptor = os.open(os.path.join(project.data_dir, "lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # a starter that meets it tries again
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _take_lock(path: str, socket_path: str) -> int | None:

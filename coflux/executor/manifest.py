@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
 from coflux import values
 from coflux.encoded import Value
 from coflux.executor.importing import is_third_party
-from coflux.executor.messages import ModuleError, ParameterInfo, TargetInfo, TargetSpec
+from coflux.executor.messages import ModuleError, ParameterInfo, Reexport, TargetInfo, TargetSpec
 from coflux.target import Target, duplicates, registry
 from coflux.values import BlobStore
 
-__all__ = ["discovered_targets", "duplicate_errors", "encoded_arguments", "spec_of", "submitted_spec"]
+__all__ = ["discovered_targets", "duplicate_errors", "encoded_arguments", "reexports", "spec_of", "submitted_spec"]
 
 
 def spec_of(target: Target[..., object]) -> TargetSpec:
@@ -37,10 +37,14 @@ def submitted_spec(target: Target[..., object], blobs: BlobStore) -> TargetSpec:
 
 
 def encoded_arguments(target: Target[..., object], arguments: Sequence[object], blobs: BlobStore) -> tuple[Value, ...]:
-    """One value a parameter. Raises `UnsendableValue`, which names the parameter."""
-    return tuple(
-        values.encode(argument, blobs, name=name) for name, argument in zip(target.parameters, arguments, strict=True)
-    )
+    """One value a parameter. Raises `UnsendableValue` and `UnstoredValue`, which name the parameter."""
+    try:
+        return tuple(
+            values.encode(argument, blobs, name=name)
+            for name, argument in zip(target.parameters, arguments, strict=True)
+        )
+    except values.UnstoredValue as error:
+        raise values.UnstoredValue(f"argument {error}") from None
 
 
 def discovered_targets() -> tuple[TargetInfo, ...]:
@@ -50,6 +54,17 @@ def discovered_targets() -> tuple[TargetInfo, ...]:
         for (module, _), target in sorted(registry.items())
         if not target.by_value and _is_users(module)
     )
+
+
+def reexports(files: Collection[str]) -> tuple[Reexport, ...]:
+    """Targets that modules of `files` have from other modules, by the attributes that hold them."""
+    found = []
+    for home, module in list(sys.modules.items()):
+        if getattr(module, "__file__", None) in files:
+            for attribute, value in list(vars(module).items()):
+                if type(value) is Target and value.module != home and registry.get((value.module, value.name)) is value:
+                    found.append(Reexport(home, attribute, value.module, value.name))
+    return tuple(found)
 
 
 def _is_users(module: str) -> bool:

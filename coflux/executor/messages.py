@@ -150,6 +150,12 @@ class Usage(Struct, frozen=True, array_like=True, gc=False):
 # -- supervisor -> worker ---------------------------------------------------------------------------------------------
 
 
+class ShowTerminal(Message, frozen=True):
+    """What is executed from now on is for a client with this terminal: the variables that describe it, all of them."""
+
+    variables: dict[str, str]
+
+
 class Execute(Message, frozen=True):
     execution: str
     target: bytes  # encoded TargetSpec
@@ -191,7 +197,7 @@ class Retire(Message, frozen=True):
     """Run exit handlers and leave."""
 
 
-ToWorker = Execute | Bind | Answer | Identified | Retire
+ToWorker = ShowTerminal | Execute | Bind | Answer | Identified | Retire
 
 
 # -- worker -> supervisor ---------------------------------------------------------------------------------------------
@@ -247,17 +253,20 @@ class Log(Message, frozen=True):
     at: float
     level: int
     template: str | None
-    values: bytes  # JSON object: each value as JSON where it is exact, else {"$repr": text}
+    values: bytes  # as `log_values` has made them
+    references: tuple[Reference, ...] = ()  # the handles in `values`, which have their index for an id
 
 
 class Returned(Message, frozen=True):
-    """The execution's code has ended. `unclean` says why this process must not be reused ("" when it may)."""
+    """The execution's code has ended. `unclean` says why this process must not be reused ("" when it may), and
+    `sources` what it has imported since it last said so, `None` for nothing."""
 
     execution: str
     outcome: Outcome
     retryable: bool
     unclean: str
     usage: Usage
+    sources: Sources | None = None
 
 
 FromWorker = Ready | Bound | BindFailed | Submit | Identify | Wait | Cancel | OpenGroup | Log | Returned
@@ -331,6 +340,15 @@ class StartWorker(Message, frozen=True):
 ToHost = StartWorker | Retire
 
 
+class Reexport(Struct, frozen=True, array_like=True, gc=False):
+    """A target of another module that can be had as an attribute of this one, too."""
+
+    module: str
+    attribute: str
+    home: str  # the target's own module
+    name: str  # and its name there
+
+
 class Imported(Message, frozen=True):
     """The host's modules are in. Modules that failed are in `errors`, the others serve."""
 
@@ -341,6 +359,8 @@ class Imported(Message, frozen=True):
     start_method: StartMethod
     no_fork: str  # why it is spawn, when fork was asked for
     shared: tuple[SharedResource, ...]  # empty where workers are spawned: each makes its own
+    reexports: tuple[Reexport, ...]
+    hidden: tuple[str, ...]  # files and packages of the user's whose names belong to others: they are never imported
 
 
 class WorkerStarted(Message, frozen=True):
@@ -506,10 +526,14 @@ class RunSettled(Message, frozen=True):
 
 
 class Advanced(Message, frozen=True):
-    """The store has changes up to `sequence` (`executions.changed`, `runs.changed`) and log rows up to id `logs`."""
+    """The store has something new, log rows up to id `logs`.
 
-    sequence: int
+    `executions` are the run, step and attempt of those that changed since the last time, in the runs that the client
+    has subscribed to; `None` for too many to name, and the first time: all of them are to be read.
+    """
+
     logs: int
+    executions: tuple[tuple[str, int, int], ...] | None
 
 
 class Notice(Message, frozen=True):

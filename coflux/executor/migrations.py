@@ -35,10 +35,8 @@ MAIN: tuple[Migration, ...] = (
             started_at REAL,
             finished_at REAL,
             settled INTEGER NOT NULL,
-            changed INTEGER NOT NULL,
             hidden INTEGER NOT NULL DEFAULT 0 -- deleted, but other runs still point into it
         )""",
-        "CREATE INDEX runs_by_change ON runs (changed)",
         "CREATE INDEX runs_by_family ON runs (root_run)",
         "CREATE INDEX runs_unsettled ON runs (root_run) WHERE NOT settled",
         "CREATE UNIQUE INDEX runs_by_key ON runs (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL",
@@ -77,11 +75,9 @@ MAIN: tuple[Migration, ...] = (
             generation INTEGER,
             cpu_seconds REAL,
             peak_memory INTEGER,
-            changed INTEGER NOT NULL,
             outcome BLOB,
             PRIMARY KEY (run, step, attempt)
         ) WITHOUT ROWID""",
-        "CREATE INDEX executions_by_change ON executions (changed)",
         "CREATE INDEX executions_by_next ON executions (next) WHERE next IS NOT NULL",
         """CREATE TABLE groups (
             run TEXT NOT NULL,

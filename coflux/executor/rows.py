@@ -166,14 +166,6 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.executions or self.logs or self.steps or self.runs or self.groups)
 
-    def merge(self, other: Batch) -> None:
-        """Append the rows of `other`, which are newer."""
-        self.runs += other.runs
-        self.steps += other.steps
-        self.executions += other.executions
-        self.groups += other.groups
-        self.logs += other.logs
-
 
 def format_execution_id(run: str, step: int, attempt: int) -> str:
     return f"{run}:{step}:{attempt}"

@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from coflux import values
+from coflux.executor import log_values
 from coflux.executor.channel import Channel, ChannelClosed, encode
 from coflux.executor.manifest import encoded_arguments, submitted_spec
 from coflux.executor.messages import (
@@ -33,7 +32,6 @@ from coflux.executor.messages import (
 )
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
-from coflux.previews import preview
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
     from coflux.values import BlobStore
 
 __all__ = ["Runtime", "decode_outcome"]
-
-_encode_json = msgspec.json.Encoder().encode
 
 
 class _Pending:
@@ -140,8 +136,8 @@ class Runtime:
         return number
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
-        fields = {key: _log_value(value) for key, value in values.items()}
-        self._send(Log(time.time(), level, template, _encode_json(fields) if fields else b""))
+        encoded, references = log_values.encode(values)
+        self._send(Log(time.time(), level, template, encoded, references))
 
     # -- requests and replies ------------------------------------------------------------------------------------
 
@@ -255,23 +251,6 @@ def decode_outcome(outcome: Outcome, blobs: BlobStore) -> Any:
 def _settle(future: asyncio.Future[Any], reply: Answer | Identified) -> None:
     if not future.done():
         future.set_result(reply)
-
-
-def _log_value(value: object) -> object:
-    """What JSON holds exactly stays itself; the rest is shown."""
-    if value is None or isinstance(value, bool | str) or (isinstance(value, float) and value - value == 0):
-        return value if not isinstance(value, str) or value.isprintable() else _storable(value)
-    if type(value) is int and -(1 << 63) <= value < 1 << 63:
-        return value
-    if type(value) in (list, tuple) and len(value) <= 100:  # type: ignore[arg-type]
-        return [_log_value(item) for item in value]  # type: ignore[attr-defined]
-    if type(value) is dict and len(value) <= 100:
-        return {str(key): _log_value(item) for key, item in value.items()}
-    return {"$repr": preview(value)}
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def wait_closed(channel: Channel[ToWorker]) -> ToWorker | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
@@ -42,10 +42,12 @@ from coflux.project import ConfigError, module_of_file
 
 if TYPE_CHECKING:
     from coflux.executor.hosts import ModuleHost
+    from coflux.executor.rows import Batch, ExecutionRow
     from coflux.executor.supervisor import Supervisor
 
 __all__ = ["Server", "Session"]
 
+MOST_CHANGES = 10_000  # executions that are named to a client that does not keep up
 ADVANCE_INTERVAL = 0.02  # seconds between two `Advanced` to one client
 
 
@@ -61,6 +63,7 @@ class Session:
         self.own_runs: set[str] = set()  # cancelled if the client vanishes
         self.discoveries: set[Callable[[ModuleHost], None]] = set()  # called when their modules are imported
         self.behind = False  # the store has something that it was not told of
+        self.changed: dict[tuple[str, int, int], None] | None = None  # executions that it was not told of; None: many
         self.told_at = 0.0
         self.peer = Peer(server.supervisor.poller, sock, ToSupervisor, self._received, self._closed)
 
@@ -70,8 +73,26 @@ class Session:
     def _closed(self, problem: str) -> None:
         self._server.vanished(self)
 
+    def note(self, rows: Sequence[ExecutionRow]) -> None:
+        """These have changed, and it is to be told: by name, unless they are so many that it had better read all."""
+        self.behind = True
+        if self.changed is None:
+            return
+        everything = None in self.subscribed
+        for row in rows:
+            if everything or row.run in self.subscribed:
+                self.changed[row.run, row.step, row.attempt] = None
+        if len(self.changed) > MOST_CHANGES:
+            self.changed = None
+
     def send(self, message: object) -> None:
         self.peer.send(message)
+
+    def show_output(self, host: ModuleHost) -> None:
+        """Show what the host's imports have printed, once."""
+        printed = host.take_output()
+        if printed:
+            self.send(Notice("info", printed.rstrip("\n")))
 
     def fail(self, request: int, kind: Literal["usage", "not_found", "failed"], text: str) -> None:
         self.send(RequestFailed(request, kind, text))
@@ -154,6 +175,7 @@ class Server:
     def _subscribe(self, session: Session, run: str | None) -> None:
         session.subscribed.add(run)
         session.behind = True
+        session.changed = None
         if run is not None and run not in session.follows:  # who started a run is told of its end in any case
             self.supervisor.after_commit(lambda: self._follow(session, run))
 
@@ -221,22 +243,24 @@ class Server:
         modules = list(message.modules)
         directories: list[str] = []
         files: dict[str, str] = {}
-        clashes: list[ModuleError] = []
-        try:
-            for file in message.files:
+        misnamed: list[ModuleError] = []
+        for file in message.files:
+            try:
                 module, entry = module_of_file(file)
-                if module in files:
-                    clashes.append(_clash(module, files[module], file))
-                    continue
-                files[module] = file
-                modules.append(module)
-                directories.append(entry)
-        except ConfigError as error:
-            session.fail(message.request, "usage", str(error))
-            return
+            except ConfigError as error:
+                misnamed.append(_misnamed(file, file, str(error)))
+                continue
+            if module in files:
+                problem = f"{file} and {files[module]} would both be the module {module!r}: rename one"
+                misnamed.append(_misnamed(module, file, problem))
+                continue
+            files[module] = file
+            modules.append(module)
+            directories.append(entry)
 
         def tell(host: ModuleHost) -> None:
-            session.send(_discovered(message.request, host, clashes))
+            session.show_output(host)
+            session.send(_discovered(message.request, host, misnamed))
 
         def ready(host: ModuleHost) -> None:
             session.discoveries.discard(ready)
@@ -322,6 +346,7 @@ class Server:
     def run_finished(self, run: str, status: str) -> None:
         for session in self._sessions:
             if run in session.follows:
+                self._advance(session)
                 session.send(RunFinished(run, status))
 
     def run_settled(self, run: str, status: str) -> None:
@@ -336,11 +361,11 @@ class Server:
             if session.context is not None:
                 session.send(Notice(level, text))
 
-    def advanced(self) -> None:
-        """The store has something new: subscribers are told soon."""
+    def advanced(self, batch: Batch) -> None:
+        """The store has these rows now: subscribers are told soon."""
         for session in self._sessions:
             if session.subscribed:
-                session.behind = True
+                session.note(batch.executions)
 
     def tell_advance(self) -> None:
         """Tell those that are behind, each at most every 20 ms, and nobody who has not read the last news."""
@@ -355,10 +380,12 @@ class Server:
                 self.supervisor.wake_within(wait)
 
     def _advance(self, session: Session) -> None:
-        if session.subscribed:
+        if session.behind:
+            changed = None if session.changed is None else tuple(session.changed)
             session.behind = False
+            session.changed = {}
             session.told_at = self.supervisor.now.monotonic
-            session.send(Advanced(self.supervisor.store.sequence, self.supervisor.store.last_log_id))
+            session.send(Advanced(self.supervisor.store.last_log_id, changed))
 
     def vanished(self, session: Session) -> None:
         """A client is gone. What a foreground client ran goes with it, unless it was detached."""
@@ -383,25 +410,24 @@ def _unfinished(family: Family) -> list[Execution]:
     return [execution for execution in family.executions.values() if execution.unfinished]
 
 
-def _discovered(request: int, host: ModuleHost, clashes: list[ModuleError]) -> Discovered:
+def _discovered(request: int, host: ModuleHost, misnamed: list[ModuleError]) -> Discovered:
     if host.failure is not None:
         failures = [_named(host.failure, module) for module in host.modules]
-        return Discovered(request, (), (*failures, *clashes))
+        return Discovered(request, (), (*failures, *misnamed))
     assert host.imported is not None
     return Discovered(
         request,
         host.imported.targets,
-        (*host.imported.errors, *clashes),
+        (*host.imported.errors, *misnamed),
         host.start_method,
         host.no_fork,
         host.imported.shared if host.start_method == "fork" else (),
     )
 
 
-def _clash(module: str, first: str, second: str) -> ModuleError:
-    """Two files that would be one module: only one of them could ever be imported."""
-    message = f"{second} and {first} would both be the module {module!r}: rename one"
-    return ModuleError(module, message, message + "\n", second)
+def _misnamed(module: str, file: str, message: str) -> ModuleError:
+    """A file that could never be imported by its name."""
+    return ModuleError(module, message, message + "\n", file)
 
 
 def _named(error: ModuleError, module: str) -> ModuleError:

@@ -48,23 +48,30 @@ def module_entries(entries: Iterable[str]) -> set[str]:
 
 
 class SourceWatch:
-    """Looks after what one process imported. Until it has told what that is, nothing has changed."""
+    """Looks after what one process imported, or several that have to agree. Until it is told, nothing has changed."""
 
     def __init__(self) -> None:
-        self._files: tuple[SourceFile, ...] = ()
-        self._directories: list[_Directory] = []
+        self._files: dict[str, SourceFile] = {}
+        self._directories: dict[str, _Directory] = {}
+        self._conflict: str | None = None  # what two processes met in different states
 
-    def begin(self, sources: Sources) -> None:
-        """This is what the process imported."""
-        self._files = sources.files
-        self._directories = [_Directory(directory) for directory in sources.directories]
+    def add(self, sources: Sources) -> None:
+        """This is what a process imported, or what it has imported since."""
+        for file in sources.files:
+            if self._files.setdefault(file.path, file) != file:
+                self._conflict = file.path
+        for searched in sources.directories:
+            known = self._directories.setdefault(searched.path, _Directory(searched.path, searched.settled))
+            self._conflict = known.add(searched) or self._conflict
 
     def changed(self) -> str | None:
         """The path of something that is not as it was, `None` if everything is (§13.1)."""
-        for file in self._files:
+        if self._conflict is not None:
+            return self._conflict
+        for file in self._files.values():
             if not _unchanged(file):
                 return file.path
-        for directory in self._directories:
+        for directory in self._directories.values():
             path = directory.changed()
             if path is not None:
                 return path
@@ -72,12 +79,22 @@ class SourceWatch:
 
 
 class _Directory:
-    def __init__(self, searched: SearchedDirectory) -> None:
-        self._path = searched.path
-        self._settled = searched.settled
-        self._present = frozenset(searched.present)
-        self._absent = frozenset(searched.absent)
-        self._walked = searched.walked
+    def __init__(self, path: str, settled: int) -> None:
+        self._path = path
+        self._settled = settled
+        self._present: set[str] = set()
+        self._absent: set[str] = set()
+        self._walked = False
+
+    def add(self, searched: SearchedDirectory) -> str | None:
+        """Return the path of an entry that is there for one process and not for another."""
+        if searched.settled != self._settled:
+            self._settled = 0
+        self._present.update(searched.present)
+        self._absent.update(searched.absent)
+        self._walked |= searched.walked
+        both = self._present & self._absent
+        return os.path.join(self._path, min(both)) if both else None
 
     def changed(self) -> str | None:
         settled = settled_change_time(self._path)  # first: what happens during the listing is found the next time

@@ -22,7 +22,6 @@ from coflux.executor.messages import (
     Bound,
     Context,
     ModuleError,
-    Notice,
     Ready,
     RunOptions,
     RunStarted,
@@ -125,9 +124,7 @@ class _Start:
 
     def _host_ready(self, host: ModuleHost) -> None:
         self._host = host
-        printed = host.take_output()
-        if printed:
-            self._session.send(Notice("info", printed.rstrip("\n")))
+        self._session.show_output(host)
         error = host.error_of(self._module) if host.modules else host.failure
         if error is not None:
             self._refuse(_import_message(error))
@@ -150,27 +147,28 @@ class _Start:
     def _find(self, host: ModuleHost) -> TargetSpec | None:
         """The target that was asked for, or None when the client has been told why there is none."""
         assert host.imported is not None
-        own = [info.spec for info in host.imported.targets if info.spec.module == self._module]
+        specs = {(info.spec.module, info.spec.name): info.spec for info in host.imported.targets}
+        own = {spec.name: spec for spec in specs.values() if spec.module == self._module}
         name = self._message.name
         place = self._message.file or f"module {self._module}"
         if not name:
-            workflows = [spec for spec in own if spec.type == "workflow"]
+            workflows = [spec for spec in own.values() if spec.type == "workflow"]
             if len(workflows) == 1:
                 return workflows[0]
             names = ", ".join(spec.name for spec in workflows) or "none"
             self._refuse(f"{place} has {len(workflows)} workflows ({names}): name the target, as in {place}/NAME")
             return None
-        for spec in own:
-            if spec.name == name:
-                return spec
-        names_here = [spec.name for spec in own]
+        others = [one for one in host.imported.reexports if one.module == self._module]
+        named = {one.attribute: specs[one.home, one.name] for one in others if (one.home, one.name) in specs} | own
+        if name in named:
+            return named[name]
         import difflib
 
-        near = difflib.get_close_matches(name, names_here, 3, 0.5)
+        near = difflib.get_close_matches(name, named, 3, 0.5)
         if near:
             hint = f"; did you mean {' or '.join(near)}?"
-        elif names_here:
-            hint = f"; it has {', '.join(sorted(names_here)[:8])}"
+        elif named:
+            hint = f"; it has {', '.join(sorted(named)[:8])}"
         else:
             hint = "; it has no targets: decorate a function with @coflux.workflow()"
         self._refuse(f"{place} has no target {name!r}{hint}")
@@ -239,6 +237,7 @@ class _Start:
                 self._context.sys_path,
                 self._context.environment,
             )
+            self._supervisor.terminals.remember(context_id, self._context.environment)
             run_id = store.new_run_id()
         except StoreError as error:
             self._refuse(str(error), "failed")

@@ -56,9 +56,9 @@ def _upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
 
 
 _STEP_COLUMNS = ("run", "number", "parent", "group", "target", "arguments", "depth", "created_at")
-_PUT_RUN = _upsert("runs", (*RunRow.__struct_fields__, "changed"), ("id",))
+_PUT_RUN = _upsert("runs", RunRow.__struct_fields__, ("id",))
 _PUT_STEP = _upsert("steps", _STEP_COLUMNS, ("run", "number"))
-_PUT_EXECUTION = _upsert("executions", (*ExecutionRow.__struct_fields__, "changed"), ("run", "step", "attempt"))
+_PUT_EXECUTION = _upsert("executions", ExecutionRow.__struct_fields__, ("run", "step", "attempt"))
 _PUT_GROUP = _upsert("groups", GroupRow.__struct_fields__, ("run", "step", "attempt", "number"))
 _PUT_LOG = f"INSERT OR REPLACE {_insert('logs', ('id', *LogRow.__struct_fields__))}"
 _PUT_SETTING = _upsert("settings", ("key", "value"), ("key",))
@@ -91,7 +91,6 @@ class Store:
     """The writer's side of the store. All methods are for one thread.
 
     Attributes:
-        sequence: the number of the last commit that changed a run or an execution; such rows carry it as `changed`.
         last_log_id: the id of the newest log row.
     """
 
@@ -123,12 +122,6 @@ class Store:
         self._logs = logs
         self._targets: dict[_TargetKey, int] = {}
         self._issued: set[str] = set()  # run ids given out and not committed yet
-        recovered = self.get_setting("sequence")
-        self.sequence: int = max(
-            int(recovered) if recovered else 0,
-            main.run("SELECT coalesce(max(changed), 0) FROM runs")[0][0],
-            main.run("SELECT coalesce(max(changed), 0) FROM executions")[0][0],
-        )
         self.last_log_id: int = logs.run("SELECT coalesce(max(id), 0) FROM logs")[0][0]
         self._checkpointer = Checkpointer((main.path, logs.path))
 
@@ -145,8 +138,8 @@ class Store:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def commit(self, batch: Batch) -> int:
-        """Write all rows of `batch`, or none, and return `sequence`.
+    def commit(self, batch: Batch) -> None:
+        """Write all rows of `batch`, or none.
 
         After `StoreBusy` or `StoreFull` call again with the same batch, to which newer rows may have been merged:
         nothing is lost or doubled.
@@ -157,17 +150,14 @@ class Store:
             StoreError: the store cannot be used any longer, or (once) a checkpoint failed.
         """
         self._checkpointer.look()
-        sequence = self.sequence + 1 if batch.runs or batch.executions else self.sequence
         with self._transaction(self._main, *([self._logs] if batch.logs else [])):
-            self._put_rows(batch, sequence)
+            self._put_rows(batch)
             if batch.logs:
                 # Explicit ids: should the log rows get in and the others not, the next try writes them again in place.
                 first = self.last_log_id + 1
                 self._logs.run_many(_PUT_LOG, [(n, *astuple(row)) for n, row in enumerate(batch.logs, first)])
         self.last_log_id += len(batch.logs)
-        self.sequence = sequence
         self._issued.difference_update([row.id for row in batch.runs])
-        return sequence
 
     def blob_written(self, path: str) -> None:
         """Announce a new blob file before the rows that refer to it: it is synced to disk before they are."""
@@ -183,17 +173,14 @@ class Store:
         rows = self._main.run("SELECT value FROM settings WHERE key = ?", (key,))
         return rows[0][0] if rows else None
 
-    def _put_rows(self, batch: Batch, sequence: int) -> None:
+    def _put_rows(self, batch: Batch) -> None:
         put = self._main.run_many
         if batch.runs:
-            runs = {row.id: row for row in batch.runs}
-            put(_PUT_RUN, [(*astuple(row), sequence) for row in runs.values()])
+            put(_PUT_RUN, [astuple(row) for row in batch.runs])
         if batch.steps:
             put(_PUT_STEP, [self._step_columns(row) for row in batch.steps])
         if batch.executions:
-            # An execution often passes through several states in one turn; only the last one is written.
-            executions = {(row.run, row.step, row.attempt): row for row in batch.executions}
-            put(_PUT_EXECUTION, [(*astuple(row), sequence) for row in executions.values()])
+            put(_PUT_EXECUTION, [astuple(row) for row in batch.executions])
         if batch.groups:
             put(_PUT_GROUP, [astuple(row) for row in batch.groups])
 
@@ -345,8 +332,6 @@ class Store:
         with self._transaction(self._main, self._logs):
             self._logs.run_many("DELETE FROM logs WHERE run = ?", [(member,) for member in family])
             self._main.run("UPDATE runs SET hidden = 1, idempotency_key = NULL WHERE root_run = ?", (run_id,))
-            # Deleting rows must not make the sequence, found by its maximum, go backwards at the next start.
-            self._main.run(_PUT_SETTING, ("sequence", b"%d" % self.sequence))
             while self._purge():
                 pass  # what a purged run pointed to may be free now
 
@@ -395,10 +380,14 @@ def _open_database(path: str, migrations: Sequence[Migration]) -> Database:
         # Looked at before anything is written: a newer or foreign file is left as it is.
         if check_version(database, migrations):
             _check_structure(database)
-        database.run("PRAGMA synchronous = NORMAL")  # before the first commit: to sync a new file takes long
+            database.run("PRAGMA synchronous = NORMAL")
+        else:
+            # Ten syncs for nothing but tables: if the power goes now, the file is empty, and is made again.
+            database.run("PRAGMA synchronous = OFF")
         if database.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
             raise StoreError(f"{path} is on a file system without shared memory: choose a local one with --data-dir")
         migrate(database, migrations)
+        database.run("PRAGMA synchronous = NORMAL")
         database.run("PRAGMA wal_autocheckpoint = 0")
         database.run("PRAGMA journal_size_limit = 0")  # a WAL that starts over is cut, so its size tells its content
         database.run("PRAGMA busy_timeout = 0")

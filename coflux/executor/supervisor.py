@@ -14,7 +14,6 @@ held back and retried by timer, kills and output are not.
 from __future__ import annotations
 
 import os
-import random
 import resource
 import signal
 import socket
@@ -30,11 +29,13 @@ from typing import Any, assert_never
 
 from blake3 import blake3
 
+from coflux.executor import log_values
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.channel import decoder
 from coflux.executor.core import commands as cmd
 from coflux.executor.core import events as ev
 from coflux.executor.core.effects import Effects
+from coflux.executor.core.handles import ids_of
 from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.database import StoreBusy, StoreError, StoreFull
@@ -52,6 +53,7 @@ from coflux.executor.messages import (
     Outcome,
     Ready,
     Returned,
+    ShowTerminal,
     Submit,
     Succeeded,
     TargetSpec,
@@ -64,6 +66,7 @@ from coflux.executor.rows import Batch, LogRow
 from coflux.executor.server import Server
 from coflux.executor.spawning import ChildProcess
 from coflux.executor.store import Store
+from coflux.executor.terminals import Terminals
 from coflux.executor.trees import remove_tree
 from coflux.executor.worker_starts import WorkerStarts
 from coflux.executor.workers import WorkerProcess
@@ -99,10 +102,11 @@ class Supervisor:
         self.started_at = time.time()
         self.scheduler = Scheduler(
             settings.concurrency,
-            random.Random().random,
+            _uniform,
             max_depth=settings.max_depth,
             reuse=settings.isolation == "shared",
         )
+        self.terminals = Terminals(self.scheduler.families)
         self.workers: dict[int, WorkerProcess] = {}
         self.worker_starts = WorkerStarts(self)
         self.leaving = False
@@ -266,7 +270,7 @@ class Supervisor:
         if self._store_blocked_since is not None:
             self._store_blocked_since = None
             self.server.notice("info", "the store can be written again; nothing was lost")
-        self.server.advanced()
+        self.server.advanced(batch)
         return True
 
     def _store_is_blocked(self, error: StoreError) -> None:
@@ -313,6 +317,10 @@ class Supervisor:
             return  # cancelled before it was recorded that it runs
         step = execution.step
         worker.works_for((step.run.id, step.number, execution.attempt))
+        context = step.run.family.root.context
+        if worker.terminal != context:
+            worker.terminal = context
+            worker.peer.send(ShowTerminal(self.terminals.of(context)))
         worker.peer.send(Execute(execution.id, step.encoded, step.arguments, step.number == 1))
         if not self._sampling:
             self._sampling = True
@@ -359,13 +367,14 @@ class Supervisor:
             case Returned():
                 worker = self.workers[worker_id]
                 worker.drain()
+                unclean = self.generations.returned(worker, message)
                 self.happen(
                     ev.Returned(
                         worker_id,
                         message.execution,
                         message.outcome,
                         message.retryable,
-                        message.unclean,
+                        unclean,
                         message.usage,
                     )
                 )
@@ -390,6 +399,8 @@ class Supervisor:
         if execution is not None:
             step = execution.step
             values = message.values or None
+            if message.references:
+                values = log_values.with_ids(message.values, ids_of(message.references, execution))
             self.log(
                 LogRow(step.run.id, step.number, execution.attempt, message.at, message.level, message.template, values)
             )
@@ -415,14 +426,13 @@ class Supervisor:
         evidence = self.worker_starts.ended(worker, status, evidence)
         if worker.on_end is not None:
             worker.on_end(evidence)
-        if owner is not None:
-            if stack:
-                self.log(LogRow(*owner, self._now.wall, Level.ERROR, f"stacks when it was stopped:\n{stack}", None))
-            self._discard(os.path.join(self.scratch, ".".join(map(str, owner))))
+        if owner is not None and stack:
+            self.log(LogRow(*owner, self._now.wall, Level.ERROR, f"stacks when it was stopped:\n{stack}", None))
+        self._discard(os.path.join(self.scratch, str(worker.pid)))
         self.happen(ev.WorkerExited(worker_id, evidence, usage))
 
     def _discard(self, directory: str) -> None:
-        """Remove a killed execution's working directory, which may be big: not on this thread."""
+        """Remove a killed worker's working directory, which may be big: not on this thread."""
         if not os.path.isdir(directory):
             return
         if not self._janitor_started:
@@ -503,6 +513,11 @@ class Supervisor:
             self.store.close()
         except StoreError as error:
             print(f"coflux: {error}", file=sys.stderr)
+
+
+def _uniform() -> float:
+    """A random number in [0, 1), as `random.random` makes it."""
+    return (int.from_bytes(os.urandom(7), "big") >> 3) * 2.0**-53
 
 
 def _outcomes_ahead(waiter: Execution, targets: list[Execution]) -> tuple[tuple[int, Outcome], ...]:

@@ -18,7 +18,7 @@ from coflux.executor.signals import DUMP_SIGNAL
 __all__ = ["ImportTrail", "LastPlace", "last_place"]
 
 _BEGUN, _ENDED = "begun: ", "ended: "
-_FRAME = re.compile(r'  File "(.*)", line (\d+) in ')
+_FRAME = r'  File "(.*)", line (\d+) in '
 
 
 class ImportTrail:
@@ -85,7 +85,7 @@ def last_place(trail: bytes) -> LastPlace:
         else:
             dump.append(line)
     text = "\n".join(dump)
-    for found in _FRAME.finditer(_current_thread(text)):
+    for found in re.finditer(_FRAME, _current_thread(text)):
         if found[1] in known:
             return LastPlace(known[found[1]], int(found[2]), text)
     return LastPlace(running[-1] if running else "", 0, text)

@@ -10,9 +10,8 @@ __all__ = ["remove_tree"]
 def remove_tree(path: str) -> None:
     """Remove a directory with all that is in it, as far as that can be done."""
     try:
-        for name in os.listdir(path):
-            os.rmdir(os.path.join(path, name))
-        os.rmdir(path)
+        for parent, _, _ in os.walk(path, topdown=False):
+            os.rmdir(parent)
     except OSError:  # more than empty directories, which is rare, and `shutil` takes 10 ms to import
         if os.path.isdir(path):
             import shutil

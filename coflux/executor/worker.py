@@ -12,25 +12,26 @@ import faulthandler
 import gc
 import importlib
 import os
-import random
-import resource
 import socket
 import sys
 import time
 from collections.abc import Callable
+from traceback import walk_tb
 from types import CoroutineType
 from typing import Any
 
 import msgspec
 
 from coflux import backend, values
+from coflux.encoded import Value
 from coflux.errors import ExecutionError
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
 from coflux.executor.channel import Channel, ChannelBroken, ChannelClosed, decoder
-from coflux.executor.cleanliness import Baseline, WorkingDirectory
+from coflux.executor.cleanliness import Baseline, WorkingDirectory, tell
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.manifest import encoded_arguments
+from coflux.executor.memory import PeakMemory
 from coflux.executor.messages import (
     Bind,
     BindFailed,
@@ -42,6 +43,7 @@ from coflux.executor.messages import (
     Ready,
     Retire,
     Returned,
+    ShowTerminal,
     Succeeded,
     TargetSpec,
     ToWorker,
@@ -49,8 +51,9 @@ from coflux.executor.messages import (
 )
 from coflux.executor.processes import become_subreaper, die_with_parent
 from coflux.executor.runtime import Runtime, wait_closed
-from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL
+from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL, FAULT_MARK, OWN_FAULT
 from coflux.failures import capture
+from coflux.previews import message_of, one_line
 from coflux.target import Target, registry
 
 __all__ = ["SpawnArguments", "forget_crashes", "main", "record_crashes"]
@@ -72,25 +75,31 @@ class TargetNotFound(Exception):
 
 
 class Worker:
-    def __init__(self, channel: Channel[ToWorker], configuration: Configure) -> None:
+    def __init__(self, channel: Channel[ToWorker], configuration: Configure, recorder: ImportRecorder) -> None:
         self._channel = channel
         self._configuration = configuration
+        self._recorder = recorder
         self._blobs = FileBlobs(configuration.blobs)
         self._stdout = OutputStream(1, "<stdout>")
         self._stderr = OutputStream(2, "<stderr>")
         self._targets: dict[bytes, tuple[TargetSpec, Target[..., Any]]] = {}
         self._baseline = Baseline()
         self._directory = WorkingDirectory(configuration.scratch)
+        self._peak_memory = PeakMemory()
 
     def serve(self) -> None:
         """Run what comes, until told to leave or until the supervisor is gone."""
         self._channel.send(Ready(os.getpid()))
+        self._prepare()
         while True:
             message = wait_closed(self._channel)
             if message is None:
                 return
             if isinstance(message, Execute):
                 self._channel.send(self._execute(message))
+                self._prepare()
+            elif isinstance(message, ShowTerminal):
+                self._baseline.describe_terminal(message.variables)
             elif isinstance(message, Bind):
                 self._channel.send(self._bind(message))
             elif isinstance(message, Retire):
@@ -101,23 +110,34 @@ class Worker:
 
     def _execute(self, message: Execute) -> Returned:
         before = time.process_time()
-        self._directory.enter(message.execution)
-        self._prepare()
+        sys.stdout, sys.stderr, sys.stdin = self._stdout, self._stderr, NoInput()
         runtime = Runtime(self._channel, self._blobs, message.execution, self._configuration.project)
         backend.install(runtime)
         try:
             outcome, retryable = contextvars.Context().run(self._outcome, message)
         finally:
             backend.install(None)
-        self._flush()
-        unclean = self._baseline.restore()
-        self._directory.leave()
-        usage = Usage(time.process_time() - before, _peak_memory())
-        return Returned(message.execution, outcome, retryable, unclean, usage)
+        unclean = self._clean_up()
+        usage = Usage(time.process_time() - before, self._peak_memory.of_execution())
+        return Returned(message.execution, outcome, retryable, unclean, usage, self._recorder.take_news())
+
+    def _clean_up(self) -> str:
+        """Leave nothing to the next execution; return why this process must not run another, or ""."""
+        try:
+            self._flush()
+            unclean = self._baseline.restore()
+            self._directory.leave()
+        except BaseException as error:  # noqa: BLE001 (whatever it is, the execution's outcome must get out)
+            return _tell_fault(error)
+        return unclean
 
     def _prepare(self) -> None:
-        sys.stdout, sys.stderr, sys.stdin = self._stdout, self._stderr, NoInput()
-        random.seed(int.from_bytes(os.urandom(16), "little"))
+        """What the next execution finds. Done before it comes: the supervisor is busy with the outcome of the last."""
+        self._directory.prepare()
+        self._peak_memory.begin()
+        # What is imported later seeds itself.
+        if (python_random := sys.modules.get("random")) is not None:
+            python_random.seed(int.from_bytes(os.urandom(16), "little"))
         if (numpy_random := sys.modules.get("numpy.random")) is not None:
             numpy_random.seed()
 
@@ -125,6 +145,7 @@ class Worker:
         """Run it. Failures of decoding, finding and encoding are the step's failures, like its own."""
         retryable = True
         try:
+            self._enter_directory()
             spec, target = self._find(message.target)
             try:
                 decoded = [values.decode(value, self._blobs) for value in message.arguments]
@@ -137,15 +158,29 @@ class Worker:
                 retryable = self._should_retry(spec, target, error)
                 raise
             del positional, keyword
-            return Succeeded(values.encode(result, self._blobs, full_json=message.root, name="result")), True
+            return Succeeded(self._encoded(result, full_json=message.root)), True
         except TargetNotFound as error:  # without a traceback: it would only show our own code
             return Failed(capture(ExecutionError(str(error)), self._blobs)), False
-        except values.UnsendableValue as error:
+        except (values.UnsendableValue, values.UnstoredValue) as error:
             return Failed(
                 capture(ExecutionError(str(error)).with_traceback(error.__traceback__), self._blobs)
             ), retryable
         except BaseException as error:  # noqa: BLE001 (sys.exit() and the like are failures of the step)
             return Failed(capture(error, self._blobs)), retryable
+
+    def _encoded(self, result: object, *, full_json: bool) -> Value:
+        try:
+            return values.encode(result, self._blobs, full_json=full_json, name="result")
+        except values.UnstoredValue as error:
+            raise values.UnstoredValue(f"the {error}") from None
+
+    def _enter_directory(self) -> None:
+        try:
+            self._directory.enter()
+        except OSError as error:
+            raise ExecutionError(
+                f"no working directory can be made in {self._configuration.scratch}: {error.strerror}"
+            ) from None
 
     def _explain_missing_file(self, error: BaseException) -> None:
         """A relative path leads into the execution's own directory: say so where the project has such a file."""
@@ -201,7 +236,7 @@ class Worker:
             target = _imported_by_name(message.module, message.name)
             bound = words.bind(target, message.words, message.document, message.directory)
             encoded = encoded_arguments(target, bound, self._blobs)
-        except (words.ArgumentError, TargetNotFound, values.UnsendableValue) as error:
+        except (words.ArgumentError, TargetNotFound, values.UnsendableValue, values.UnstoredValue) as error:
             return BindFailed(message.request, str(error))
         except BaseException as error:  # noqa: BLE001 (a validator of the user's may raise anything)
             return BindFailed(message.request, f"the arguments could not be read: {type(error).__name__}: {error}")
@@ -243,24 +278,45 @@ def _imported_by_name(module: str, name: str) -> Target[..., Any]:
     return target
 
 
-def _peak_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _fault(error: BaseException) -> str:
+    """An exception of our own code in one line, with all that is needed to find it."""
+    frames = [f"{os.path.basename(frame.f_code.co_filename)}:{line}" for frame, line in walk_tb(error.__traceback__)]
+    return one_line(f"{type(error).__name__}: {message_of(error)} (at {', '.join(frames)})")
 
 
-def main(configuration: Configure, descriptors: list[int], parent: int) -> None:
+def _tell_fault(error: BaseException) -> str:
+    """Say in the execution's log what went wrong after its end, in one line. Returns the reason."""
+    try:
+        tell(f"could not clean up after this execution, so its process is replaced: {_fault(error)}")
+    except OSError:
+        pass  # standard error is closed
+    return "it could not be cleaned up"
+
+
+def main(configuration: Configure, recorder: ImportRecorder, descriptors: list[int], parent: int) -> None:
     """Be a worker on these descriptors: channel, stdout, stderr, crash file. Ends the process."""
     control, stdout, stderr, crash = descriptors
-    _become_worker(configuration, stdout, stderr, crash, parent)
-    channel: Channel[ToWorker] = Channel(socket.socket(fileno=control), ToWorker)
-    worker = Worker(channel, configuration)
     try:
-        worker.serve()
+        _become_worker(configuration, stdout, stderr, crash, parent)
+        channel: Channel[ToWorker] = Channel(socket.socket(fileno=control), ToWorker)
+        Worker(channel, configuration, recorder).serve()
     except ChannelBroken:
         os._exit(DISCONNECTED)
     except ChannelClosed:
         os._exit(0)
+    except BaseException as error:  # noqa: BLE001 (the supervisor must get to know of it, whatever it is)
+        _leave_evidence(crash, error)
+        os._exit(OWN_FAULT)
     _run_exit_handlers()
     os._exit(0)
+
+
+def _leave_evidence(crash: int, error: BaseException) -> None:
+    """What the supervisor says of this process's end."""
+    try:
+        os.write(crash, f"\n{FAULT_MARK} in a worker: {_fault(error)}".encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # the user's code has closed it: the exit code is left
 
 
 def record_crashes(crash: int) -> None:
@@ -312,7 +368,7 @@ def _spawned() -> None:
     recorder.import_all(start.modules)
     # By its real name: this file runs as `__main__`, and its classes would exist twice.
     module = importlib.import_module("coflux.executor.worker")
-    module.main(start.configuration, list(start.descriptors), start.parent)
+    module.main(start.configuration, recorder, list(start.descriptors), start.parent)
 
 
 if __name__ == "__main__":

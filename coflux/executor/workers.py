@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from coflux.executor.evidence import cpu_seconds, describe_exit, oom_kills, resident_memory, user_stack
+from coflux.executor.evidence import cpu_seconds, describe_exit, oom_kills, own_fault, resident_memory, user_stack
 from coflux.executor.messages import FromWorker, Ready, Retire, StartMethod, Usage
 from coflux.executor.output import OutputPipe
 from coflux.executor.peers import Peer, Poller
@@ -66,6 +66,7 @@ class WorkerProcess:
         self.cpu_seconds = 0.0
         self.owner: tuple[str, int, int] | None = None  # run, step, attempt of what it runs or ran last
         self.start_method: StartMethod = "spawn"  # of its host, when it was asked for
+        self.terminal = 0  # the context whose client's terminal it was told of last
         self.ready = False
         self._serves = False  # it has said that it is ready
         self.given_up = 0.0  # seconds that it had to become ready, once it is killed because it did not
@@ -212,14 +213,18 @@ class WorkerProcess:
             stack=stack,
             peak_memory=self.peak_memory,
             out_of_memory=not self._killed and oom_kills() > self._oom_kills,
+            fault=own_fault(self._crash_text()),
         )
         self._release()
         return text, Usage(self.cpu_seconds, self.peak_memory) if self.peak_memory else None
 
     def take_stack(self) -> str:
         """What `faulthandler` wrote: asked for before a timeout kill, or at a crash."""
+        return user_stack(self._crash_text())
+
+    def _crash_text(self) -> str:
         size = os.fstat(self._crash).st_size
-        return user_stack(os.pread(self._crash, min(size, 1 << 16), 0).decode("utf-8", "replace"))
+        return os.pread(self._crash, min(size, 1 << 16), 0).decode("utf-8", "replace")
 
     def _release(self) -> None:
         self._over = True

@@ -36,6 +36,7 @@ from coflux.executor.messages import (
 )
 from coflux.executor.processes import become_subreaper, kill_strays
 from coflux.executor.signals import DUMP_SIGNAL
+from coflux.executor.terminals import describes_terminal
 from coflux.executor.trees import remove_tree
 
 __all__ = ["main"]
@@ -234,12 +235,14 @@ def main(descriptor: int) -> None:
         if first is not None:
             break
     assert isinstance(first, Configure)
+    for name in filter(describes_terminal, list(os.environ)):
+        del os.environ[name]  # it may be a fork of a supervisor, which has that of its own client
     signal.signal(DUMP_SIGNAL, signal.SIG_IGN)  # until a module host is ready for it
     os.chdir(first.project)
+    recorder = ImportRecorder()
+    recorder.install()  # first: from here on nothing of the user's passes for a module of the standard library
     sys.path[:] = first.sys_path
     importlib.invalidate_caches()
-    recorder = ImportRecorder()
-    recorder.install()
     if first.preload:
         _preload(first.preload)
         _settle_objects()

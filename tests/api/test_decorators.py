@@ -22,7 +22,7 @@ def total(a: int, b: int = 2) -> int:
 PLACE = f"{__file__}:{total.__code__.co_firstlineno}"
 
 
-@pytest.mark.parametrize("decorate", [cf.task, cf.task(), cf.task("total"), cf.task(name=None), cf.task(name="")])
+@pytest.mark.parametrize("decorate", [cf.task, cf.task(), cf.task("total"), cf.task(name=None)])
 def test_bare_called_and_named(decorate: Any) -> None:
     target = decorate(total)
     assert (target.module, target.name, target.type) == (__name__, "total", "task")
@@ -72,6 +72,13 @@ def test_names_that_no_command_could_name(name: str) -> None:
         cf.task(name)(total)
     assert repr(name) in str(caught.value)
     assert PLACE in str(caught.value)
+
+
+def test_an_empty_name() -> None:
+    for decorate in (cf.task(""), cf.workflow(name=""), cf.stub("other", name="")):
+        with pytest.raises(ValueError, match=r"(task|workflow|stub) 'total' .*: name must not be empty") as caught:
+            decorate(total)
+        assert PLACE in str(caught.value)
 
 
 def generate() -> Iterator[int]:

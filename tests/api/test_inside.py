@@ -52,7 +52,7 @@ def test_call_is_submit_and_result(engine: FakeEngine) -> None:
 
 def test_handle_asks_for_its_id_once_and_only_when_needed(engine: FakeEngine) -> None:
     handle = load.submit("ada")
-    assert repr(handle) == f"<Execution @1 of {__name__}/load>"
+    assert repr(handle) == f"<Execution of {__name__}/load>"
     assert handle.reference() == Reference("execution", "@1", __name__, "load")
     assert engine.identified == []
     assert handle.id == handle.id == "R1:2:1"

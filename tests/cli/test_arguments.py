@@ -25,12 +25,14 @@ from typing import (
 )
 from uuid import UUID
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import TypeAliasType
 
 import coflux as cf
+from coflux.cli.options import seconds
 from coflux.executor.arguments import ArgumentError, bind
 
 DIRECTORY = "/projects/here"
@@ -160,6 +162,24 @@ def test_every_kind_of_parameter() -> None:
     )
     assert problem(everything, "1", "5", "2026-01-01", "x") == "argument rest[1]: 'x' is not a date like 2026-01-31"
     assert problem(everything, "1", "--other=5") == "argument other: '5' is not true or false"
+
+
+def test_a_name_that_only_kwargs_knows_is_a_keyword() -> None:
+    """`name=value` means what `--name value` means; `--` is for words by position that look like one."""
+
+    def function(a: str, *rest: str, **extra: float) -> None: ...
+
+    assert bound(function, "x", "--foo", "1.5", "bar=2") == ("x", (), {"foo": 1.5, "bar": 2.0})
+    assert bound(function, "bar=2", "x", "y") == ("x", ("y",), {"bar": 2.0})
+    assert bound(function, "--", "x=1", "bar=2") == ("x=1", ("bar=2",), {})
+    assert bound(function, "x-y=1", "=2", "1x=3", "é=4") == ("x-y=1", ("=2", "1x=3"), {"é": 4.0})
+    assert problem(function, "x", "bar=2", "--bar=3") == "argument bar is given twice: '2' and '3'"
+
+
+def test_without_kwargs_an_unknown_name_is_a_word_with_an_equals_sign() -> None:
+    def function(*rest: str) -> None: ...
+
+    assert bound(function, "bar=2") == (("bar=2",),)
 
 
 def test_a_name_that_begins_with_no() -> None:
@@ -424,6 +444,18 @@ def test_unions_take_the_most_specific(annotation: Any, text: str, value: object
 def test_containers(annotation: Any, text: str, value: object) -> None:
     read = word(annotation, text)
     assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["90", "1.5", "1h30m", "1w250ms"])
+def test_options_and_arguments_read_durations_alike(text: str) -> None:
+    @click.command()
+    @click.option("--delay", callback=seconds)
+    def command(delay: float) -> float:
+        return delay
+
+    (duration,) = bound(taking(dt.timedelta), text)
+    assert isinstance(duration, dt.timedelta)
+    assert command.main(["--delay", text], standalone_mode=False) == duration.total_seconds()
 
 
 def test_a_repeated_option_adds_to_a_list() -> None:

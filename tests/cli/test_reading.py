@@ -13,6 +13,7 @@ import pytest
 
 from coflux.cli import exits
 from coflux.cli.app import run
+from coflux.cli.interrupted import advice
 from coflux.logs import Level
 from tests.cli.samples import FAILURE, TIMEOUT, recording, succeeded
 
@@ -126,7 +127,7 @@ def test_inspect_json_is_the_document(coflux: Command) -> None:
         (["Rbcd:2"], 1, "", "Rbcd:2:2 failed: ValueError: no^[[2J\n"),
         (["Rbcd:2:1"], 1, "", "Rbcd:2:1 failed: ValueError: no^[[2J\n"),
         (["Rbcd:3"], 124, "", "Rbcd:3:1 timed out: no outcome after 2 s\n"),
-        (["Rbcd:4"], 1, "", "coflux: Rbcd:4 has no result yet: it is running\n"),
+        (["Rbcd:4"], 1, "", f"coflux: Rbcd:4 has no result: {advice(['Rbcd'])}\n"),
         (["Rbcd:9"], 3, "", "coflux: there is no step Rbcd:9\n"),
         (["Rbcd:2:3"], 3, "", "coflux: there is no execution Rbcd:2:3\n"),
         (["Rbce"], 3, "", "coflux: there is no run 'Rbce': did you mean Rbcd?\n"),
@@ -230,6 +231,8 @@ def test_streams_that_take_nothing(tmp_path: Path, arguments: str, redirection: 
     ("arguments", "message"),
     [
         (["rns"], "there is no command 'rns'; did you mean 'runs'?"),
+        (["run", "--bogus", "a/b"], "there is no option '--bogus'"),
+        (["run", "--detatch", "a/b"], "there is no option '--detatch'; did you mean '--detach'?"),
         (["run"], "Missing argument 'TARGET'."),
         (["run", "nope"], "'nope' is no target: write module/name, path/to/file.py/name or path/to/file.py"),
         (["run", "--memo", "a/b"], "--memo/--no-memo is not available yet"),
@@ -243,8 +246,12 @@ def test_streams_that_take_nothing(tmp_path: Path, arguments: str, redirection: 
             "--detach waits for nothing: leave out --events and --no-wait-children",
         ),
         (
+            ["run", "--delay", "-1h", "a/b"],
+            "Invalid value for '--delay': '-1h' is not a duration of 0 or more: seconds, or like 1h30m",
+        ),
+        (
             ["run", "--timeout", "nan", "a/b"],
-            "Invalid value for '--timeout': 'nan' is not a number of seconds, 0 or more",
+            "Invalid value for '--timeout': 'nan' is not a duration of 0 or more: seconds, or like 1h30m",
         ),
         (
             ["run", "--retries", "-1", "a/b"],

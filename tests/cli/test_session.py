@@ -143,6 +143,7 @@ def test_news_are_shown_before_the_result(player: Player, recorder: Recorder, ca
     client = ScriptedClient(
         lambda: None,
         succeed,
+        Advanced(0, (("Rbcd", 1, 1),)),
         RunFinished("Rbcd", "succeeded"),
         Notice("info", "a notice"),
         RunSettled("Rbcd", "succeeded"),
@@ -166,7 +167,9 @@ def test_it_is_said_what_a_finished_run_waits_for(
 ) -> None:
     monkeypatch.setattr("coflux.cli.session.WAITING_NOTICE", 0.0)
     player.follow(
-        ScriptedClient(RunFinished("Rbcd", "succeeded"), Advanced(1, 1), lambda: None, RunSettled("Rbcd", "succeeded"))
+        ScriptedClient(
+            RunFinished("Rbcd", "succeeded"), Advanced(1, None), lambda: None, RunSettled("Rbcd", "succeeded")
+        )
     )
     assert "waiting for Rbcd:1:1 nightly (running) (Ctrl-C cancels)" in captured.lines
 
@@ -175,7 +178,7 @@ def test_it_is_said_what_a_finished_run_waits_for(
 def test_a_first_signal_cancels_and_waits(
     player: Player, captured: Captured, signal_once: Callable[[], None], code: int
 ) -> None:
-    client = ScriptedClient(signal_once, on_cancel=(Advanced(1, 1), lambda: None, RunSettled("Rbcd", "cancelled")))
+    client = ScriptedClient(signal_once, on_cancel=(Advanced(1, None), lambda: None, RunSettled("Rbcd", "cancelled")))
     assert player.follow(client) == code
     assert client.sent == [Subscribe("Rbcd"), CancelRun(2, "Rbcd")]
     assert "cancelling run Rbcd" in captured.text
@@ -203,6 +206,27 @@ def test_a_lost_engine_is_one_message(player: Player) -> None:
     assert "\n" not in message
     for promise in ("running is abandoned", "only if it has retries", "queued goes on", "`coflux logs -f Rbcd`"):
         assert promise in message
+
+
+def test_an_engine_that_leaves_once_the_run_has_settled_is_not_lost(player: Player) -> None:
+    """As after `coflux stop --cancel`: it has nothing more to say."""
+    client = ScriptedClient(RunSettled("Rbcd", "cancelled"), ConnectionLost("end of file"))
+    assert player.follow(client) == exits.FAILED
+    assert len(player.finished) == 1
+
+
+def test_an_engine_that_ends_without_a_word_is_not_lost_if_the_run_has_settled(
+    player: Player, recorder: Recorder
+) -> None:
+    """The store says so."""
+
+    def settle() -> None:
+        recorder.execution(1, "succeeded", succeeded("1"))
+        recorder.run(status="succeeded", settled=True)
+        recorder.commit()
+
+    assert player.follow(ScriptedClient(settle, ConnectionLost("end of file"))) == exits.SUCCEEDED
+    assert len(player.finished) == 1
 
 
 def test_a_hangup_leaves_the_run_to_the_engine(player: Player, captured: Captured) -> None:

@@ -126,6 +126,18 @@ def test_a_tree_that_does_not_fit_shows_what_runs_and_what_failed(view: RunView)
     ]
 
 
+@pytest.mark.parametrize("status", ["cancelled", "succeeded", "queued"])
+def test_a_tree_that_does_not_fit_shows_its_root_however_it_ended(view: RunView, status: Status) -> None:
+    view.update(execution(1, status))
+    for number in range(2, 32):
+        view.add_step(step(number))
+        view.update(execution(number, "cancelled" if number > 3 else "succeeded"))
+    assert [(line.state, line.title) for line in view.lines(5, NOW)] == [
+        (status, "root('a', 2)"),
+        (MORE, "28 cancelled, 2 succeeded"),
+    ]
+
+
 def test_counts_name_what_needs_attention_first() -> None:
     counts = Counter({"succeeded": 3, "timed_out": 1, "queued": 2, "cached": 0})
     assert describe_counts(counts) == "2 queued, 1 timed out, 3 succeeded"

@@ -249,3 +249,95 @@ def test_a_detached_run_whose_client_is_lost_during_the_import_is_started(projec
     project.run("other/main")  # by now the engine has heard of the end
     project.open_gate("import")
     eventually(lambda: "flow/main" in project.coflux("runs", "list").out)
+
+
+def test_i11_a_module_named_like_one_of_the_standard_library_does_not_reach_the_engine(project: ScratchProject) -> None:
+    """The engine, and packages, import modules of those names later than the user's code."""
+    paths = [project.write(name, "X = 1\n", prelude=False) for name in ("json", "tempfile", "asyncio", "random")]
+    project.write(
+        "flow",
+        """
+        import enum, tempfile
+
+        class E(enum.Enum):
+            A = 1
+
+        @cf.task()
+        async def task(value):
+            return value
+
+        @cf.workflow()
+        def main():
+            with tempfile.TemporaryDirectory():
+                return [1, task(E.A), task(lambda: 2)()]
+        """,
+    )
+    for method in ("fork", "spawn"):
+        finished = project.run("flow/main", COFLUX_START_METHOD=method)
+        assert finished.status == 0, finished.err
+        assert finished.out.startswith("[1,"), finished.out
+        for path in paths:
+            assert finished.err.count(f"warning: {path}: the name '{path.stem}' belongs to the standard library") == 1
+
+
+def test_i11_a_module_that_misses_what_its_namesake_has_is_told_of_it(project: ScratchProject) -> None:
+    project.write("json/__init__", "X = 1\n", prelude=False)
+    project.write("flow", "import json\nprint('first\\nsecond\\x1b')\nprint(json.X)\n")
+    finished = project.run("flow/main")
+    assert finished.status == 2
+    assert f"{project.root / 'json'}: the name 'json' belongs to the standard library" in finished.err
+    assert "has no attribute 'X'" in finished.err
+    assert "first\nsecond^[\n" in finished.err
+
+
+def test_a_module_that_the_standard_library_lacks_here_is_the_user_s(project: ScratchProject) -> None:
+    project.write("winreg", "X = 1\n", prelude=False)
+    project.write("package/json", "X = 2\n", prelude=False)
+    project.write(
+        "flow", "import winreg\nfrom package import json\n@cf.workflow()\ndef main():\n    return [winreg.X, json.X]\n"
+    )
+    finished = project.run("flow/main")
+    assert finished.value == [1, 2]
+    assert "belongs to" not in finished.err
+
+
+# -- what is printed while modules are imported ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("discover",), ("run", "--no-ui", "flow/main"), ("run", "--detach", "flow/main")])
+def test_what_an_import_prints_is_shown_line_by_line(project: ScratchProject, command: tuple[str, ...]) -> None:
+    project.write("flow", "print('one\\ntwo\\nthree\\x1b')\n@cf.workflow()\ndef main():\n    return 1\n")
+    assert "one\ntwo\nthree^[\n" in project.coflux(*command).err
+
+
+# -- targets of modules that cannot be had by that name ----------------------------------------------------------------
+
+
+def test_a_file_that_can_be_no_module_is_an_error_beside_the_others(project: ScratchProject) -> None:
+    source = "@cf.workflow()\ndef main():\n    return 1\n"
+    project.write("flow", source)
+    dotted, shadow = project.write("a.b", source), project.write("queue", source)
+    found = project.coflux("discover")
+    assert found.status == 2
+    assert "main()" in found.out
+    assert f"{dotted} cannot be imported: rename 'a.b'" in found.err
+    assert found.err.count(str(dotted)) == 1
+    assert f"{shadow}: the name 'queue' belongs to the standard library" in found.err
+    doctor = project.coflux("doctor")
+    assert f"{dotted} cannot be imported: rename 'a.b'" in doctor.out
+    assert "3 modules, 1 target" in doctor.out
+
+
+def test_a_target_can_be_run_from_the_package_that_exports_it(project: ScratchProject) -> None:
+    project.write("package/__init__", "from package.flows import main, main as other, copy\n", prelude=False)
+    project.write(
+        "package/flows", "@cf.workflow()\ndef main(n: int):\n    return n + 1\n\ncopy = main.with_timeout(60)\n"
+    )
+    assert project.run("package/main", "1").value == 2
+    assert project.run("package/other", "2").value == 3
+    assert project.inspect(project.last_run())["run"]["target"] == "package.flows/main"
+    missing = project.run("package/mian")
+    assert missing.status == 2
+    assert "did you mean main" in missing.err
+    assert project.run("package/copy", "1").status == 2
+    assert project.coflux("discover", "package").out.count("main(") == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,3 +195,29 @@ def test_discover_and_run_take_a_file_target_from_the_same_place(project: Scratc
     assert project.run("second/flow.py/main", PYTHONPATH=path).value == 2
     found = json.loads(project.coflux("discover", "second/flow.py", "--json", PYTHONPATH=path).out)
     assert [(target["target"], target["file"]) for target in found["targets"]] == [("flow/main", str(wanted))]
+
+
+def test_an_extension_module_that_was_built_anew_is_imported_anew(project: ScratchProject) -> None:
+    """It has no source that could be looked at."""
+    project.hold()
+    [built] = Path(sysconfig.get_path("stdlib"), "lib-dynload").glob("_csv.*.so")
+    project.write("package/__init__", "", prelude=False)
+    extension = project.root / "package" / built.name
+    shutil.copy(built, extension)
+    project.write(
+        "flow",
+        """
+        from package import _csv
+        mark("imported")
+
+        @cf.workflow()
+        def main():
+            return _csv.__file__
+        """,
+    )
+    for imports in (1, 1, 2):
+        if imports == 2:
+            extension.unlink()
+            shutil.copy(built, extension)
+        assert project.run("flow/main").value == str(extension)
+        assert len(project.marks("imported")) == imports

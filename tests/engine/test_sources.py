@@ -34,7 +34,7 @@ def watch(directory: Path, *, walked: bool = False) -> SourceWatch:
     watched = SourceWatch()
     present, absent = ("there.py",), ("helper", "helper.py")
     searched = SearchedDirectory(str(directory), settled_change_time(str(directory)), present, absent, walked)
-    watched.begin(Sources((), (searched,)))
+    watched.add(Sources((), (searched,)))
     return watched
 
 
@@ -82,7 +82,7 @@ def test_only_what_decides_an_import_counts(tmp_path: Path, walked: bool) -> Non
 def test_a_directory_that_was_absent_is_looked_for(tmp_path: Path) -> None:
     directory = tmp_path / "absent"
     watched = SourceWatch()
-    watched.begin(Sources((), (SearchedDirectory(str(directory), 0, (), ("helper.py",), False),)))
+    watched.add(Sources((), (SearchedDirectory(str(directory), 0, (), ("helper.py",), False),)))
     assert watched.changed() is None
     directory.mkdir()
     assert watched.changed() is None

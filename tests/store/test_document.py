@@ -56,6 +56,7 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
             "target": "shop.orders/ingest",
             "workspace": "default",
             "status": "succeeded",
+            "interrupted": False,
             "created_at": "2023-11-14T22:13:20.250000Z",
             "started_at": "2023-11-14T22:13:20.500000Z",
             "finished_at": "2023-11-14T22:13:29.000000Z",

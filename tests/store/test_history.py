@@ -73,28 +73,13 @@ def test_executions_come_by_attempt_as_a_number(store: Store, history: History) 
         history.execution("Rtest:1")
 
 
-def test_changes_are_told_once_and_commits_are_not_divided(store: Store, history: History) -> None:
-    store.commit(batch(run_row("Ra"), *(execution_row("Ra", step=n) for n in range(1, 6))))
-    store.commit(batch(run_row("Rb"), *(execution_row("Rb", step=n) for n in range(1, 4))))
-    store.commit(batch(execution_row("Ra", step=2, status="running")))
-    assert history.sequence() == 3
-
-    first = history.changed_executions(0, limit=2)
-    assert ([row.id for row in first.rows], first.sequence, first.more) == (
-        ["Ra:1:1", "Ra:3:1", "Ra:4:1", "Ra:5:1"],
-        1,
-        True,
-    )
-    rest = history.changed_executions(first.sequence)
-    assert [row.id for row in rest.rows] == ["Rb:1:1", "Rb:2:1", "Rb:3:1", "Ra:2:1"]
-    assert (rest.sequence, rest.more) == (3, False)
-    nothing = history.changed_executions(rest.sequence)
-    assert (nothing.rows, nothing.sequence, nothing.more) == ([], 3, False)
-    assert [row.id for row in history.changed_executions(1, run="Ra").rows] == ["Ra:2:1"]
-
-    assert ids(history.changed_runs(0).rows) == ["Ra", "Rb"]
-    assert ids(history.changed_runs(1).rows) == ["Rb"]
-    assert history.changed_runs(2).rows == []
+def test_executions_are_found_by_key_wherever_they_are(store: Store, history: History) -> None:
+    rows = [execution_row(run, step=step) for run in ("Ra", "Rb") for step in range(1, 1001)]
+    store.commit(batch(*rows))
+    keys = [(row.run, row.step, row.attempt) for row in rows[::2]]
+    found = history.executions_among([*keys, ("Ra", 7, 99), ("Rc", 1, 1)])
+    assert sorted(row.id for row in found) == sorted(row.id for row in rows[::2])
+    assert history.executions_among([]) == []
 
 
 def test_outcomes_are_decoded_on_request_only(store: Store, history: History) -> None:
@@ -174,10 +159,9 @@ def test_groups_of_a_run(store: Store, history: History) -> None:
     assert history.groups("Rtest") == groups
 
 
-def test_small_changes_of_a_big_run_are_found_without_reading_it(store: Store, history: History) -> None:
-    # One changed row among thousands: the query must not touch the rest, which a count of steps of work shows.
+def test_some_executions_of_a_big_run_are_found_without_reading_it(store: Store, history: History) -> None:
+    # A few rows among thousands: the query must not touch the rest, which a count of steps of work shows.
     store.commit(batch(run_row(), *(execution_row(step=n) for n in range(1, 20_001))))
-    store.commit(batch(execution_row(step=7, status="running")))
     work = 0
 
     def count() -> int:
@@ -186,11 +170,8 @@ def test_small_changes_of_a_big_run_are_found_without_reading_it(store: Store, h
         return 0
 
     history._main._connection.set_progress_handler(count, 100)
-    changes = history.changed_executions(1, run="Rtest")
-    assert [row.step for row in changes.rows] == [7]
+    assert {row.step for row in history.executions_among([("Rtest", 7, 1), ("Rtest", 19_000, 1)])} == {7, 19_000}
     assert work < 20  # hundreds of virtual machine instructions, where reading the run takes a million
-    assert history.changed_executions(0, run="Rtest", limit=10).more
-    assert work > 1000
 
 
 def test_a_finished_run_reads_the_same_after_the_store_is_closed(data_dir: str) -> None:

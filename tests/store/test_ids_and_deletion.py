@@ -97,15 +97,6 @@ def test_deleting_takes_the_family_with_its_logs_and_leaves_the_others(store: St
     assert len(history.steps("Rkept")) == 1
 
 
-def test_deleting_the_newest_run_does_not_turn_the_sequence_back(data_dir: str) -> None:
-    with closing(Store.open(data_dir)) as store:
-        for run in ("Rold", "Rnew"):
-            store.commit(finished_run(run))
-        store.delete_run("Rnew")
-    with closing(Store.open(data_dir)) as store:
-        assert store.sequence == 2
-
-
 def test_what_was_deleted_can_be_started_again(store: Store) -> None:
     for _ in range(2):
         store.commit(finished_run(idempotency_key="key"))

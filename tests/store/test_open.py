@@ -205,7 +205,7 @@ def use_everything(data_dir: str) -> None:
         store.commit(finished_run("Rnext"))
         with closing(History.open(data_dir)) as history:
             for run in history.runs():
-                history.changed_executions(0, run.id)
+                history.executions_among([(run.id, 1, 1)])
                 history.logs(run.id, text="h")
                 history.document_json(run.id)
         store.delete_run("Rnext")

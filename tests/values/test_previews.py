@@ -212,6 +212,25 @@ def test_handles_show_the_id_that_the_engine_gave_them(blobs: FileBlobs) -> None
     encoded = encode({"child": [handle]}, blobs)
     known = msgspec.structs.replace(encoded, references=(Reference("execution", "R1:2:1", "app", "f"),))
     assert json_of(known) == '{"child":[{"$execution":"R1:2:1"}]}'
+    assert preview_of(known) == "{'child': [<Execution R1:2:1 of app/f>]}"
+
+
+@pytest.mark.parametrize("length", range(150, 200))
+def test_a_preview_with_ids_is_as_short_as_any(length: int, blobs: FileBlobs) -> None:
+    handles: list[Execution[Any]] = [
+        Execution.from_reference(Reference("execution", f"@{number}", "app", "f")) for number in (1, 2)
+    ]
+    encoded = encode(["x" * length, *handles], blobs)
+    references = tuple(Reference("execution", f"R1:{number}:1", "app", "f") for number in (100, 200))
+    text = preview_of(msgspec.structs.replace(encoded, references=references))
+    full = f"['{'x' * length}', <Execution R1:100:1 of app/f>, <Execution R1:200:1 of app/f>]"
+    assert text == full[:199] + "…"
+
+
+def test_text_that_looks_like_a_mark_stays_text(blobs: FileBlobs) -> None:
+    handle: Execution[Any] = Execution.from_reference(Reference("execution", "R1:2:1", "app", "f"))
+    encoded = encode([chr(0xF0000), handle], blobs)
+    assert preview_of(encoded) == "['\\U000f0000', <Execution R1:2:1 of app/f>]"
 
 
 def test_a_value_that_raises_when_it_is_looked_at_has_no_projection(blobs: FileBlobs) -> None:

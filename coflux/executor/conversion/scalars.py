@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -13,12 +12,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from coflux.executor.conversion.base import Converter, Misfit, called
+from coflux.executor.durations import FORM, parse_duration
 from coflux.previews import preview
 
 __all__ = ["BOOLEANS", "Scalar", "ScalarRow", "scalar_rows"]
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_DURATION = re.compile(r"(?=\d)(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _NON_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})  # what results are printed with: JSON has no such numbers
 
 
@@ -50,19 +49,6 @@ def _boolean(text: str) -> bool:
     if (value := BOOLEANS.get(text.casefold())) is None:
         raise ValueError
     return value
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return timedelta(seconds=float(text))
-    except ValueError:
-        pass  # not a number of seconds: hours, minutes and the like
-    match = _DURATION.fullmatch(text.removeprefix("-"))
-    if match is None:
-        raise ValueError
-    weeks, days, hours, minutes, seconds, milliseconds = (float(number or 0) for number in match.groups())
-    value = timedelta(days, seconds, 0, milliseconds, minutes, hours, weeks)
-    return -value if text.startswith("-") else value
 
 
 def _seconds(number: float) -> timedelta:
@@ -119,9 +105,9 @@ def scalar_rows(directory: str) -> tuple[ScalarRow, ...]:
         ScalarRow(
             timedelta,
             "a duration",
-            ": seconds, or like 1h30m",
-            _duration,
-            {str: _duration, int: _seconds, float: _seconds},
+            f": {FORM}",
+            parse_duration,
+            {str: parse_duration, int: _seconds, float: _seconds},
         ),
         ScalarRow(PurePath, "a path", "", path, {str: path}),
         ScalarRow(str, "a text", "", _same, {str: _same}),

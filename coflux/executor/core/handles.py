@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
-from coflux.encoded import Value
+from coflux.encoded import Reference, Value
 from coflux.executor.core.state import Execution
 
-__all__ = ["numbered", "with_ids"]
+__all__ = ["ids_of", "numbered", "with_ids"]
 
 
 def numbered(execution: Execution, handle: str) -> Execution | None:
@@ -23,8 +25,11 @@ def with_ids(values: tuple[Value, ...], execution: Execution) -> tuple[Value, ..
 
 
 def _with_ids(value: Value, execution: Execution) -> Value:
-    references = []
-    for reference in value.references:
-        submitted = numbered(execution, reference.id)
-        references.append(reference if submitted is None else replace(reference, id=submitted.id))
-    return replace(value, references=tuple(references))
+    references = zip(value.references, ids_of(value.references, execution), strict=True)
+    return replace(value, references=tuple([replace(reference, id=known) for reference, known in references]))
+
+
+def ids_of(references: Iterable[Reference], execution: Execution) -> list[str]:
+    """The ids of what `execution` refers to."""
+    submitted = [(reference, numbered(execution, reference.id)) for reference in references]
+    return [reference.id if found is None else found.id for reference, found in submitted]

@@ -345,7 +345,14 @@ class Scheduler:
             if family is not None:
                 family.host = host
                 self._refused.pop(family, None)
+                self._renew_attempts(family)
                 self.slots.queue.place(family)
+
+    def _renew_attempts(self, family: Family) -> None:
+        """Attempts again that have not begun run on the family's host: it has newer code than the one they had."""
+        for execution in family.executions.values():
+            if execution.attempt > 1 and execution.state is State.QUEUED and execution.worker is None:
+                execution.bind(family.host)
 
     def _host_lost(self, host_id: int) -> None:
         host = self.fleet.lose_host(host_id)

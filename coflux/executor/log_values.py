@@ -1,0 +1,139 @@
+"""The values of a log entry as JSON, in which each keeps its type for people (text) and for scripts (plain data).
+
+What JSON holds exactly, if it is small, is itself; and so is any text. Everything else is an object with the value's
+preview, and its projection if it has one: `(1, 2)` is `{"$repr": "(1, 2)", "$json": [1, 2]}`, `b"x"` is
+`{"$repr": "b'x'"}`. Both are those of results and arguments, with handles in the same form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from coflux.encoded import Reference, preview_with_ids
+
+__all__ = ["decode", "encode", "texts", "with_ids"]
+
+_TEXT = "$repr"
+_DATA = "$json"
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+def encode(values: Mapping[str, object]) -> tuple[bytes, tuple[Reference, ...]]:
+    """A JSON object, "" for no values, and the handles that are in it by their index: see `with_ids`."""
+    if not values:
+        return b"", ()
+    fields: dict[str, object] = {}
+    encoder = None
+    for name, value in values.items():
+        if _is_exact(value):
+            fields[_storable(name)] = value
+        elif type(value) is str:
+            fields[_storable(name)] = _storable(value)
+        else:
+            encoder = encoder or _Encoder()
+            fields[_storable(name)] = encoder.field(value)
+    return _encode_json(fields), () if encoder is None else tuple(encoder.references)
+
+
+def with_ids(values: bytes, ids: Sequence[str]) -> bytes:
+    """Put in the ids of the handles."""
+    from coflux.projection import with_execution_ids
+
+    fields = msgspec.json.decode(values, type=dict[str, msgspec.Raw])
+    for name, raw in fields.items():
+        field = msgspec.json.decode(raw)
+        if _is_shown(field):
+            filled: dict[str, object] = {_TEXT: preview_with_ids(field[_TEXT], ids)}
+            if _DATA in field:
+                projection = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])[_DATA]
+                filled[_DATA] = msgspec.Raw(with_execution_ids(bytes(projection).decode(), ids).encode())
+            fields[name] = msgspec.Raw(_encode_json(filled))
+    return _encode_json(fields)
+
+
+def decode(values: bytes | None) -> dict[str, Any]:
+    """The values as plain data; what has no JSON form is its text."""
+    return {
+        name: field.get(_DATA, field[_TEXT]) if _is_shown(field) else field for name, field in _fields(values).items()
+    }
+
+
+def texts(values: bytes | None) -> dict[str, object]:
+    """The values as they are filled into the template."""
+    return {name: _Shown(field[_TEXT]) if _is_shown(field) else field for name, field in _fields(values).items()}
+
+
+class _Shown:
+    """A value of which only the text is left. Unlike a string, it is never put in quotes."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class _Encoder:
+    """Encodes the values of one entry, and numbers the handles that it meets."""
+
+    def __init__(self) -> None:
+        from coflux.values import plain_json  # here, since readers need none of the codecs
+
+        self._plain_json = plain_json
+        self._handles: list[object] = []
+        self.references: list[Reference] = []
+
+    def field(self, value: object) -> object:
+        text = None if isinstance(value, dict) and _TEXT in value else self._plain_json(value)
+        return self._shown(value) if text is None else msgspec.Raw(text)
+
+    def _shown(self, value: object) -> dict[str, object]:
+        from coflux.previews import preview
+        from coflux.projection import project
+
+        shown: dict[str, object] = {_TEXT: preview(value, self._index_of)}
+        projection = project(value, self._handles, limited=True)
+        if projection is not None:
+            shown[_DATA] = msgspec.Raw(projection.encode())
+        return shown
+
+    def _index_of(self, value: object) -> int | None:
+        from coflux.handles import Execution
+
+        if not isinstance(value, Execution):
+            return None
+        for index, handle in enumerate(self._handles):
+            if handle is value:
+                return index
+        try:
+            self.references.append(value.reference())
+        except RuntimeError:
+            return None  # of a call outside a run, or of an execution that has ended
+        self._handles.append(value)
+        return len(self._handles) - 1
+
+
+def _is_exact(value: object) -> bool:
+    """Whether JSON holds it as it is: most values are such, and need none of the rest."""
+    if type(value) is int:
+        return -(1 << 63) <= value < 1 << 63
+    return value is None or value is True or value is False or (type(value) is float and isfinite(value))
+
+
+def _storable(text: str) -> str:
+    """Lone surrogates have no UTF-8 form."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _fields(values: bytes | None) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.json.decode(values) if values else {}
+    return fields
+
+
+def _is_shown(field: object) -> bool:
+    return isinstance(field, dict) and _TEXT in field and field.keys() <= {_TEXT, _DATA}
