@@ -90,7 +90,7 @@ class _Encoder:
 
     def field(self, value: object) -> object:
         text = None if isinstance(value, dict) and _TEXT in value else self._plain_json(value)
-        return self._shown(value) if text is None else msgspec.Raw(text)
+        return self._shown(value) if text is None else _raw(text)
 
     def _shown(self, value: object) -> dict[str, object]:
         from coflux.previews import preview
@@ -99,7 +99,7 @@ class _Encoder:
         shown: dict[str, object] = {_TEXT: preview(value, self._index_of)}
         projection = project(value, self._handles, limited=True)
         if projection is not None:
-            shown[_DATA] = msgspec.Raw(projection.encode())
+            shown[_DATA] = _raw(projection.encode())
         return shown
 
     def _index_of(self, value: object) -> int | None:
@@ -128,6 +128,25 @@ def _is_exact(value: object) -> bool:
 def _storable(text: str) -> str:
     """Lone surrogates have no UTF-8 form."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _raw(text: bytes) -> msgspec.Raw:
+    """JSON as it is, but that lone surrogates, which JSON can only hold as escapes, become text."""
+    if b"\\ud" not in text:
+        return msgspec.Raw(text)
+    import json
+
+    return msgspec.Raw(_encode_json(_storable_data(json.loads(text))))
+
+
+def _storable_data(data: Any) -> Any:
+    if isinstance(data, str):
+        return _storable(data)
+    if isinstance(data, list):
+        return [_storable_data(item) for item in data]
+    if isinstance(data, dict):
+        return {_storable(key): _storable_data(item) for key, item in data.items()}
+    return data
 
 
 def _fields(values: bytes | None) -> dict[str, Any]:

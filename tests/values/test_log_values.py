@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from coflux.encoded import Reference
@@ -77,6 +77,7 @@ def test_a_handle_that_cannot_be_sent_is_shown() -> None:
     assert log_values.decode(encoded)["h"].startswith("<Execution local:")
 
 
+@example({"": {"\ud800": [None, "\ud83d\ude00 \udc00"]}})
 @given(
     st.dictionaries(
         st.text(st.characters()),
