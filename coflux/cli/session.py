@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import signal
 import time
+from contextlib import suppress
 from itertools import islice
 from typing import Protocol
 
@@ -156,13 +157,16 @@ class Session:
                 self._row = event.row
             elif isinstance(event, RunChanged) and event.row.id not in self._subscribed:
                 self._subscribed.add(event.row.id)
-                self._client.send(Subscribe(event.row.id))
+                with suppress(ConnectionLost):  # which the next `receive` will meet, too
+                    self._client.send(Subscribe(event.row.id))
             elif isinstance(event, ExecutionChanged):
                 row = event.row
                 if row.status in ("queued", "running"):
                     self._unfinished[row.id] = row
                 else:
                     self._unfinished.pop(row.id, None)
+        for stream in self._streams:
+            stream.push()  # before the result, which goes to another stream
 
     def _what_runs(self, limit: int = 5) -> str:
         rows = islice(self._unfinished.values(), limit)
