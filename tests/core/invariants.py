@@ -11,7 +11,7 @@ from coflux.executor.core.commands import Answered, Command, Finished, HandOver,
 from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
 from coflux.executor.core.state import Execution, Family, Instant, State, Step, Wait, WorkerState
-from coflux.executor.core.waiting import GATHERED, QUICK_IN_A_ROW
+from coflux.executor.core.waiting import GATHERING, QUICK_IN_A_ROW
 from coflux.executor.messages import Outcome
 
 __all__ = ["INVARIANTS", "Broken", "Ledger", "check", "tree"]
@@ -280,7 +280,7 @@ class Ledger:
         self._processes: dict[int, Execution] = {}  # what each process was given, until it is clean or gone
         self._doomed: set[Execution] = set()
         self._answered: set[Wait] = set()
-        self._passed: Counter[Wait] = Counter()  # starts that went before a wait's answer
+        self._held: dict[Wait, float] = {}  # when something first started before a wait's answer
         self._commands_seen = 0
 
     # -- the scheduler's own verbs -------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ class Ledger:
         self._commands_seen = 0
         self._take_commands(unseen)
         self._no_idle_slot()
-        self._resuming_first([execution for execution in ready if execution.holds_slot])
+        self._resuming_first([execution for execution in ready if execution.holds_slot], now)
         self._rows(effects)
         self._after(active, over_the_limit=0)
         return effects
@@ -422,14 +422,13 @@ class Ledger:
             if not wait.over and (family.cap is None or family.active < family.cap or family.active == family.lent):
                 yield wait
 
-    def _resuming_first(self, started: list[Execution]) -> None:
+    def _resuming_first(self, started: list[Execution], now: Instant) -> None:
         for wait in self._resumable():
             for execution in started:
                 parent = wait.execution
-                self._passed[wait] += 1
                 if execution.step.parent is not parent or parent.quick_children < QUICK_IN_A_ROW:
                     raise Broken(f"{execution} started while {parent} waited to resume.")
-                if self._passed[wait] > GATHERED:
+                if now.monotonic - self._held.setdefault(wait, now.monotonic) >= GATHERING:
                     raise Broken(f"{parent} waits to resume, and one after another of its children starts.")
 
     def _no_idle_slot(self) -> None:

@@ -124,8 +124,8 @@ def an_answered_execution_takes_no_slot(right: Method) -> Method:
 
 @plant(Waits, "next_resumable")
 def starting_goes_before_resuming(right: Method) -> Method:
-    def wrong(self: Waits, startable: Execution | None) -> Wait | None:
-        wait: Wait | None = right(self, None) if startable is None else None
+    def wrong(self: Waits, startable: Execution | None, now: Instant) -> Wait | None:
+        wait: Wait | None = right(self, None, now) if startable is None else None
         return wait
 
     return wrong
@@ -167,7 +167,7 @@ def waiters_do_not_move_to_the_next_attempt(right: Method) -> Method:
 
 @plant(Waits, "next_resumable")
 def an_answer_that_a_cap_withholds_is_forgotten(right: Method) -> Method:
-    def wrong(self: Waits, startable: Execution | None) -> Wait | None:
+    def wrong(self: Waits, startable: Execution | None, now: Instant) -> Wait | None:
         while self.resumable:
             wait = self.resumable.popleft()
             family = wait.execution.step.run.family
@@ -180,12 +180,12 @@ def an_answer_that_a_cap_withholds_is_forgotten(right: Method) -> Method:
 
 @plant(waiting, "_gathers")
 def anything_may_start_before_an_answer(right: Method) -> Method:
-    return lambda wait, startable: startable is not None
+    return lambda wait, startable, now: startable is not None
 
 
 @plant(waiting, "_gathers")
 def one_child_after_another_starts_before_an_answer(right: Method) -> Method:
-    return lambda wait, startable: startable is not None and startable.step.parent is wait.execution
+    return lambda wait, startable, now: startable is not None and startable.step.parent is wait.execution
 
 
 @plant(waiting, "closed_cycle")

@@ -7,7 +7,7 @@ import pytest
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import HandOver, Identified
 from coflux.executor.core.state import Execution, InvalidTransition, State
-from coflux.executor.core.waiting import GATHERED, QUICK, QUICK_IN_A_ROW
+from coflux.executor.core.waiting import GATHERING, HELD_BACK, QUICK, QUICK_IN_A_ROW
 from coflux.executor.messages import Failed
 from tests.core.bench import Bench
 from tests.core.factories import spec, succeeded, value
@@ -140,28 +140,23 @@ def _parent_of_quick_children(bench: Bench) -> tuple[Execution, list[Execution],
 def test_one_that_collects_from_quick_children_is_told_of_several_at_once() -> None:
     bench = Bench()
     parent, children, request = _parent_of_quick_children(bench)
-    for child in children[:GATHERED]:
+    for child in children[:4]:
         bench.succeed(child)
+        bench.pass_time(GATHERING / 4)
         assert bench.answers(request) == []
-    bench.succeed(children[GATHERED])
+    bench.succeed(children[4])
     assert bench.answer(request).ended is children[0]
-    assert (parent.holds_slot, children[GATHERED + 1].state) == (True, State.QUEUED)
+    assert (parent.holds_slot, children[5].state) == (True, State.QUEUED)
 
 
-def test_only_starts_count_against_those_that_may_go_before_an_answer() -> None:
+def test_a_child_that_turns_out_slow_does_not_hold_its_parent_up() -> None:
     bench = Bench()
-    other = bench.run()
-    sought = [bench.submit(other, delay=1e6) for _ in range(GATHERED + 1)]
-    bench.wait(other, sought[0])
-    _, children, request = _parent_of_quick_children(bench)
-    for number, child in enumerate(children[:GATHERED]):
-        bench.cancel(sought[number])
-        bench.succeed(child)  # the slot goes to the other one, which gives it back at once
-        assert (other.holds_slot, bench.answers(request)) == (True, [])
-        bench.wait(other, sought[number + 1])
-    assert children[GATHERED].state is State.RUNNING
-    bench.succeed(children[GATHERED])
+    parent, children, request = _parent_of_quick_children(bench)
+    bench.succeed(children[0])
+    assert (children[1].state, bench.answers(request)) == (State.RUNNING, [])
+    bench.pass_time(HELD_BACK)
     assert bench.answer(request).ended is children[0]
+    assert (parent.holds_slot, children[1].holds_slot, children[2].state) == (True, True, State.QUEUED)
 
 
 def test_it_is_told_at_once_when_a_child_took_its_time() -> None:

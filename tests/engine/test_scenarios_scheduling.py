@@ -296,6 +296,28 @@ def test_fibonacci_at_concurrency_one(serial: ScratchProject) -> None:
     assert 2 <= most <= 12 + 8
 
 
+def test_a_child_that_waits_for_what_its_parent_does_next_does_not_hold_it_up(serial: ScratchProject) -> None:
+    """After many quick children some start before their parent is told of the last: not for long, if they are slow."""
+    serial.write(
+        "flow",
+        """
+        @cf.task()
+        def item(number, flag):
+            while number >= 15 and not os.path.exists(flag):
+                time.sleep(0.005)
+            return number
+
+        @cf.workflow()
+        def main(flag):
+            items = [item.submit(number, flag) for number in range(30)]
+            total = sum(handle.result() for handle in items[:15])
+            open(flag, "w").close()
+            return total + sum(handle.result() for handle in items[15:])
+        """,
+    )
+    assert serial.run("flow/main", str(serial.root / "flag")).value == sum(range(30))
+
+
 def test_a_chain_of_500_calls_at_concurrency_one(serial: ScratchProject) -> None:
     """One process for each that waits, each of them mostly shared memory."""
     serial.write(

@@ -204,7 +204,7 @@ class Scheduler:
         slots, waits = self.slots, self.waits
         while slots.has_room():
             execution = slots.queue.peek()
-            wait = waits.next_resumable(execution)
+            wait = waits.next_resumable(execution, now)
             if wait is not None:
                 waits.answer(wait)
                 continue

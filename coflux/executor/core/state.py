@@ -287,14 +287,14 @@ class Family:
 class Wait:
     """One execution's wait for the first of some handles to end."""
 
-    __slots__ = ("execution", "over", "passed_over", "request", "resolved", "targets", "timed")
+    __slots__ = ("execution", "held_since", "over", "request", "resolved", "targets", "timed")
 
     def __init__(self, execution: Execution, request: int, targets: list[Execution]) -> None:
         self.execution = execution
         self.request = request
         self.targets = targets
         self.resolved = False  # a target has ended, and the answer waits for a slot
-        self.passed_over = 0  # children that started before its answer
+        self.held_since: float | None = None  # when a child first went before its answer, on the monotonic clock
         self.timed = False  # it ends by itself, when its time is up
         self.over = False  # answered, or its execution has ended
 

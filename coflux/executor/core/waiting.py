@@ -13,11 +13,12 @@ from coflux.executor.core.fleet import Fleet
 from coflux.executor.core.slots import Slots
 from coflux.executor.core.state import Execution, Instant, Wait
 
-__all__ = ["GATHERED", "QUICK", "QUICK_IN_A_ROW", "Waits"]
+__all__ = ["GATHERING", "HELD_BACK", "QUICK", "QUICK_IN_A_ROW", "Waits"]
 
 QUICK = 0.005  # seconds from hand-over to outcome of a quick execution
 QUICK_IN_A_ROW = 8  # children that were quick, until their parent is told of several at once
-GATHERED = 32  # children that may start before an answer, at most
+GATHERING = 0.01  # seconds from then on in which more of them may start before the parent is told
+HELD_BACK = 0.02  # seconds after which it is told, over the limit if need be: what started was not quick
 
 
 class Waits:
@@ -112,7 +113,7 @@ class Waits:
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    def next_resumable(self, startable: Execution | None) -> Wait | None:
+    def next_resumable(self, startable: Execution | None, now: Instant) -> Wait | None:
         """Take the first wait that can be answered out of the line; `None` if `startable` may go before all of them."""
         if not self.resumable:
             return None
@@ -122,15 +123,16 @@ class Waits:
             wait = self.resumable.popleft()
             if wait.over:
                 continue
-            if wait.execution.step.run.family.at_cap or _gathers(wait, startable):
+            if wait.execution.step.run.family.at_cap or _gathers(wait, startable, now):
                 passed.append(wait)
             else:
                 found = wait
         self.resumable.extendleft(reversed(passed))
         if found is None and startable is not None:
             for wait in passed:
-                if wait.execution is startable.step.parent:
-                    wait.passed_over += 1
+                if wait.execution is startable.step.parent and wait.held_since is None:
+                    wait.held_since = now.monotonic
+                    self._deadlines.put(now.monotonic + HELD_BACK, next(self._order), wait)
         return found
 
     def answer(self, wait: Wait) -> None:
@@ -151,7 +153,8 @@ class Waits:
                 self.answer(other)
 
     def expire(self, wait: Wait) -> None:
-        """The time of a poll is up: answered at once, with a slot over the limit if need be."""
+        """The time of a poll is up, or an answer was held back for long enough: answered at once, with a slot over the
+        limit if need be."""
         self.answer(wait)
 
     def leave(self, execution: Execution, now: Instant) -> None:
@@ -212,16 +215,17 @@ def _held_up(targets: list[Execution], poller: Execution) -> Execution | Wait | 
     return found
 
 
-def _gathers(wait: Wait, startable: Execution | None) -> bool:
-    """Whether the waiting execution lets this child of its own start first, once more.
+def _gathers(wait: Wait, startable: Execution | None, now: Instant) -> bool:
+    """Whether the waiting execution lets this child of its own start first.
 
     One that collects the results of many quick children would take a slot back for every one of them, and a process
-    would be idle while the answer is on its way. It is told of several at once instead, a few milliseconds later.
+    would be idle while the answer is on its way. It is told of several at once instead, some milliseconds later. A child
+    that turns out slow, or waits for its parent in some way that nobody knows, holds it up for no longer.
     """
     parent = wait.execution
     return (
         startable is not None
         and startable.step.parent is parent
         and parent.quick_children >= QUICK_IN_A_ROW
-        and wait.passed_over < GATHERED
+        and (wait.held_since is None or now.monotonic - wait.held_since < GATHERING)
     )
