@@ -70,6 +70,8 @@ class Feed:
         """What is new: a run before its steps, a step after its group and before its executions, log entries and states
         in the order of time, as far as they came together.
 
+        It comes to an end however fast a run goes on writing: entries that come meanwhile are left to the next call.
+
         Args:
             changed: the executions that may have changed; `None` for any.
         """
@@ -81,17 +83,30 @@ class Feed:
             # A run that had settled before this pass has nothing new after it.
             position.ended = position.row is not None and position.row.settled
             pages = self._pages(run, keys)
+            last = None
             more = True
             while more:
                 # States first: whatever they mention is in the store by the time the rest is read.
                 rows = next(pages, [])
-                entries = self._history.logs(run, after=position.log)
+                last = self._last_entry(run) if last is None else last
+                entries = self._entries(run, position.log, last)
                 more = bool(rows or entries)
                 yield from self._run_and_steps(run, position)
                 yield from self._in_order(rows, entries)
                 if entries:
                     position.log = entries[-1].id
                 unread += self._follow_spawned(rows)
+
+    def _last_entry(self, run: str) -> int:
+        """The id of the last log entry that there is; 0 when there is none."""
+        entries = self._history.logs(run, limit=1, before=1 << 62)
+        return entries[-1].id if entries else 0
+
+    def _entries(self, run: str, after: int, last: int) -> list[LogEntry]:
+        """A page of the entries after `after`, up to `last`."""
+        if after >= last:
+            return []
+        return [entry for entry in self._history.logs(run, after=after) if entry.id <= last]
 
     def _pages(self, run: str, keys: list[Key] | None) -> Iterator[list[ExecutionRow]]:
         if keys is not None:

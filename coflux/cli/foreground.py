@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import NamedTuple
 
 from coflux.cli import exits
@@ -10,7 +11,7 @@ from coflux.cli.feed import Feed
 from coflux.cli.ndjson import Events
 from coflux.cli.progress import Display, open_display
 from coflux.cli.result import describe_end, end_of, print_result
-from coflux.cli.session import Session
+from coflux.cli.session import EngineLost, Session
 from coflux.cli.signals import hangup_postponed, listening
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import Target
@@ -101,10 +102,13 @@ def _follow(
             print_root_result()
 
     try:
-        with listening() as signals:
+        with closing(display), listening() as signals:
             status = session.follow(signals, on_finished, wait_children=form.wait_children)
-    finally:
-        display.close()
+    except EngineLost:
+        if form.as_json:
+            streams.out.json(history.document_json(started.run, engine=False))
+            streams.flush()
+        raise
     if status == exits.HUNG_UP:
         return status  # nobody is there to read, and there is no result yet
     if form.as_json:

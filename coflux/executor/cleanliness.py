@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from coflux.executor.capture import write_all
 from coflux.executor.memory import resident_memory
 from coflux.executor.process_settings import Settings, limits, lowest_free_descriptor, stop_timers
-from coflux.executor.processes import has_children
+from coflux.executor.processes import children, has_children
 from coflux.executor.trees import remove_tree
 
 __all__ = ["Baseline", "WorkingDirectory", "tell"]
@@ -25,6 +25,7 @@ GROWTH_LIMIT = 512 << 20  # bytes of resident memory that executions may leave b
 DESCRIPTOR_GROWTH = 64  # descriptors that they may leave open, but at most a quarter of the limit
 MEMORY_CHECKS = 16  # executions between two looks at the memory
 
+_HARMLESS_MODULES = sys.stdlib_module_names | {"coflux"}  # they change neither environment nor import path
 _SIGNALS = [int(number) for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 
 
@@ -117,19 +118,30 @@ class Baseline:
 
     The process is replaced for threads, child processes, signal handlers and masks (only a masked signal can be
     pending), redirected standard descriptors, lowered limits, and for descriptors or memory that have grown by more
-    than a cache or a pool of connections needs.
+    than a cache or a pool of connections needs. The resource tracker of `multiprocessing` is no child that counts: it
+    is shared by all that follow, and ends with this process.
+
+    It is replaced, too, when the environment or the import path was changed and modules, other than those of Python
+    and coflux, were imported meanwhile: who set it cannot be told, and a module that stays without what it set serves
+    nobody. So each execution finds such a module with its settings or not at all, and never those of another task.
+    A task that does both each time pays with a process each time; importing at the top of its module costs nothing.
 
     Left alone: modules and what is in them, since a process is used again to keep just that. Warning filters,
-    `sys.excepthook` and import hooks go with them: modules that are imported by a task set their own, and would miss
-    them. Timers and threads that only C knows of are not looked for.
+    `sys.excepthook`, import hooks and asyncio's policy and current event loop go with them: modules that are imported
+    by a task set their own, and would miss them. Timers and threads that only C knows of are not looked for, nor is
+    what `os.putenv` sets behind `os.environ`, which cannot be read back.
+
+    `crash` is the descriptor that `faulthandler` writes to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, crash: int) -> None:
         self._environment = self._imported = _environment().copy()
+        self._zone = _zone()
         self._path = list(sys.path)
+        self._modules = set(sys.modules)
         self._umask = os.umask(0o22)
         os.umask(self._umask)
-        self._settings = Settings()
+        self._settings = Settings(crash)
         self._handlers = _handlers()
         self._mask = pthread_sigmask(signal.SIG_BLOCK, ())
         self._streams = _streams()
@@ -148,24 +160,38 @@ class Baseline:
     def restore(self) -> str:
         """Undo what an execution changed; return why the process must not be used again, or ""."""
         stop_timers()
-        self._restore_environment()
+        changed = self._restore_environment()
         if sys.path != self._path:
             sys.path[:] = self._path
+            changed = True
         os.umask(self._umask)
         self._settings.restore()
+        if len(sys.modules) != len(self._modules) and self._modules_were_added() and changed:
+            return "the environment or sys.path was changed while modules were imported"
         return self._left_behind()
 
-    def _restore_environment(self) -> None:
-        if _environment() != self._environment:
+    def _restore_environment(self) -> bool:
+        """Whether it was changed. The time zone may have been, too, and may be that of an environment of before."""
+        changed = _environment() != self._environment
+        if changed:
             os.environb.clear()
             os.environb.update(self._environment)
+        if changed or _zone() != self._zone:
             time.tzset()
+            self._zone = _zone()
+        return changed
+
+    def _modules_were_added(self) -> bool:
+        """Whether there are any, since this was last asked, that may set something."""
+        modules = set(sys.modules)
+        added, self._modules = modules - self._modules, modules
+        return any(name.partition(".")[0] not in _HARMLESS_MODULES for name in added)
 
     def _left_behind(self) -> str:
         if threading.active_count() > 1:
             _tell_threads()
             return "threads are still running"
-        if has_children():
+        if has_children() and not _only_resource_tracker():
             return "child processes remain"
         if _handlers() != self._handlers or pthread_sigmask(signal.SIG_BLOCK, ()) != self._mask:
             return "signal handlers were changed"
@@ -186,6 +212,16 @@ def _environment() -> dict[bytes, bytes]:
     return data
 
 
+def _zone() -> tuple[object, ...]:
+    return time.tzname, time.timezone
+
+
+def _only_resource_tracker() -> bool:
+    """Whether the one child is the process by which `multiprocessing` gives shared memory and semaphores back."""
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    return module is not None and children() == [module._resource_tracker._pid]
+
+
 def _tell_threads() -> None:
     """Say in the execution's log whose work ends here unfinished."""
     threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
@@ -198,17 +234,13 @@ def _tell_threads() -> None:
     tell(f"{left}, killed with the process: join before returning")
 
 
-def _streams() -> list[tuple[int, int]]:
-    """What the descriptors of the standard streams lead to."""
-    leads = []
-    for descriptor in (0, 1, 2):
-        try:
-            status = os.fstat(descriptor)
-        except OSError:
-            continue  # closed: one lead less is a difference, too
-        leads.append((status.st_dev, status.st_ino))
-    return leads
+def _streams() -> list[object]:
+    """What the descriptors of the standard streams lead to: inode and device."""
+    try:
+        return [os.fstat(0)[1:3], os.fstat(1)[1:3], os.fstat(2)[1:3]]
+    except OSError:
+        return []  # one is closed
 
 
 def _handlers() -> list[object]:
-    return [getsignal(number) for number in _SIGNALS]
+    return list(map(getsignal, _SIGNALS))

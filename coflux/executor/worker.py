@@ -75,7 +75,9 @@ class TargetNotFound(Exception):
 
 
 class Worker:
-    def __init__(self, channel: Channel[ToWorker], configuration: Configure, recorder: ImportRecorder) -> None:
+    def __init__(
+        self, channel: Channel[ToWorker], configuration: Configure, recorder: ImportRecorder, crash: int
+    ) -> None:
         self._channel = channel
         self._configuration = configuration
         self._recorder = recorder
@@ -83,7 +85,7 @@ class Worker:
         self._stdout = OutputStream(1, "<stdout>")
         self._stderr = OutputStream(2, "<stderr>")
         self._targets: dict[bytes, tuple[TargetSpec, Target[..., Any]]] = {}
-        self._baseline = Baseline()
+        self._baseline = Baseline(crash)
         self._directory = WorkingDirectory(configuration.scratch)
         self._peak_memory = PeakMemory()
 
@@ -299,7 +301,7 @@ def main(configuration: Configure, recorder: ImportRecorder, descriptors: list[i
     try:
         _become_worker(configuration, stdout, stderr, crash, parent)
         channel: Channel[ToWorker] = Channel(socket.socket(fileno=control), ToWorker)
-        Worker(channel, configuration, recorder).serve()
+        Worker(channel, configuration, recorder, crash).serve()
     except ChannelBroken:
         os._exit(DISCONNECTED)
     except ChannelClosed:

@@ -164,13 +164,18 @@ def test_cancelling_what_has_ended_is_no_error(coflux: Command) -> None:
         (["Rbcd", "--level", "warning"], ["load error: cannot read a.txt"]),
         (["Rbcd", "--grep", "READ"], ["load | reading", "load error: cannot read a.txt"]),
         (["Rbcd", "-n", "1"], ["nightly info: done"]),
-        (["Rbcd", "--follow"], ["load | reading", "load error: cannot read a.txt", "nightly info: done"]),
     ],
 )
 def test_logs(coflux: Command, arguments: list[str], texts: list[str]) -> None:
     status, out, err = coflux("logs", *arguments)
     assert (status, err) == (0, "")
     assert [line.split(" ", 2)[2] for line in out.splitlines()] == texts
+
+
+@pytest.mark.usefixtures("stored")
+def test_following_a_log_ends_with_the_runs_end(coflux: Command) -> None:
+    _, out, _ = coflux("logs", "Rbcd")
+    assert coflux("logs", "Rbcd", "--follow") == (0, out, "run Rbcd succeeded\n")
 
 
 @pytest.mark.usefixtures("stored")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,10 +17,11 @@ from typing import cast
 import pytest
 
 from coflux.cli import exits
-from coflux.cli.feed import Feed
+from coflux.cli.feed import Event, Feed, Logged
 from coflux.cli.progress import Lines
 from coflux.cli.session import Session
 from coflux.cli.signals import listening
+from coflux.cli.terminal import Output
 from coflux.executor.client import Client, ConnectionLost
 from coflux.executor.history import History
 from coflux.executor.messages import (
@@ -33,9 +35,10 @@ from coflux.executor.messages import (
     Subscribe,
     ToSupervisor,
 )
+from coflux.logs import Level
 from tests.cli.samples import PLAIN, Captured, Recorder, succeeded
 
-Scripted = FromSupervisor | Callable[[], None] | Exception
+Scripted = FromSupervisor | Callable[[], FromSupervisor | None] | Exception
 
 
 class ScriptedClient:
@@ -68,8 +71,7 @@ class ScriptedClient:
         if isinstance(step, Exception):
             raise step
         if callable(step):
-            step()
-            return None
+            return step()
         return step
 
     def close(self) -> None:
@@ -89,8 +91,15 @@ class Player:
         recorder.execution(1, "running")
         recorder.commit()
 
-    def follow(self, client: ScriptedClient, *, wait_children: bool = True, grace: float = 0.0) -> int:
-        output = self._captured.output
+    def follow(
+        self,
+        client: ScriptedClient,
+        *,
+        wait_children: bool = True,
+        grace: float = 0.0,
+        output: Output | None = None,
+    ) -> int:
+        output = output or self._captured.output
         session = Session(
             cast(Client, client), "Rbcd", Feed(self._history, "Rbcd"), Lines(output, PLAIN), (output,), grace
         )
@@ -196,6 +205,111 @@ def test_an_engine_that_does_not_end_the_run_is_not_waited_for(
     monkeypatch.setattr("coflux.cli.session.PATIENCE", 0.0)
     assert player.follow(ScriptedClient(interrupt)) == exits.INTERRUPTED
     assert "run Rbcd has not ended yet: `coflux runs inspect Rbcd` shows why" in captured.lines
+
+
+LINES = 2000
+
+
+@pytest.fixture
+def flooded(player: Player, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> Player:
+    """So much is printed that showing it takes many turns of the loop: one line each."""
+    monkeypatch.setattr("coflux.cli.session.SLICE", 0.0)
+    for number in range(LINES):
+        recorder.log(1, Level.STDOUT, f"line {number}")
+    recorder.commit()
+    return player
+
+
+def interrupt_the_settled() -> FromSupervisor:
+    interrupt()
+    return RunSettled("Rbcd", "succeeded")
+
+
+def test_an_interrupt_comes_before_the_news_that_are_left(flooded: Player, captured: Captured) -> None:
+    shown: list[int] = []
+    client = ScriptedClient(
+        interrupt, on_cancel=(lambda: shown.append(captured.text.count("line ")), RunSettled("Rbcd", "cancelled"))
+    )
+    assert flooded.follow(client, grace=600.0) == exits.INTERRUPTED
+    assert shown[0] < 10
+    assert captured.text.count("line ") == LINES
+    assert flooded.finished[0].count("line ") == LINES
+
+
+def test_a_second_interrupt_does_not_wait_for_the_news_that_are_left(flooded: Player, captured: Captured) -> None:
+    client = ScriptedClient(interrupt, on_cancel=(lambda: None, interrupt))
+    assert flooded.follow(client, grace=600.0) == exits.INTERRUPTED
+    assert client.sent[-1] == CancelRun(3, "Rbcd", now=True)
+    assert captured.text.count("line ") < 10
+
+
+@pytest.mark.parametrize("ends", [(RunFinished("Rbcd", "succeeded"), RunSettled("Rbcd", "succeeded")), ()])
+def test_everything_is_shown_before_an_end(
+    flooded: Player, captured: Captured, ends: tuple[FromSupervisor, ...]
+) -> None:
+    """Also when the engine is lost."""
+    client = ScriptedClient(*ends, ConnectionLost("end of file"))
+    if ends:
+        assert flooded.follow(client) == exits.SUCCEEDED
+        assert [text.count("line ") for text in flooded.finished] == [LINES]
+    else:
+        with pytest.raises(exits.CommandError, match="lost the engine"):
+            flooded.follow(client)
+    assert captured.text.count("line ") == LINES
+
+
+def test_an_interrupt_after_the_run_cuts_short_what_is_left_to_show(flooded: Player, captured: Captured) -> None:
+    client = ScriptedClient(interrupt_the_settled)
+    assert flooded.follow(client, grace=600.0) == exits.INTERRUPTED
+    assert client.sent == [Subscribe("Rbcd")]
+    assert captured.text.count("line ") < 10
+    assert captured.lines[-1] == "the rest of the output is not shown: `coflux logs Rbcd` has it"
+    assert len(flooded.finished) == 1
+
+
+def test_output_that_nobody_reads_is_cut_short_when_an_interrupted_run_has_settled(
+    player: Player, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coflux.cli.session.PATIENCE", 0.0)
+    for number in range(LINES):
+        recorder.log(1, Level.STDOUT, f"line {number} {'x' * 200}")
+    recorder.commit()
+    reader, writer = os.pipe()
+    output = Output(writer, "utf-8")
+    client = ScriptedClient(interrupt, on_cancel=(RunSettled("Rbcd", "cancelled"),))
+    assert player.follow(client, grace=1.0, output=output) == exits.INTERRUPTED
+    assert len(player.finished) == 1
+
+    def write_the_rest() -> None:
+        output.flush()
+        os.close(writer)
+
+    thread = threading.Thread(target=write_the_rest)
+    thread.start()
+    with open(reader) as file:
+        lines = file.read().splitlines()
+    thread.join()
+    assert len(lines) < LINES
+    assert lines[-1] == "the rest of the output is not shown: `coflux logs Rbcd` has it"
+
+
+def test_a_run_that_never_stops_printing_does_not_delay_the_result(
+    flooded: Player, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child run may go on when the root has finished: its result comes after what was printed before that."""
+    take = Lines.take
+
+    def take_and_print(display: Lines, event: Event) -> None:
+        take(display, event)
+        if isinstance(event, Logged):
+            recorder.log(1, Level.STDOUT, "later 1")
+            recorder.log(1, Level.STDOUT, "later 2")
+            recorder.commit()
+
+    monkeypatch.setattr(Lines, "take", take_and_print)
+    assert flooded.follow(ScriptedClient(RunFinished("Rbcd", "succeeded")), wait_children=False) == 0
+    assert flooded.finished[0].count("line ") == LINES
+    assert flooded.finished[0].count("later ") == 0
 
 
 def test_a_lost_engine_is_one_message(player: Player) -> None:

@@ -97,7 +97,7 @@ def test_a_timer_that_is_running_is_stopped(project: ScratchProject) -> None:
 
 
 STATE = """
-    import gc, locale, resource, signal, socket, threading
+    import gc, locale, resource, signal, socket, threading, unittest.mock
 
     def state():
         return {
@@ -108,11 +108,25 @@ STATE = """
             "timeout": socket.getdefaulttimeout(),
             "switch": sys.getswitchinterval(),
             "digits": sys.get_int_max_str_digits(),
-            "zone": time.localtime(0).tm_hour,
+            "zone": [time.localtime(0).tm_hour, time.tzname],
             "nice": os.nice(0),
             "affinity": sorted(os.sched_getaffinity(0)),
-            "limits": [resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in ("AS", "NOFILE", "CPU")],
+            "scheduler": os.sched_getscheduler(0),
+            "limits": [resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in LIMITS],
+            "hooks": [str(hook) for hook in sys.get_asyncgen_hooks()],
+            "stack": read_by_setting(threading.stack_size, 0),
+            "wakeup": read_by_setting(signal.set_wakeup_fd, -1),
         }
+
+    LIMITS = ("AS", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC", "STACK")
+
+    def lower(name, limit):
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+
+    def read_by_setting(exchange, value):
+        before = exchange(value)
+        exchange(before)
+        return before
 
     @cf.task()
     def look():
@@ -130,11 +144,19 @@ STATE = """
         ("socket.setdefaulttimeout(1)", False),
         ("sys.setswitchinterval(1.0); sys.set_int_max_str_digits(0)", False),
         ("os.environ['TZ'] = 'EST+5'; time.tzset()", False),
+        ("with unittest.mock.patch.dict(os.environ, TZ='EST+5'): time.tzset()", False),
+        ("sys.set_asyncgen_hooks(firstiter=print, finalizer=print)", False),
+        ("threading.stack_size(1 << 20)", False),
+        ("left, _ = socket.socketpair(); left.setblocking(False); signal.set_wakeup_fd(left.detach())", False),
         ("os.nice(3)", True),
+        ("os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))", True),
         ("os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])", True),
         ("resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40))", True),
         ("resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))", True),
         ("resource.setrlimit(resource.RLIMIT_CPU, (1000, resource.RLIM_INFINITY))", True),
+        ("lower('DATA', 1 << 38)", True),
+        ("lower('NPROC', 10_000)", True),
+        ("lower('STACK', 1 << 22)", True),
     ],
 )
 def test_what_an_execution_changes_in_its_process_does_not_reach_the_next(
@@ -162,6 +184,142 @@ def test_what_an_execution_changes_in_its_process_does_not_reach_the_next(
     assert spoiled
     assert first == second
     assert (third != second) is replaced
+
+
+@pytest.mark.parametrize(
+    ("left", "replaced"),
+    [
+        ("", False),
+        ("os.environ['DATABASE'] = 'x'", True),
+        ("sys.path.append('/added')", True),
+    ],
+)
+def test_a_module_that_is_imported_late_is_found_with_what_it_set_or_not_at_all(
+    serial: ScratchProject, left: str, replaced: bool
+) -> None:
+    settings = serial.root / "settings"
+    settings.mkdir()
+    (settings / "late.py").write_text(f"import os, sys\n{left}\n")
+    serial.write(
+        "flow",
+        f"""
+        sys.path.append({str(settings)!r})
+
+        def state():
+            return [os.environ.get("DATABASE"), "/added" in sys.path]
+
+        @cf.task()
+        def use():
+            import late
+            return [state(), os.getpid()]
+
+        @cf.task()
+        def look():
+            return ["late" in sys.modules, state()]
+
+        @cf.task()
+        def standard():
+            import this, wave
+            os.environ["DATABASE"] = "y"
+            return os.getpid()
+
+        @cf.workflow()
+        def main():
+            return [use(), look(), use(), standard(), standard()]
+        """,
+    )
+    (first, pid), (imported, state), (second, other), *standard = serial.run("flow/main").value
+    assert first == second == ["x" if "DATABASE" in left else None, "path" in left]
+    assert imported is not replaced
+    assert state == [None, False]
+    assert (pid != other) is replaced
+    assert standard[0] == standard[1]  # modules of the standard library set nothing: the task itself did
+
+
+def test_the_stack_size_that_a_module_sets_holds_for_every_execution(serial: ScratchProject) -> None:
+    serial.write(
+        "flow",
+        """
+        import threading
+
+        threading.stack_size(1 << 22)
+
+        @cf.task()
+        def look():
+            return [threading.stack_size(), os.getpid()]  # which sets it to the default
+
+        @cf.workflow()
+        def main():
+            return [look(), look()]
+        """,
+    )
+    first, second = serial.run("flow/main").value
+    assert first == second
+    assert first[0] == 1 << 22
+
+
+def test_the_resource_tracker_of_multiprocessing_is_no_child_that_remains(serial: ScratchProject) -> None:
+    serial.write(
+        "flow",
+        """
+        import subprocess
+        from multiprocessing.shared_memory import SharedMemory
+
+        @cf.task()
+        def share(leave):
+            memory = SharedMemory(create=True, size=100)
+            memory.close()
+            memory.unlink()
+            if leave:
+                subprocess.Popen(["sleep", "600"])
+            return os.getpid()
+
+        @cf.workflow()
+        def main():
+            return [share(False), share(True), share(False)]
+        """,
+    )
+    first, second, third = serial.run("flow/main").value
+    assert first == second
+    assert second != third  # another child does remain
+
+
+def test_the_stack_of_a_crash_is_had_after_faulthandler_was_disabled(serial: ScratchProject) -> None:
+    serial.write(
+        "flow",
+        OUTCOME
+        + """
+    import faulthandler, signal
+
+    @cf.task()
+    def change(how):
+        if how == "disabled":
+            faulthandler.disable()
+        else:
+            faulthandler.enable(sys.stderr)
+        return os.getpid()
+
+    @cf.task()
+    def crash():
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    @cf.task()
+    def process():
+        return os.getpid()
+
+    @cf.workflow()
+    def main():
+        found = []
+        for how in ("disabled", "elsewhere"):
+            same = change(how) == process()
+            found.append([same, *outcome(crash.submit())])
+        return found
+    """,
+    )
+    for same, kind, text in serial.run("flow/main").value:
+        assert same
+        assert kind == "ExecutionAbandoned"
+        assert "in crash" in text
 
 
 def test_leaked_descriptors_end_no_innocent_execution(project: ScratchProject) -> None:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
+import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from tests.engine.scratch import ScratchProject, eventually
+import psutil
+
+from tests.engine.scratch import COMMAND, SLACK, ScratchProject, eventually
 
 FLOW = """
 NAMES = ("TERM", "COLUMNS", "SSH_TTY")
@@ -155,9 +163,90 @@ def test_a_run_whose_engine_was_killed_is_shown_as_interrupted(project: ScratchP
     doctor = project.coflux("doctor", "--json")
     [finding] = [finding for finding in json.loads(doctor.out)["findings"] if finding["subject"] == "runs"]
     assert (doctor.status, f"`coflux logs -f {run}`" in finding["problem"]) == (1, True)
-    assert project.coflux("logs", "-f", run).status == 0
+    followed = project.coflux("logs", "-f", run)
+    assert (followed.status, followed.out, followed.err.count("\n")) == (0, "", 1)
+    assert followed.err.startswith(f"run {run} abandoned: ")
     document = project.inspect(run)["run"]
     assert (document["status"], document["interrupted"]) == ("abandoned", False)
+
+
+def test_following_a_log_as_json_ends_without_a_word(project: ScratchProject) -> None:
+    project.write("flow", FLOW)
+    run = project.detach("flow/held", "name")
+    project.marked("name")
+    os.kill(project.supervisor_pid(), 9)
+    eventually(lambda: not project.processes())
+    followed = project.coflux("logs", "-f", "--json", run)
+    assert (followed.status, followed.out, followed.err) == (0, "", "")
+
+
+def test_the_document_of_a_run_whose_engine_was_killed(project: ScratchProject) -> None:
+    """Behaviour 11.1: one document, the one that `runs inspect` shows."""
+    project.write("flow", FLOW)
+    running = project.start("run", "--json", "flow/held", "name")
+    project.marked("name")
+    os.kill(project.supervisor_pid(), 9)
+    finished = project.finish(running)
+    assert (finished.status, "lost the engine" in finished.err) == (1, True)
+    document = json.loads(finished.out)
+    assert (document["run"]["status"], document["run"]["interrupted"]) == ("running", True)
+    eventually(lambda: not project.processes())
+    run = document["run"]["id"]
+    assert document == project.inspect(run)
+    assert project.coflux("logs", "-f", run).err.startswith(f"run {run} abandoned: ")
+
+
+def test_ctrl_c_on_a_terminal_while_a_task_prints_in_a_loop(project: ScratchProject) -> None:
+    """Nobody can show it as fast as it comes, and the command does not collect it."""
+    project.write(
+        "flow",
+        """
+        @cf.workflow()
+        def main():
+            for number in range(100_000_000):
+                print("line", number, "x" * 100)
+                if number == 200_000:
+                    mark("printed")
+        """,
+    )
+    with terminal() as (theirs, shown):
+        environment = {**project.environment, "TERM": "xterm"}
+        running = subprocess.Popen(
+            (*COMMAND, "run", "--no-ui", "flow/main"), cwd=project.root, env=environment, stdout=theirs, stderr=theirs
+        )
+        project.marked("printed", timeout=60)
+        assert psutil.Process(running.pid).memory_info().rss < 150 << 20
+        length = len(shown)
+        eventually(lambda: len(shown) > length)
+        sent_at = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        eventually(lambda: b"cancelling run" in shown, 2.0 * SLACK)
+        assert running.wait(30) == 130
+        assert time.monotonic() - sent_at < 7.0 * SLACK
+    run = project.only_run()
+    assert project.read(run)["run"]["status"] == "cancelled"
+    assert f"`coflux logs {run}` has it" in shown.decode()
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, bytearray]]:
+    """A terminal for a command, and what it shows."""
+    ours, theirs = pty.openpty()
+    shown = bytearray()
+
+    def read() -> None:
+        with suppress(OSError):  # the terminal's end
+            while data := os.read(ours, 1 << 16):
+                shown.extend(data)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield theirs, shown
+    finally:
+        os.close(theirs)
+        thread.join()
+        os.close(ours)
 
 
 def test_queued_runs_that_a_stop_left_wait_for_an_engine(project: ScratchProject) -> None:
