@@ -219,8 +219,8 @@ def _gathers(wait: Wait, startable: Execution | None, now: Instant) -> bool:
     """Whether the waiting execution lets this child of its own start first.
 
     One that collects the results of many quick children would take a slot back for every one of them, and a process
-    would be idle while the answer is on its way. It is told of several at once instead, some milliseconds later. A child
-    that turns out slow, or waits for its parent in some way that nobody knows, holds it up for no longer.
+    would be idle while the answer is on its way. It is told of several at once instead, some milliseconds later. A
+    child that turns out slow, or waits for its parent in some way that nobody knows, holds it up for no longer.
     """
     parent = wait.execution
     return (
