@@ -85,6 +85,7 @@ class Session:
         self._over = False  # the run has settled or the engine is lost: there is nothing more to hear or to cancel
         self._pass: _Pass | None = None
         self._ends: list[End] = []  # that were heard of since that pass began
+        self._unheard = False  # there may be messages that have been read from the socket already
         self._advanced = True  # the store may have something new
         self._changed: dict[Key, None] | None = None  # executions that may have changed; None: any of them
         self._signal = 0  # the first that came
@@ -123,6 +124,7 @@ class Session:
         try:
             while not self._over and len(self._ends) == heard and (message := self._client.receive(0)) is not None:
                 self._handle(message)
+            self._unheard = len(self._ends) > heard
         except ConnectionLost as error:
             self._changed = None
             self._over = True
@@ -243,7 +245,7 @@ class Session:
         due = [at for at in (self._explain_at, self._give_up_at) if at is not None]
         if self._display.animated:
             due.append(self._refreshed_at + REFRESH)
-        if self._can_go_on():
+        if self._can_go_on() or (self._unheard and not self._over):
             due.append(0.0)
         poll = select.poll()
         poll.register(signals.fd, select.POLLIN)
