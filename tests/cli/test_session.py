@@ -144,12 +144,6 @@ def test_other_runs_do_not_end_the_session(player: Player) -> None:
     assert len(player.finished) == 1
 
 
-def test_ends_that_come_together_are_not_waited_between(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second is not in the socket any more when the first has been shown."""
-    monkeypatch.setattr("coflux.cli.session.WAITING_NOTICE", 1e6)  # nothing else would end the waiting
-    assert player.follow(ScriptedClient(RunFinished("Rbcd", "succeeded"), RunSettled("Rbcd", "succeeded"))) == 0
-
-
 def test_news_are_shown_before_the_result(player: Player, recorder: Recorder, captured: Captured) -> None:
     def succeed() -> None:
         recorder.execution(1, "succeeded", succeeded("1"))
