@@ -7,7 +7,7 @@ import socket
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import (
     AsyncGeneratorType,
     CoroutineType,
@@ -23,7 +23,7 @@ from typing import NamedTuple
 from coflux import pickling
 from coflux.previews import message_of, preview, type_name
 
-__all__ = ["LOCK_TYPES", "explain", "is_refused"]
+__all__ = ["LOCK_TYPES", "explain", "is_refused", "path_of"]
 
 LOCK_TYPES: tuple[type, ...] = (type(threading.Lock()), type(threading.RLock()))
 
@@ -61,6 +61,14 @@ def explain(value: object, name: str, handle_types: tuple[type, ...], failed: pi
         return f"{path}: {type_name(culprit)} cannot be sent; {remedy}"
     cause = failed.__cause__
     return f"{path}: {type_name(culprit)} cannot be sent ({type(cause).__name__}: {message_of(cause)})"
+
+
+def path_of(values: Sequence[object], name: str) -> str:
+    """The path to the last of `values`, each of which is in the one before; as far as that can be seen from outside."""
+    node = _Node(name, "", None, values[0])
+    for value in values[1:]:
+        node = next((part for part in _parts(node) if part.value is value), node)
+    return node.path()
 
 
 def _find(value: object, name: str, handle_types: tuple[type, ...]) -> tuple[str, object]:
@@ -121,5 +129,5 @@ def _attributes(value: object) -> Iterator[tuple[str, object]]:
     yield from getattr(value, "__dict__", {}).items()
     for cls in type(value).__mro__:
         for name, member in vars(cls).items():
-            if isinstance(member, MemberDescriptorType) and hasattr(value, name):
+            if isinstance(member, MemberDescriptorType) and name != "__dict__" and hasattr(value, name):
                 yield name, getattr(value, name)
