@@ -19,7 +19,6 @@ __all__ = ["GROUP", "MORE", "PROBLEMS", "Line", "RunView", "describe_counts"]
 GROUP = "group"
 MORE = "more"
 PROBLEMS = ("failed", "timed_out", "abandoned")
-_UNFINISHED = ("queued", "running")
 _ORDER = ("running", "queued", *PROBLEMS, "cancelled", "suspended", "succeeded")
 
 

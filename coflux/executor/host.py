@@ -34,6 +34,7 @@ from coflux.executor.messages import (
     WorkerStarted,
 )
 from coflux.executor.processes import die_with_parent, reap
+from coflux.executor.signals import OWN_FAULT
 from coflux.executor.trail import ImportTrail
 from coflux.executor.zygote import DEATH
 
@@ -114,7 +115,7 @@ class ModuleHost:
         except BaseException:  # noqa: BLE001 (whatever it is, the child must not run on as a second host)
             sys.excepthook(*sys.exc_info())
         finally:
-            os._exit(70)
+            os._exit(OWN_FAULT)
 
     def _spawn(self, descriptors: list[int]) -> int:
         start = worker.SpawnArguments(self._configuration, tuple(descriptors), self._modules, os.getpid())

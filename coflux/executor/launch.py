@@ -13,6 +13,7 @@ import sys
 import time
 
 from coflux.errors import ClientError
+from coflux.executor.signals import OWN_FAULT
 from coflux.executor.spawning import ChildProcess, start_python
 from coflux.project import ConfigError, Project, find_project
 
@@ -129,7 +130,7 @@ def _fork_guardian(lock: int, first: socket.socket) -> tuple[ChildProcess, socke
         zygote.main(theirs.detach())
     except BaseException:  # noqa: BLE001 (whatever it is, the child must not run on as a second supervisor)
         sys.excepthook(*sys.exc_info())
-        os._exit(70)
+        os._exit(OWN_FAULT)
     os._exit(0)
 
 

@@ -104,8 +104,6 @@ class Server:
         self._listener = listener
         self._sessions: set[Session] = set()
         self._starter = RunStarter(supervisor)
-        self._advanced = False
-        self._settled: dict[str, tuple[str, bool]] = {}
         listener.setblocking(False)
         supervisor.poller.add(listener.fileno(), self._accept)
 

@@ -151,18 +151,14 @@ class Supervisor:
         if timeout is not None and late > STALL:
             self._stalled += late
         self._now = self._read_clock()
-        for _ in range(ROUNDS):
+        for looks_left in range(ROUNDS, -1, -1):
             for call in calls:
                 call()
             self._advance()
             # What came meanwhile shares this turn's commit: under load that is what a turn costs most.
-            calls = self.poller.wait(0.0) if calls else []
+            calls = self.poller.wait(0.0) if calls and looks_left else []
             if not calls:
                 break
-        else:
-            for call in calls:
-                call()
-            self._advance()
         self._flush()
         self.server.tell_advance()
         if not self._events and self.server.deserted and not self.scheduler.families and not self._batch:

@@ -35,7 +35,7 @@ from coflux.executor.messages import (
     ToGuardian,
 )
 from coflux.executor.processes import become_subreaper, kill_strays
-from coflux.executor.signals import DUMP_SIGNAL
+from coflux.executor.signals import DUMP_SIGNAL, OWN_FAULT
 from coflux.executor.terminals import describes_terminal
 from coflux.executor.trees import remove_tree
 
@@ -126,7 +126,7 @@ class Guardian:
         except BaseException:  # noqa: BLE001 (whatever it is, the child must not run on as a second guardian)
             sys.excepthook(*sys.exc_info())
         finally:
-            os._exit(70)
+            os._exit(OWN_FAULT)
 
     def _notes_came(self, host: int) -> None:
         exits = self._read_notes(host)
