@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CacheOptions", "RetryOptions", "TaskOptions", "unsupported"]
+__all__ = ["CacheOptions", "Keyed", "RetryOptions", "TaskOptions", "keyed_parameters", "unsupported"]
 
 
 class CacheOptions(NamedTuple):
@@ -45,6 +45,25 @@ class TaskOptions(NamedTuple):
     memo: bool | tuple[str, ...] | None = None
     requires: dict[str, bool | list[str]] = {}  # noqa: RUF012 (never changed)
     timeout: float = 0.0
+
+
+class Keyed(NamedTuple):
+    """The parameters whose arguments make the keys of a step, each in key order; `None` where an option is off."""
+
+    memo: tuple[str, ...] | None
+    cache: tuple[str, ...] | None
+    defer: tuple[str, ...] | None
+
+
+def keyed_parameters(options: TaskOptions, parameters: tuple[str, ...], run_memo: bool) -> Keyed:
+    """What the keys of a step are made of, in a run whose steps have the default `run_memo`."""
+    memo = run_memo if options.memo is None else options.memo
+    cache = options.cache
+    return Keyed(
+        memo=(parameters if memo else None) if isinstance(memo, bool) else memo,
+        cache=None if cache is None else parameters if cache.params is None else cache.params,
+        defer=options.defer,
+    )
 
 
 def unsupported(options: TaskOptions) -> str | None:

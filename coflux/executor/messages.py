@@ -34,7 +34,9 @@ class TargetSpec(Struct, frozen=True, array_like=True, gc=False):
     """A target and its options as one submission sees them. Sent pre-encoded: see `Submit.target`.
 
     `code` holds a target that cannot be imported by name (`__main__`, a notebook cell, a closure), pickled by value.
-    `when` holds a retry predicate set by `with_retries` at the call site.
+    `when` holds a retry predicate set by `with_retries` at the call site. `options.memo` is about the step; `run_memo`
+    is what a workflow says of the steps of its own run. A `stub` knows nothing of the real target but its name:
+    requirements and timeout are that one's, unless they are among the `overrides`, the options set by `with_*`.
     """
 
     module: str
@@ -44,6 +46,19 @@ class TargetSpec(Struct, frozen=True, array_like=True, gc=False):
     options: TaskOptions
     code: Value | None = None
     when: Value | None = None
+    run_memo: bool = False
+    stub: bool = False
+    overrides: tuple[str, ...] = ()
+
+
+class ArgumentKey(Struct, frozen=True, array_like=True, gc=False):
+    """The content of one argument: arguments are equal where digest and references are.
+
+    `references` are the handles in it: ids, or `@n` until the supervisor has replaced them.
+    """
+
+    digest: bytes
+    references: tuple[str, ...] = ()
 
 
 class Terminated(Struct, frozen=True, tag=True, array_like=True, gc=False):
@@ -89,6 +104,7 @@ class TargetInfo(Struct, frozen=True, gc=False):
     doc: str
     file: str
     line: int
+    fingerprint: bytes = b""
 
 
 class SourceFile(Struct, frozen=True, array_like=True, gc=False):
@@ -156,11 +172,26 @@ class ShowTerminal(Message, frozen=True):
     variables: dict[str, str]
 
 
+class EarlierChild(Struct, frozen=True, array_like=True, gc=False):
+    """What an earlier attempt of the step submitted."""
+
+    execution: str
+    module: str
+    name: str
+    arguments: tuple[Value, ...]
+    succeeded: bool
+
+
 class Execute(Message, frozen=True):
+    """`memo` is the run's default. An attempt that resumes a run is told what earlier attempts submitted (any other is
+    told `None`): it says which of them a submission equals, see `Submit.earlier`."""
+
     execution: str
     target: bytes  # encoded TargetSpec
     arguments: tuple[Value, ...]
     root: bool  # the run's root step: its result is rendered as JSON without a size limit
+    memo: bool = False
+    earlier: tuple[EarlierChild, ...] | None = None
 
 
 class Bind(Message, frozen=True):
@@ -210,6 +241,7 @@ class Ready(Message, frozen=True):
 class Bound(Message, frozen=True):
     request: int
     arguments: tuple[Value, ...]
+    keys: tuple[ArgumentKey | None, ...] = ()  # as in `Submit`
 
 
 class BindFailed(Message, frozen=True):
@@ -218,12 +250,18 @@ class BindFailed(Message, frozen=True):
 
 
 class Submit(Message, frozen=True):
-    """The `number`-th submission of this execution, from 1: until it is identified, handles call it `@number`."""
+    """The `number`-th submission of this execution, from 1: until it is identified, handles call it `@number`.
+
+    `keys` has the content of each argument that memo, cache or defer look at, `None` for the others and for those which
+    have no key; it is empty where there is none. `earlier` is the `EarlierChild` that it equals, "" for none.
+    """
 
     number: int
     target: bytes  # encoded TargetSpec, one object per target and call-site variant, so the supervisor interns it
     arguments: tuple[Value, ...]
     group: int | None
+    keys: tuple[ArgumentKey | None, ...] = ()
+    earlier: str = ""
 
 
 class Identify(Message, frozen=True):
@@ -232,11 +270,24 @@ class Identify(Message, frozen=True):
 
 
 class Wait(Message, frozen=True):
-    """Wait for the first of `handles` (ids or `@number`) to end. `timeout=None`: for ever; `0`: an immediate look."""
+    """Wait for the first of `handles` (ids or `@number`) to end. `timeout=None`: for ever; `0`: an immediate look.
+
+    `suspends`: the execution will suspend itself when the time is up.
+    """
 
     request: int
     handles: tuple[str, ...]
     timeout: float | None
+    suspends: bool = False
+
+
+class Suspend(Message, frozen=True):
+    """The execution ends here, and goes on in another attempt: `delay` seconds from now, at the wall-clock time `until`
+    or when the first of `handles` has ended. What its code does until `Returned` does not count."""
+
+    delay: float = 0.0
+    until: float | None = None
+    handles: tuple[str, ...] = ()
 
 
 class Cancel(Message, frozen=True):
@@ -259,7 +310,8 @@ class Log(Message, frozen=True):
 
 class Returned(Message, frozen=True):
     """The execution's code has ended. `unclean` says why this process must not be reused ("" when it may), and
-    `sources` what it has imported since it last said so, `None` for nothing."""
+    `sources` what it has imported since it last said so, `None` for nothing. `fingerprint` tells versions of the code
+    apart (see `coflux.executor.fingerprints`)."""
 
     execution: str
     outcome: Outcome
@@ -267,9 +319,10 @@ class Returned(Message, frozen=True):
     unclean: str
     usage: Usage
     sources: Sources | None = None
+    fingerprint: bytes = b""
 
 
-FromWorker = Ready | Bound | BindFailed | Submit | Identify | Wait | Cancel | OpenGroup | Log | Returned
+FromWorker = Ready | Bound | BindFailed | Submit | Identify | Wait | Suspend | Cancel | OpenGroup | Log | Returned
 
 
 # -- guardian (stage A) and module hosts (stage B) --------------------------------------------------------------------
@@ -413,6 +466,43 @@ class StartRun(Message, frozen=True):
     document: bytes | None = None
     arguments: tuple[Value, ...] | None = None
     spec: TargetSpec | None = None  # by-value targets bring their own
+    keys: tuple[ArgumentKey | None, ...] = ()  # of `arguments`, as in `Submit`
+
+
+class Rerun(Message, frozen=True):
+    """Execute a step again, with its stored arguments and the code as it is now: `step` 1 is the run's root.
+
+    With `resume` (of the root) what succeeded below it is kept: see `Submit.earlier`. Answered with `RunStarted`.
+    """
+
+    request: int
+    run: str
+    step: int
+    workspace: str
+    resume: bool = False
+    detach: bool = False
+
+
+class ClearCache(Message, frozen=True):
+    """Forget results for the cache: those of `target` (`module/name`), "" for all, in a workspace. The results stay."""
+
+    request: int
+    workspace: str
+    target: str = ""
+
+
+class CreateWorkspace(Message, frozen=True):
+    request: int
+    name: str
+    base: str | None
+
+
+class ChangeWorkspace(Message, frozen=True):
+    """`pause`: nothing queued starts until `resume`. `archive`: what is unfinished is cancelled, it takes no more."""
+
+    request: int
+    name: str
+    change: Literal["pause", "resume", "archive"]
 
 
 class CancelRun(Message, frozen=True):
@@ -461,7 +551,21 @@ class Stop(Message, frozen=True):
     cancel: bool
 
 
-ToSupervisor = Hello | StartRun | CancelRun | DeleteRun | Release | Subscribe | Discover | Status | Stop
+ToSupervisor = (
+    Hello
+    | StartRun
+    | Rerun
+    | CancelRun
+    | DeleteRun
+    | ClearCache
+    | CreateWorkspace
+    | ChangeWorkspace
+    | Release
+    | Subscribe
+    | Discover
+    | Status
+    | Stop
+)
 
 
 # -- supervisor -> client ---------------------------------------------------------------------------------------------
@@ -525,6 +629,13 @@ class RunSettled(Message, frozen=True):
     status: str
 
 
+class RunStuck(Message, frozen=True):
+    """Nothing of the run can get on, and `message` says why: no worker group can ever run what is queued."""
+
+    run: str
+    message: str
+
+
 class Advanced(Message, frozen=True):
     """The store has something new, log rows up to id `logs`.
 
@@ -572,6 +683,7 @@ FromSupervisor = (
     | Discovered
     | RunFinished
     | RunSettled
+    | RunStuck
     | Advanced
     | Notice
     | StatusReport

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from coflux.encoded import Value
-from coflux.executor.messages import OpenGroup, Outcome, RunOptions, TargetSpec, Usage
+from coflux.executor.messages import ArgumentKey, OpenGroup, Outcome, RunOptions, TargetSpec, Usage
 
 __all__ = [
     "CancelAsked",
@@ -16,13 +16,16 @@ __all__ = [
     "HostReady",
     "HostRefused",
     "IdentifyAsked",
+    "RerunRequested",
     "Returned",
     "RunRequested",
     "Submitted",
+    "SuspendAsked",
     "WaitAsked",
     "WorkerExited",
     "WorkerReady",
     "WorkerRefused",
+    "WorkspaceChanged",
 ]
 
 
@@ -38,6 +41,16 @@ class RunRequested(Event, frozen=True):
     options: RunOptions
     context: int
     host: int
+    keys: tuple[ArgumentKey | None, ...] = ()
+
+
+class RerunRequested(Event, frozen=True):
+    """A step of a known run is to be executed again, in `workspace`. `resume`: what succeeded below it is kept."""
+
+    execution: str  # any attempt of the step
+    workspace: str
+    resume: bool
+    detach: bool
 
 
 class Submitted(Event, frozen=True):
@@ -47,6 +60,8 @@ class Submitted(Event, frozen=True):
     encoded: bytes
     arguments: tuple[Value, ...]
     group: int | None
+    keys: tuple[ArgumentKey | None, ...] = ()
+    earlier: str = ""
 
 
 class WaitAsked(Event, frozen=True):
@@ -54,6 +69,17 @@ class WaitAsked(Event, frozen=True):
     request: int
     handles: tuple[str, ...]
     timeout: float | None
+    suspends: bool = False
+
+
+class SuspendAsked(Event, frozen=True):
+    """The execution goes on in another attempt: after `delay`, at the wall-clock time `until`, or when one of `handles`
+    has ended."""
+
+    worker: int
+    delay: float
+    until: float | None
+    handles: tuple[str, ...]
 
 
 class IdentifyAsked(Event, frozen=True):
@@ -81,6 +107,7 @@ class Returned(Event, frozen=True):
     retryable: bool
     unclean: str
     usage: Usage
+    fingerprint: bytes = b""
 
 
 class CancelRequested(Event, frozen=True):
@@ -128,3 +155,10 @@ class HostRefused(Event, frozen=True):
 
     families: tuple[str, ...]
     outcome: Outcome
+
+
+class WorkspaceChanged(Event, frozen=True):
+    """Nothing queued of the workspace starts while it is paused."""
+
+    workspace: str
+    paused: bool

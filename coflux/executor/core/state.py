@@ -6,26 +6,33 @@ A *family* is a root run with all its child runs: the unit of fairness, of depth
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from coflux.encoded import Value
-from coflux.executor.messages import Outcome, RunOptions, TargetSpec, Usage
+from coflux.executor.messages import ArgumentKey, Outcome, RunOptions, TargetSpec, Usage
 
 __all__ = [
     "ALLOWED",
     "FAILURES",
     "Execution",
     "Family",
+    "Hold",
     "Host",
     "Instant",
     "InvalidTransition",
     "Run",
     "State",
     "Step",
+    "Suspension",
+    "Trigger",
     "Wait",
     "Worker",
     "WorkerState",
 ]
+
+
+Trigger = Literal["submission", "retry", "resumption", "recurrence", "rerun"]
+"""Why there is an attempt: it is the first, or comes after a failure, a suspension, `None`, or was asked for."""
 
 
 class Instant(NamedTuple):
@@ -88,7 +95,24 @@ class InvalidTransition(Exception):
 class Step:
     """One invocation of a target within a run."""
 
-    __slots__ = ("arguments", "created_at", "depth", "encoded", "group", "number", "parent", "run", "spec")
+    __slots__ = (
+        "arguments",
+        "cache_key",
+        "created_at",
+        "defer_key",
+        "depth",
+        "encoded",
+        "executions",
+        "group",
+        "keys",
+        "memo_key",
+        "number",
+        "parent",
+        "run",
+        "shared_by",
+        "spawned",
+        "spec",
+    )
 
     def __init__(
         self,
@@ -111,6 +135,15 @@ class Step:
         self.arguments = arguments
         self.depth = depth
         self.created_at = created_at
+        self.keys: tuple[ArgumentKey | None, ...] = ()  # the content of its arguments, as far as a key needs it
+        self.memo_key: bytes | None = None
+        self.cache_key: bytes | None = None
+        self.defer_key: bytes | None = None
+        self.executions: list[Execution] = []  # its attempts, but for old recurrences
+        self.shared_by: list[
+            Execution
+        ] = []  # who, besides `parent`, was given its handle instead of a step of their own
+        self.spawned: Run | None = None  # the run of its own that a workflow became
 
 
 class Execution:
@@ -118,20 +151,27 @@ class Execution:
 
     __slots__ = (
         "attempt",
+        "cached_from",
         "children",
         "created_at",
         "due_at",
         "due_wall",
+        "fingerprint",
         "finished_at",
+        "hold",
         "holds_slot",
         "host",
         "id",
+        "links",
+        "older_code",
         "outcome",
         "pid",
         "quick_children",
         "ready",
         "reason",
+        "resumes",
         "sequence",
+        "source",
         "started_at",
         "starts_lost",
         "state",
@@ -139,12 +179,16 @@ class Execution:
         "streak",
         "submissions",
         "successor",
+        "superseded_by",
+        "suspension",
         "told",
+        "trigger",
         "usage",
         "waiters",
         "waits",
         "withheld",
         "worker",
+        "workspace",
     )
 
     def __init__(self, step: Step, attempt: int, host: Host | None, sequence: int, created_at: float) -> None:
@@ -176,6 +220,17 @@ class Execution:
         self.waiters: list[Wait] = []  # who waits for this one
         self.waits: dict[int, Wait] = {}  # what it waits for, by request
         self.withheld: list[Wait] = []  # those of them whose answers wait for a slot
+        self.workspace = step.run.options.workspace
+        self.trigger: Trigger = "submission"  # why there is this attempt
+        self.resumes = False  # its submissions are answered by what earlier attempts of the step submitted
+        self.fingerprint = b""  # of the code that it ran
+        self.hold: Hold | None = None  # what has to end before it can start
+        self.suspension: Suspension | None = None  # it has asked to go on in another attempt
+        self.source: Execution | None = None  # whose result it will have, unless that fails
+        self.links: list[Execution] = []  # those that have it as their source
+        self.cached_from = ""  # the id of the execution whose result it has
+        self.older_code = False  # and that one ran other code
+        self.superseded_by: Execution | None = None  # the newer submission that it waits for to start
 
     @property
     def unfinished(self) -> bool:
@@ -297,6 +352,27 @@ class Wait:
         self.held_since: float | None = None  # when a child first went before its answer, on the monotonic clock
         self.timed = False  # it ends by itself, when its time is up
         self.over = False  # answered, or its execution has ended
+
+
+class Hold:
+    """What a queued execution waits for: all, or any, of some executions, by whatever end of their chains."""
+
+    __slots__ = ("any", "execution", "over", "targets")
+
+    def __init__(self, execution: Execution, targets: list[Execution], *, any: bool) -> None:  # noqa: A002
+        self.execution = execution
+        self.targets = targets
+        self.any = any
+        self.over = False  # it waits for them no more
+
+
+class Suspension(NamedTuple):
+    """When the attempt after a suspended one may start: at `due_at` on the elapsed clock, and when any of `targets` has
+    ended, if there are some."""
+
+    due_at: float
+    due_wall: float
+    targets: tuple[Execution, ...]
 
 
 class WorkerState(Enum):
