@@ -120,7 +120,7 @@ def restore(scheduler: Scheduler, loaded: list[LoadedRun], now: Instant) -> None
         scheduler.requeue(execution, execution.due_wall, now)
     for execution in lost:
         scheduler.abandon(execution, "the engine ended while it was running", now)
-    scheduler.settle_restored()
+    scheduler.settle_restored(now)
 
 
 def _restore_run(scheduler: Scheduler, record: LoadedRun) -> list[Execution]:

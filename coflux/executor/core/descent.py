@@ -4,9 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from coflux.executor.core.state import Execution, State
+from coflux.executor.core.state import Execution, State, Step
+from coflux.executor.messages import EarlierChild
 
-__all__ = ["all_below", "attempts_from", "everything_below", "with_all_below"]
+__all__ = [
+    "all_below",
+    "attempts_from",
+    "begins_chain",
+    "earlier_children",
+    "everything_below",
+    "has_failed",
+    "newest_chain",
+    "with_all_below",
+]
+
+
+def begins_chain(execution: Execution) -> bool:
+    """Whether it is what a handle stands for: somebody submitted it, or asked for it again."""
+    return execution.trigger in {"submission", "rerun"}
+
+
+def has_failed(end: Execution) -> bool:
+    """Whether the end of a chain is of no use to anybody who wants the result."""
+    return not end.unfinished and end.state is not State.SUCCEEDED and end.state is not State.CACHED
+
+
+def newest_chain(step: Step, workspace: str) -> Execution:
+    """The beginning of the step's newest chain in a workspace; where it has none there, of the newest of all."""
+    heads = [execution for execution in step.executions if begins_chain(execution)]
+    return next((head for head in reversed(heads) if head.workspace == workspace), heads[-1])
+
+
+def earlier_children(execution: Execution) -> tuple[EarlierChild, ...]:
+    """What the attempts before this one have submitted, for an attempt that resumes."""
+    attempts = [attempt for attempt in execution.step.executions if attempt.attempt < execution.attempt]
+    steps = {child.step: None for attempt in attempts for child in attempt.children}
+    heads = [newest_chain(step, execution.workspace) for step in steps]
+    return tuple(
+        EarlierChild(
+            head.id, head.step.spec.module, head.step.spec.name, head.step.arguments, not has_failed(head.end())
+        )
+        for head in heads
+    )
 
 
 def attempts_from(execution: Execution) -> Iterator[Execution]:

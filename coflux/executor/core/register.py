@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from coflux.encoded import Value
 from coflux.executor.core.archive import Archive
 from coflux.executor.core.commands import Settled
-from coflux.executor.core.descent import everything_below
+from coflux.executor.core.descent import begins_chain, everything_below, has_failed
 from coflux.executor.core.detached import detached_execution
 from coflux.executor.core.effects import Outbox
 from coflux.executor.core.handles import numbered
 from coflux.executor.core.sources import Sources
-from coflux.executor.core.state import NO_KEYS, Execution, Family, Host, Instant, Run, State, Step, StepKeys, Trigger
+from coflux.executor.core.state import NO_KEYS, Execution, Family, Host, Instant, Run, Step, StepKeys, Trigger
 from coflux.executor.messages import TargetSpec
 
-__all__ = ["Register", "begins_chain", "has_failed"]
+__all__ = ["Register"]
 
 
 class Register:
@@ -66,11 +66,6 @@ class Register:
                 if begins_chain(execution) and execution.workspace in lineage and not has_failed(execution.end()):
                     return execution
         return None
-
-    def newest(self, step: Step, workspace: str) -> Execution:
-        """The first attempt of the step's newest chain in that workspace, or of the newest of all."""
-        heads = [execution for execution in step.executions if begins_chain(execution)]
-        return next((head for head in reversed(heads) if head.workspace == workspace), heads[-1])
 
     # -- entering ------------------------------------------------------------------------------------------------
 
@@ -167,12 +162,3 @@ class Register:
         self._settled.clear()
         self._sources.committed()
 
-
-def begins_chain(execution: Execution) -> bool:
-    """Whether it is what a handle stands for: somebody submitted it, or asked for it again."""
-    return execution.trigger in {"submission", "rerun"}
-
-
-def has_failed(end: Execution) -> bool:
-    """Whether the end of a chain is of no use to anybody who wants the result."""
-    return not end.unfinished and end.state is not State.SUCCEEDED and end.state is not State.CACHED

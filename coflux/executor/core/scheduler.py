@@ -30,6 +30,7 @@ from coflux.executor.core.agenda import Agenda
 from coflux.executor.core.archive import Archive
 from coflux.executor.core.commands import Identified
 from coflux.executor.core.deferral import Deferral
+from coflux.executor.core.descent import has_failed, newest_chain
 from coflux.executor.core.effects import Effects, Outbox, Shared
 from coflux.executor.core.endings import Endings
 from coflux.executor.core.entrance import Entrance
@@ -37,7 +38,7 @@ from coflux.executor.core.fleet import Fleet
 from coflux.executor.core.handles import with_ids
 from coflux.executor.core.holds import Holds
 from coflux.executor.core.refusals import refusal
-from coflux.executor.core.register import Register, has_failed
+from coflux.executor.core.register import Register
 from coflux.executor.core.slots import Slots
 from coflux.executor.core.sources import Sources
 from coflux.executor.core.state import Execution, Family, Instant, Run, State, Suspension, Wait, WorkerState
@@ -345,7 +346,7 @@ class Scheduler:
         earlier = self.find(event.earlier)
         if earlier is None:
             return None
-        head = self.register.newest(earlier.step, parent.workspace)
+        head = newest_chain(earlier.step, parent.workspace)
         if not has_failed(head.end()):
             return head
         step = head.step
