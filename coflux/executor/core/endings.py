@@ -99,7 +99,8 @@ class Endings:
         end = execution.end()
         if end.unfinished:
             self._waits.pass_on(execution, end)
-            self._follow_out(execution, end)
+            self.follow_out(execution)
+            self._register.check_settled(execution.step.run.family)
         else:
             self._chain_ended(execution, now)
 
@@ -124,27 +125,40 @@ class Endings:
         if execution.host is not None:
             execution.host.bound -= 1
 
-    def _follow_out(self, execution: Execution, end: Execution) -> None:
-        """A root that was deferred to an execution of another family is not over before that is."""
-        run = execution.step.run
-        if end.step.run.family is not run.family and _is_root(execution, run):
+    def follow_out(self, execution: Execution) -> None:
+        """The run of a root that was deferred to an unfinished execution of another family is not over before that."""
+        run, end = execution.step.run, execution.end()
+        if end.unfinished and end.step.run.family is not run.family and _is_root(execution, run):
             end.waiters.append(run)
             run.family.awaiting += 1
-        self._register.check_settled(run.family)
+
+    def _let_go(self, run: Run, now: Instant) -> None:
+        """A run was cancelled while its root is deferred to somebody else's execution, which goes on."""
+        assert run.root is not None
+        waiters = run.root.end().waiters
+        if run in waiters:
+            waiters.remove(run)
+            run.let_go = True
+            self._run_ended(run, now)
 
     def _chain_ended(self, execution: Execution, now: Instant) -> None:
-        runs = self._waits.ended(execution)
-        for run in runs:
-            run.family.awaiting -= 1
+        for run in self._waits.ended(execution):
+            self._run_ended(run, now)
         run = execution.step.run
         if _is_root(execution, run):
-            runs.append(run)
-        for run in runs:
-            run.finished_at = now.wall
-            self._outbox.runs[run] = None
-            self._outbox.commands.append(Finished(run.id, run.status.value))
-            self._register.check_settled(run.family)
-        self._register.check_settled(execution.step.run.family)
+            self._announce(run, now)
+        self._register.check_settled(run.family)
+
+    def _run_ended(self, run: Run, now: Instant) -> None:
+        """A run whose root was deferred is over."""
+        run.family.awaiting -= 1
+        self._announce(run, now)
+        self._register.check_settled(run.family)
+
+    def _announce(self, run: Run, now: Instant) -> None:
+        run.finished_at = now.wall
+        self._outbox.runs[run] = None
+        self._outbox.commands.append(Finished(run.id, run.status.value))
 
     # -- further attempts ----------------------------------------------------------------------------------------
 
@@ -267,7 +281,10 @@ class Endings:
         for execution in doomed:
             if execution.unfinished:
                 self._cancel_one(execution, now, immediate=immediate)
-            elif immediate:
+                continue
+            if execution.state is State.DEFERRED and execution.step.number == 1:
+                self._let_go(execution.step.run, now)
+            if immediate:
                 self._fleet.skip_grace(execution)
 
     def _cancel_one(self, execution: Execution, now: Instant, *, immediate: bool) -> None:

@@ -260,6 +260,8 @@ class Scheduler:
         not seen to settle, do so now."""
         self.entrance.settle(now)
         for family in list(self.families.values()):
+            if family.root.root is not None:
+                self.endings.follow_out(family.root.root)
             self.register.check_settled(family)
 
     # -- slots ---------------------------------------------------------------------------------------------------

@@ -312,6 +312,7 @@ class Run:
         "family",
         "finished_at",
         "id",
+        "let_go",
         "memoised",
         "options",
         "parent",
@@ -333,6 +334,7 @@ class Run:
         self.started_at: float | None = None
         self.finished_at: float | None = None
         self.settled = False
+        self.let_go = False  # it was cancelled while its root is deferred to an execution of another run
         self.root: Execution | None = None  # the first attempt at it, or the newest that somebody asked for
         self.steps = 0
         self.memoised: dict[bytes, list[Step]] = {}  # its steps that may be shared, by key
@@ -348,6 +350,8 @@ class Run:
     def status(self) -> State:
         """What has become of its root: a result from the cache is a success."""
         assert self.root is not None
+        if self.let_go:
+            return State.CANCELLED
         state = self.root.end().state
         return State.SUCCEEDED if state is State.CACHED else state
 

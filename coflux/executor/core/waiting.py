@@ -243,6 +243,9 @@ def _held_up(targets: list[Execution], poller: Execution) -> Execution | Wait | 
             return None
         if found is None and pending.ready and pending.step.run.family.host is not None:
             found = pending
+        if pending.hold is not None:
+            line.extend(target.end() for target in pending.hold.targets)
+        line.extend(other for other in (pending.source, pending.superseded_by) if other is not None)
         for wait in pending.waits.values():
             if not wait.resolved:
                 line.extend(target.end() for target in wait.targets)
