@@ -161,4 +161,3 @@ class Register:
         """The store knows of everything that has happened."""
         self._settled.clear()
         self._sources.committed()
-
