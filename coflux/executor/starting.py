@@ -30,7 +30,7 @@ from coflux.executor.messages import (
 )
 from coflux.executor.workers import WorkerProcess
 from coflux.project import ConfigError, module_of_file
-from coflux.task_options import RetryOptions, TaskOptions, unsupported
+from coflux.task_options import RetryOptions, TaskOptions
 
 if TYPE_CHECKING:
     from coflux.executor.server import Session
@@ -131,10 +131,6 @@ class _Start:
             return
         spec = self._message.spec if self._message.spec is not None else self._find(host)
         if spec is None:
-            return
-        unavailable = unsupported(spec.options)
-        if unavailable is not None:
-            self._refuse(f"{spec.module}/{spec.name}: {unavailable} is not available yet")
             return
         self._spec = spec
         if self._message.arguments is not None:

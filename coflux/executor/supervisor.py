@@ -58,6 +58,7 @@ from coflux.executor.messages import (
     ShowTerminal,
     Submit,
     Succeeded,
+    Suspend,
     TargetSpec,
     Wait,
 )
@@ -366,7 +367,16 @@ class Supervisor:
             case Submit():
                 spec = self.spec(message.target)
                 self.happen(
-                    ev.Submitted(worker_id, message.number, spec, message.target, message.arguments, message.group)
+                    ev.Submitted(
+                        worker_id,
+                        message.number,
+                        spec,
+                        message.target,
+                        message.arguments,
+                        message.group,
+                        message.keys,
+                        message.earlier,
+                    )
                 )
             case Returned():
                 worker = self.workers[worker_id]
@@ -380,11 +390,16 @@ class Supervisor:
                         message.retryable,
                         unclean,
                         message.usage,
+                        message.fingerprint,
                     )
                 )
                 worker.returned()
             case Wait():
-                self.happen(ev.WaitAsked(worker_id, message.request, message.handles, message.timeout))
+                self.happen(
+                    ev.WaitAsked(worker_id, message.request, message.handles, message.timeout, message.suspends)
+                )
+            case Suspend():
+                self.happen(ev.SuspendAsked(worker_id, message.delay, message.until, message.handles))
             case Identify():
                 self.happen(ev.IdentifyAsked(worker_id, message.request, message.number))
             case Ready():
