@@ -11,12 +11,14 @@ __all__ = ["Archive", "Recorded"]
 
 
 class Recorded(NamedTuple):
-    """An execution that is in the store and has ended for good."""
+    """An execution that is in the store and has ended for good. `module` and `name` are its target's."""
 
     id: str
     state: State
     outcome: Outcome
     fingerprint: bytes = b""
+    module: str = ""
+    name: str = ""
 
 
 class Archive(Protocol):

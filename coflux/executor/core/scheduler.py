@@ -16,7 +16,7 @@ What an event means is decided here. The parts keep one subject each; those abov
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from math import inf
 from typing import assert_never
@@ -32,7 +32,7 @@ from coflux.executor.core.handles import with_ids
 from coflux.executor.core.refusals import refusal, too_deep
 from coflux.executor.core.register import Register
 from coflux.executor.core.slots import Slots
-from coflux.executor.core.state import Execution, Family, Instant, Run, State, Wait, WorkerState
+from coflux.executor.core.state import Execution, Family, Hold, Instant, Run, State, Wait, WorkerState
 from coflux.executor.core.waiting import Waits
 from coflux.executor.messages import Outcome, Succeeded, Terminated
 
@@ -180,8 +180,12 @@ class Scheduler:
 
     # -- after a restart -----------------------------------------------------------------------------------------
 
-    def requeue(self, execution: Execution, due_wall: float | None, now: Instant) -> None:
-        """Queue an unfinished execution that came from the store."""
+    def requeue(
+        self, execution: Execution, due_wall: float | None, now: Instant, awaits: Sequence[Execution] = ()
+    ) -> None:
+        """Queue an unfinished execution that came from the store; it waits until any of `awaits` has ended."""
+        if awaits:
+            execution.hold = Hold(execution, list(awaits), any=True)
         delay = 0.0 if due_wall is None else due_wall - now.wall
         self.admission.enqueue(execution, delay, now)
 
