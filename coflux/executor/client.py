@@ -295,7 +295,7 @@ class ClientRun:
         history = History.open(self._project.data_dir)
         try:
             run = history.run(self.id)
-            end = history.chain_end(f"{self.id}:1:1")
+            end = history.newest_end(self.id)
             return run is None or run.settled, None if end is None else history.outcome(end.id)
         finally:
             history.close()

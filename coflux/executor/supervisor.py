@@ -140,7 +140,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until nobody is attached and nothing is unfinished, or until told to leave."""
-        restore(self.scheduler, self.store.unfinished(), self._now)
+        restore(self.scheduler, self.store, self._now)
         self.generations.bring_back()
         try:
             while not (self.leaving and not self._batch and not self._events):
@@ -181,7 +181,7 @@ class Supervisor:
         effects = self.scheduler.drain(self._now)
         for digest in blobs_of(effects):
             self.store.blob_written(self._blobs.path_of(digest))
-        to_batch(effects, self._batch)
+        to_batch(effects, self._batch, self._now.wall)
         self._commands += self._without_kills(effects)
 
     def _timeout(self) -> float | None:

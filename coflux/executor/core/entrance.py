@@ -192,7 +192,7 @@ class Entrance:
         if step.number == 1:
             run.root = attempt
             run.finished_at = None
-            self._outbox.runs[run] = None
+        self._outbox.runs[run] = None  # it may have settled
         leaving = next((one.worker for one in unfinished if one.worker is not None), None)
         if leaving is not None and leaving.id in run.family.leaving:
             self._admission.hold_back(attempt, leaving, 0.0, now)
