@@ -324,9 +324,7 @@ class Supervisor:
             worker.terminal = context
             worker.peer.send(ShowTerminal(self.terminals.of(context)))
         earlier = earlier_children(execution) if execution.resumes else None
-        worker.peer.send(
-            Execute(execution.id, step.encoded, step.arguments, step.number == 1, step.run.memo, earlier)
-        )
+        worker.peer.send(Execute(execution.id, step.encoded, step.arguments, step.number == 1, step.run.memo, earlier))
         if not self._sampling:
             self._sampling = True
             self.later(SAMPLE, self._sample)

@@ -46,7 +46,7 @@ class Admission:
 
     def come_due(self, execution: Execution) -> None:
         """Its delay is over."""
-        if execution.step.decides or execution.hold is not None:
+        if execution.step.decides or execution.hold is not None or execution.superseded_by is not None:
             self.due.append(execution)
         else:
             self.make_ready(execution)
