@@ -94,9 +94,12 @@ def test_the_newest_submission_wins_whatever_finished_last(store: Store, archive
 
 
 def test_of_equal_times_the_later_run_wins(store: Store, archive: Archive) -> None:
-    for run in ("Rb", "Rc", "Ra"):
+    for run in ("Rb", "Ra", "Rc"):
         keep(store, run)
-    assert found(archive) == "Ra:1:1"
+    assert found(archive) == "Rc:1:1"
+    keep(store, "Rd")
+    keep(store, "Rbb")
+    assert found(archive) == "Rbb:1:1"
 
 
 def test_age_counts_from_the_end(store: Store, archive: Archive) -> None:

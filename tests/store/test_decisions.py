@@ -309,6 +309,8 @@ def test_a_result_of_a_workspace_that_is_not_seen(store: Store, history: History
     # Nothing of another key is told from there.
     store.commit(batch(*cached_rows("Rtest", "2", at=100.0, workspace="mine")))
     assert miss(history) == Miss("none")
+    store.commit(batch(*cached_rows("Rfailed", "2", at=25.0, workspace="dev", status="failed")))
+    assert miss(history) == Miss("none")
     store.commit(batch(*cached_rows("Rbase", "1", at=30.0)))
     assert miss(history) == Miss("argument", "Rbase:1", parameter="p0", here="2", there="1")
 
