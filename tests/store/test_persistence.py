@@ -7,18 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from coflux.executor.core.archive import Recorded
 from coflux.executor.core.effects import Outbox, Shared
 from coflux.executor.core.scheduler import Scheduler
-from coflux.executor.core.state import Execution, Hold, Run, State, Step, Trigger
+from coflux.executor.core.state import Execution, Hold, Run, State, Step, Suspension, Trigger
 from coflux.executor.database import StoreError
 from coflux.executor.messages import ArgumentKey, RunOptions, Succeeded, Terminated, Usage
-from coflux.executor.persistence import blobs_of, detached, load_family, restore, to_batch
+from coflux.executor.persistence import blobs_of, load_family, restore, to_batch
 from coflux.executor.rows import Batch, LogRow, PrunedRow, SharedRow
 from coflux.executor.store import Store
 from coflux.logs import Level
 from tests.core.factories import instant, spec
-from tests.core.factories import succeeded as success
+from tests.core.shelf import Shelf
 from tests.store.factories import batch, execution_row, json_value, run_row, step_row, succeeded
 
 NOW = instant(1000.0)
@@ -27,7 +26,7 @@ ABANDONED = msgspec.msgpack.encode(Terminated("abandoned", "gone"))
 
 @pytest.fixture
 def scheduler() -> Scheduler:
-    return Scheduler(4, lambda: 0.5)
+    return Scheduler(4, lambda: 0.5, Shelf())
 
 
 def known(scheduler: Scheduler, execution_id: str) -> Execution:
@@ -63,7 +62,7 @@ def test_steps_have_their_keys_and_what_they_spawned() -> None:
     keyed.keys = (ArgumentKey(b"digest", ("Rtest:1:1",)), None)
     keyed.memo_key, keyed.cache_key, keyed.defer_key, keyed.spawned = b"memo", b"cache", b"defer", child
     outbox = Outbox()
-    outbox.steps += [plain, keyed]
+    outbox.steps |= {plain: None, keyed: None}
     rows = rows_of(outbox).steps
     empty, full = [(row.keys, row.memo_key, row.cache_key, row.defer_key, row.spawned) for row in rows]
     assert empty == (None, None, None, None, None)
@@ -103,6 +102,12 @@ def test_only_results_of_steps_with_a_key_are_for_the_cache() -> None:
         assert rows_of(outbox).executions[0].cache_key == key
 
 
+def hold(execution: Execution, targets: list[Execution], *, any: bool) -> Hold:  # noqa: A002
+    made = Hold(execution, any=any)
+    made.targets = targets
+    return made
+
+
 def test_what_a_queued_execution_waits_for_is_told_but_for_its_arguments() -> None:
     run, root = new_run()
     others = [Execution(new_step(run, number), 1, None, number, 5.0) for number in (2, 3)]
@@ -113,9 +118,9 @@ def test_what_a_queued_execution_waits_for_is_told_but_for_its_arguments() -> No
         return rows_of(outbox).executions[0].awaits
 
     assert told() is None
-    root.hold = Hold(root, others, any=False)
+    root.hold = hold(root, others, any=False)
     assert told() is None
-    root.hold = Hold(root, others, any=True)
+    root.hold = hold(root, others, any=True)
     assert told() == "Rtest:2:1 Rtest:3:1"
     root.hold.over = True
     assert told() is None
@@ -123,7 +128,11 @@ def test_what_a_queued_execution_waits_for_is_told_but_for_its_arguments() -> No
     assert told() == "Rtest:2:1"
     root.source, root.superseded_by = None, others[1]
     assert told() == "Rtest:3:1"
-    root.state = State.RUNNING
+    root.state, root.superseded_by = State.RUNNING, None
+    assert told() is None
+    root.suspension = Suspension(0.0, 0.0, (others[0],))
+    assert told() == "Rtest:2:1"
+    root.state = State.SUSPENDED
     assert told() is None
 
 
@@ -189,7 +198,7 @@ def test_what_comes_back_is_written_as_it_was(store: Store, scheduler: Scheduler
         outbox.runs[run] = None
     for execution in scheduler.families["Rtest"].executions.values():
         outbox.executions[execution] = None
-        outbox.steps.append(execution.step)
+        outbox.steps[execution.step] = None
     again = rows_of(outbox)
     assert (again.steps, again.executions) == (rows.steps, rows.executions)
     assert [(row.id, row.parent, row.root_run) for row in again.runs] == [
@@ -244,8 +253,8 @@ def test_submissions_are_in_order_with_those_that_made_no_step(store: Store, sch
     restore(scheduler, store, NOW)
     root = known(scheduler, "Rtest:1:1")
     assert [child.id for child in root.submissions] == ["Rtest:3:1", "Rtest:3:2", "Rtest:4:1", "Rtest:2:1", "Rtest:5:1"]
-    assert [child.id for child in root.children] == ["Rtest:3:1", "Rtest:4:1", "Rtest:5:1"]
-    assert known(scheduler, "Rtest:3:1").step.shared_by == [root]
+    assert {child.id for child in root.children} == {child.id for child in root.submissions}
+    assert known(scheduler, "Rtest:3:1").step.shared_by == []
     assert known(scheduler, "Rtest:2:1").step.shared_by == [root]
     assert known(scheduler, "Rtest:4:1").step.shared_by == []
 
@@ -364,15 +373,17 @@ def test_a_suspended_execution_goes_on_waiting_for_the_same(store: Store, schedu
 
     store.commit(batch(run_row(), step_row(), execution_row(due_at=NOW.wall + 60), run_row("Rold", settled=True)))
     store.commit(batch(step_row("Rold"), execution_row("Rold", status="succeeded", outcome=succeeded())))
-    store.commit(suspended(2, "Rtest:1:1 Rold:1:1"))
+    store.commit(suspended(2, "Rtest:1:1 Rtest:4:1"))
     store.commit(suspended(3, "Rtest:1:1 Rgone:1:1"))
     store.commit(batch(step_row(number=4), execution_row(step=4, awaits="Rtest:1:1")))  # linked to a cache source
+    store.commit(suspended(5, "Rtest:1:1 Rold:1:1"))
     restore(scheduler, store, NOW)
     hold = known(scheduler, "Rtest:2:2").hold
     assert hold is not None
     assert hold.any
-    assert [target.id for target in hold.targets] == ["Rtest:1:1", "Rold:1:1"]
+    assert [target.id for target in hold.targets] == ["Rtest:1:1", "Rtest:4:1"]
     assert known(scheduler, "Rtest:3:2").hold is None
+    assert known(scheduler, "Rtest:5:2").hold is None
     assert known(scheduler, "Rtest:4:1").hold is None
 
 
@@ -386,6 +397,25 @@ def test_what_ran_is_abandoned(store: Store, scheduler: Scheduler) -> None:
         Terminated("abandoned", "the engine ended while it was running"),
     )
     assert scheduler.families == {}
+
+
+def test_what_had_asked_to_be_suspended_is_suspended_although_the_engine_was_killed_meanwhile(
+    store: Store, scheduler: Scheduler
+) -> None:
+    store.commit(
+        batch(
+            run_row(),
+            step_row(),
+            execution_row(status="running", reason="suspending", awaits="Rtest:2:1", due_at=NOW.wall - 1),
+            step_row(number=2, parent="Rtest:1:1"),
+            execution_row(step=2, due_at=NOW.wall + 60),
+        )
+    )
+    restore(scheduler, store, NOW)
+    first, second = known(scheduler, "Rtest:1:1"), known(scheduler, "Rtest:1:2")
+    assert (first.state, first.successor) == (State.SUSPENDED, second)
+    assert second.hold is not None
+    assert [target.id for target in second.hold.targets] == ["Rtest:2:1"]
 
 
 def test_a_settled_run_is_taken_in_for_a_rerun_with_its_family(store: Store, scheduler: Scheduler) -> None:
@@ -414,10 +444,4 @@ def test_a_settled_run_is_taken_in_for_a_rerun_with_its_family(store: Store, sch
     assert not effects.runs
     assert not effects.executions
     store.delete_run("Rtest")
-    assert load_family(Scheduler(1, lambda: 0.5), store, "Rtest") is None
-
-
-def test_a_recorded_execution_can_stand_for_itself() -> None:
-    execution = detached(Recorded("Rold:3:2", State.SUCCEEDED, success("7"), b"", "shop.orders", "load"))
-    assert (execution.id, execution.state, execution.outcome) == ("Rold:3:2", State.SUCCEEDED, success("7"))
-    assert (execution.step.spec.module, execution.step.spec.name) == ("shop.orders", "load")
+    assert load_family(Scheduler(1, lambda: 0.5, Shelf()), store, "Rtest") is None
