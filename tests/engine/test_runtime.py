@@ -14,7 +14,7 @@ import coflux as cf
 from coflux.encoded import Value
 from coflux.executor import log_values
 from coflux.executor.blobs import FileBlobs
-from coflux.executor.channel import Channel
+from coflux.executor.channel import Channel, decoder
 from coflux.executor.messages import (
     Answer,
     ArgumentKey,
@@ -22,6 +22,7 @@ from coflux.executor.messages import (
     Log,
     Submit,
     Succeeded,
+    TargetSpec,
     ToWorker,
     Wait,
 )
@@ -30,6 +31,8 @@ from coflux.handles import Execution
 from coflux.keys import key_of
 from coflux.logs import Level, render
 from coflux.target import Target
+
+spec_decoder = decoder(TargetSpec)
 
 
 class Engine:
@@ -224,3 +227,41 @@ def test_an_argument_without_a_key_is_warned_of_once_for_each_target(engine: Eng
         start.format("options", "function", "memo", "options"),
         start.format("user", "other", "cache", "user"),
     ]
+
+
+# -- what is sent of a target -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "run_memo", "memo", "overrides"),
+    [
+        (cf.workflow(memo=True)(function), True, None, ()),
+        (cf.workflow(memo=True)(function).with_memo(False), True, False, ("memo",)),
+        (cf.workflow(memo=True)(function).with_timeout(5).with_memo(["user"]), True, ("user",), ("memo", "timeout")),
+        (cf.workflow()(function), False, None, ()),
+        (cf.task(memo=True)(function), False, True, ()),
+        (cf.task()(function).with_requires({"gpu": True}).with_delay(1), False, None, ("delay", "requires")),
+    ],
+)
+def test_memo_of_a_workflow_is_its_run_s_and_what_is_set_at_the_call_its_step_s(
+    engine: Engine, target: Target[..., Any], run_memo: bool, memo: Any, overrides: tuple[str, ...]
+) -> None:
+    engine.runtime.submit(target, ARGUMENTS, None)
+    spec = spec_decoder.decode(engine.submitted().target)
+    assert (spec.run_memo, spec.options.memo, spec.overrides, spec.stub) == (run_memo, memo, overrides, False)
+
+
+@pytest.mark.parametrize("kind", ["workflow", "task"])
+def test_memo_of_a_stub_is_about_the_step_whatever_the_target_is(engine: Engine, kind: Any) -> None:
+    engine.runtime.submit(cf.stub("other", type=kind, memo=True)(function), ARGUMENTS, None)
+    spec = spec_decoder.decode(engine.submitted().target)
+    assert (spec.module, spec.type, spec.stub) == ("other", kind, True)
+    assert (spec.run_memo, spec.options.memo) == (False, True)
+
+
+@pytest.mark.parametrize("option", ["cache", "wait", "recurrent", "defer", "memo"])
+def test_no_option_is_refused(engine: Engine, option: str) -> None:
+    options: dict[str, Any] = {option: True}
+    engine.runtime.submit(cf.task(**options)(function), ARGUMENTS, None)
+    spec = spec_decoder.decode(engine.submitted().target)
+    assert getattr(spec.options, option)
