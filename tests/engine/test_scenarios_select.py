@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.engine.scratch import ScratchProject, kinds
 
 CHILDREN = """
+def open_gate(name):
+    open(os.path.join(os.environ["COFLUX_TEST_GATES"], name), "w").close()
+
 @cf.task()
 def child(name):
     gate(name)
@@ -27,9 +30,6 @@ def test_the_first_to_end_wins_and_the_others_stay_usable(shared: ScratchProject
     write(
         shared,
         """
-        def open_gate(name):
-            open(os.path.join(os.environ["COFLUX_TEST_GATES"], name), "w").close()
-
         @cf.workflow()
         def main():
             handles = first, second, third = [child.submit(name) for name in ("a", "b", "c")]
@@ -83,7 +83,7 @@ def test_a_failure_wins_and_is_raised_by_its_result_alone(shared: ScratchProject
                 winner.result()
             except KeyError as error:
                 mark("failed")
-            open(os.path.join(os.environ["COFLUX_TEST_GATES"], "a"), "w").close()
+            open_gate("a")
             return [other is slow, other.result()]
         """,
     )
@@ -99,7 +99,9 @@ def test_those_that_lost_are_cancelled_on_demand(shared: ScratchProject) -> None
         """
         @cf.task()
         def parent():
-            return child("never")
+            below = child.submit("never")
+            open_gate("a")
+            return below.result()
 
         @cf.workflow()
         def main():
@@ -112,11 +114,10 @@ def test_those_that_lost_are_cancelled_on_demand(shared: ScratchProject) -> None
                     handle.result()
                 except cf.ExecutionCancelled:
                     ended.append("cancelled")
-            open(os.path.join(os.environ["COFLUX_TEST_GATES"], "b"), "w").close()
+            open_gate("b")
             return [winner.result(), ended]
         """,
     )
-    shared.open_gate("a")
     document = shared.document("flow/main")
     assert document["result"] == ["a", ["cancelled", "cancelled"]]
     assert sorted(kinds(document, "child")) == [["cancelled"], ["cancelled"], ["succeeded"], ["succeeded"]]
@@ -138,7 +139,7 @@ def test_a_retried_execution_wins_with_its_last_attempt(shared: ScratchProject) 
         @cf.workflow()
         def main():
             winner, _ = cf.select([flaky.submit(), child.submit("a")])
-            open(os.path.join(os.environ["COFLUX_TEST_GATES"], "retried"), "w").close()
+            open_gate("retried")
             return winner.result()
         """,
     )
