@@ -229,7 +229,7 @@ class Worker:
             return True
         try:
             return bool(when(error))  # type: ignore[operator]
-        except Exception as problem:
+        except BaseException as problem:
             problem.add_note(f"raised by the retry filter (Retries.when) of {spec.module}/{spec.name}")
             raise problem from error
 
