@@ -13,7 +13,7 @@ from coflux.cli.text import visible_lines
 from coflux.executor.client import Client, ConnectionLost, EngineError, NoEngine, RequestError
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, NoStore, RunNotFound
-from coflux.executor.messages import Notice, ToSupervisor
+from coflux.executor.requests import Notice, ToSupervisor
 from coflux.executor.rows import format_execution_id
 from coflux.project import Project
 

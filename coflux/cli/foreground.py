@@ -17,7 +17,8 @@ from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import Target
 from coflux.executor.client import Client
 from coflux.executor.history import History
-from coflux.executor.messages import RunOptions, RunStarted, StartRun
+from coflux.executor.messages import RunOptions
+from coflux.executor.requests import RunStarted, StartRun
 from coflux.project import Project
 
 __all__ = ["Form", "Request", "start"]

@@ -19,7 +19,7 @@ from coflux.cli.targets import RunId
 from coflux.cli.terminal import Output
 from coflux.executor.client import Client
 from coflux.executor.history import History, LogEntry
-from coflux.executor.messages import RunSettled, Subscribe
+from coflux.executor.requests import RunSettled, Subscribe
 from coflux.logs import Level
 from coflux.project import Project
 

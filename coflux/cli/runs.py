@@ -24,7 +24,8 @@ from coflux.cli.text import duration, visible
 from coflux.cli.view import Line, RunView
 from coflux.executor.history import History
 from coflux.executor.launch import engine_runs
-from coflux.executor.messages import CancelRun, DeleteRun, Done, Outcome
+from coflux.executor.messages import Outcome
+from coflux.executor.requests import CancelRun, DeleteRun, Done
 from coflux.executor.rows import ExecutionRow, RunRow, Status, format_execution_id
 from coflux.project import Project
 

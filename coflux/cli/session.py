@@ -23,7 +23,7 @@ from coflux.cli.progress import Display, Problems
 from coflux.cli.signals import Signals
 from coflux.cli.terminal import BACKLOG, Output
 from coflux.executor.client import Client, ConnectionLost, describe_loss
-from coflux.executor.messages import (
+from coflux.executor.requests import (
     Advanced,
     CancelRun,
     FromSupervisor,

@@ -11,16 +11,16 @@ from coflux import __version__
 from coflux.executor.core import events as ev
 from coflux.executor.core.state import Execution, Family, WorkerState
 from coflux.executor.database import StoreError
-from coflux.executor.messages import (
+from coflux.executor.messages import Context, ModuleError
+from coflux.executor.peers import Peer
+from coflux.executor.requests import (
     Advanced,
     CancelRun,
-    Context,
     DeleteRun,
     Discover,
     Discovered,
     Done,
     Hello,
-    ModuleError,
     Notice,
     Refused,
     Release,
@@ -36,7 +36,6 @@ from coflux.executor.messages import (
     Welcome,
     WorkerInfo,
 )
-from coflux.executor.peers import Peer
 from coflux.executor.starting import RunStarter, importing_from
 from coflux.project import ConfigError, module_of_file
 

@@ -16,18 +16,8 @@ from coflux.executor.channel import encode
 from coflux.executor.core import events as ev
 from coflux.executor.database import StoreError
 from coflux.executor.hosts import HostState, ModuleHost
-from coflux.executor.messages import (
-    Bind,
-    BindFailed,
-    Bound,
-    Context,
-    ModuleError,
-    Ready,
-    RunOptions,
-    RunStarted,
-    StartRun,
-    TargetSpec,
-)
+from coflux.executor.messages import Bind, BindFailed, Bound, Context, ModuleError, Ready, RunOptions, TargetSpec
+from coflux.executor.requests import RunStarted, StartRun
 from coflux.executor.workers import WorkerProcess
 from coflux.project import ConfigError, module_of_file
 from coflux.task_options import RetryOptions, TaskOptions, unsupported

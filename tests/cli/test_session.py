@@ -24,7 +24,7 @@ from coflux.cli.signals import listening
 from coflux.cli.terminal import Output
 from coflux.executor.client import Client, ConnectionLost
 from coflux.executor.history import History
-from coflux.executor.messages import (
+from coflux.executor.requests import (
     Advanced,
     CancelRun,
     FromSupervisor,

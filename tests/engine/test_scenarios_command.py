@@ -9,16 +9,8 @@ from typing import Any
 import pytest
 
 from coflux.executor.client import Client
-from coflux.executor.messages import (
-    Advanced,
-    RunFinished,
-    RunOptions,
-    RunSettled,
-    RunStarted,
-    StartRun,
-    Status,
-    Subscribe,
-)
+from coflux.executor.messages import RunOptions
+from coflux.executor.requests import Advanced, RunFinished, RunSettled, RunStarted, StartRun, Status, Subscribe
 from tests.engine.scratch import ScratchProject, eventually, kinds
 
 SQUARE = """
