@@ -7,9 +7,19 @@ from typing import NamedTuple
 
 from coflux.executor.history import PAGE, History, LogEntry, StepInfo
 from coflux.executor.messages import Outcome
-from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, parse_execution_id
+from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, SharedRow, parse_execution_id
 
-__all__ = ["Event", "ExecutionChanged", "Feed", "GroupOpened", "Key", "Logged", "RunChanged", "StepSubmitted"]
+__all__ = [
+    "Event",
+    "ExecutionChanged",
+    "Feed",
+    "GroupOpened",
+    "HandleShared",
+    "Key",
+    "Logged",
+    "RunChanged",
+    "StepSubmitted",
+]
 
 FAILURES = ("failed", "timed_out", "abandoned")
 
@@ -31,6 +41,12 @@ class StepSubmitted(NamedTuple):
     spawned_by: str | None
 
 
+class HandleShared(NamedTuple):
+    """A submission was given a step that was there already."""
+
+    row: SharedRow
+
+
 class ExecutionChanged(NamedTuple):
     """A new state. `outcome` is there for failures only. What was quick is seen once, finished."""
 
@@ -42,13 +58,13 @@ class Logged(NamedTuple):
     entry: LogEntry
 
 
-Event = RunChanged | GroupOpened | StepSubmitted | ExecutionChanged | Logged
+Event = RunChanged | GroupOpened | StepSubmitted | HandleShared | ExecutionChanged | Logged
 
 
 class _Position:
     """How far one run has been read."""
 
-    __slots__ = ("ended", "groups", "log", "row", "step")
+    __slots__ = ("ended", "groups", "log", "row", "shared", "step")
 
     def __init__(self) -> None:
         self.ended = False
@@ -56,6 +72,7 @@ class _Position:
         self.step = 0
         self.log = 0
         self.groups: set[tuple[int, int, int]] = set()
+        self.shared: set[tuple[int, int, int]] = set()
 
 
 class Feed:
@@ -65,6 +82,7 @@ class Feed:
         self._history = history
         self._positions = {run: _Position()}
         self._told: dict[str, tuple[str, str, str | None]] = {}  # execution -> its state, as it was told last
+        self._skipping = False
 
     def events(self, changed: Collection[Key] | None = None) -> Iterator[Event]:
         """What is new: a run before its steps, a step after its group and before its executions, log entries and states
@@ -97,6 +115,17 @@ class Feed:
                     position.log = entries[-1].id
                 unread += self._follow_spawned(rows)
 
+    def skip(self) -> Iterator[Event]:
+        """As `events`, but for log entries, which are passed over: for whoever shows only what happens from now on. The
+        run may have settled, and go on all the same."""
+        self._skipping = True
+        yield from self.events()
+        self._skipping = False
+        for run, position in self._positions.items():
+            position.log = self._last_entry(run)
+            position.row = None  # to be read again, settled or not
+            position.ended = False
+
     def _last_entry(self, run: str) -> int:
         """The id of the last log entry that there is; 0 when there is none."""
         entries = self._history.logs(run, limit=1, before=1 << 62)
@@ -104,7 +133,7 @@ class Feed:
 
     def _entries(self, run: str, after: int, last: int) -> list[LogEntry]:
         """A page of the entries after `after`, up to `last`."""
-        if after >= last:
+        if after >= last or self._skipping:
             return []
         return [entry for entry in self._history.logs(run, after=after) if entry.id <= last]
 
@@ -128,18 +157,26 @@ class Feed:
         while steps := self._history.steps(run, after=position.step):
             for step in steps:
                 if step.group is not None:
-                    yield from self._groups(step, position)
+                    _, parent, attempt = parse_execution_id(step.parent or "")
+                    yield from self._groups_of(run, (parent, attempt, step.group), position)
                 yield StepSubmitted(step, row.parent if step.parent is None else None)
             position.step = steps[-1].number
+        yield from self._shared(run, position)
 
-    def _groups(self, step: StepInfo, position: _Position) -> Iterator[Event]:
-        """The groups that are new, when the step's own group is."""
-        assert step.parent is not None
-        assert step.group is not None
-        _, parent, attempt = parse_execution_id(step.parent)
-        if (parent, attempt, step.group) in position.groups:
+    def _shared(self, run: str, position: _Position) -> Iterator[Event]:
+        for row in self._history.shared(run):
+            key = (row.step, row.attempt, row.number)
+            if key not in position.shared:
+                position.shared.add(key)
+                if row.group is not None:
+                    yield from self._groups_of(run, (row.step, row.attempt, row.group), position)
+                yield HandleShared(row)
+
+    def _groups_of(self, run: str, group: tuple[int, int, int], position: _Position) -> Iterator[Event]:
+        """The groups of the run that are new, if this one is."""
+        if group in position.groups:
             return
-        for row in self._history.groups(step.run):
+        for row in self._history.groups(run):
             key = (row.step, row.attempt, row.number)
             if key not in position.groups:
                 position.groups.add(key)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -77,6 +77,7 @@ class Session:
         self._streams = streams
         self._grace = grace
         self.problems = Problems(run)
+        self._find_end: Callable[[], str] | None = None
         self._subscribed: set[str] = set()  # child runs
         self._unfinished: dict[str, ExecutionRow] = {}
         self._row: RunRow | None = None  # the run, as it was read last
@@ -92,6 +93,20 @@ class Session:
         self._give_up_at: float | None = None
         self._explain_at: float | None = None
         self._refreshed_at = 0.0
+
+    def look_for_end(self, step: int, find: Callable[[], str]) -> None:
+        """What is followed is not the root but that step, whose end nobody tells of: `find` returns the state in which
+        it has ended, "" while it has not."""
+        self.problems = Problems(self._run, step)
+        self._find_end = find
+
+    def recall(self, past: Iterable[Event]) -> None:
+        """Take note of what had happened before."""
+        for event in past:
+            self._display.recall(event)
+            self.problems.recall(event)
+            if isinstance(event, ExecutionChanged):
+                self._note(event.row)
 
     def follow(self, signals: Signals, on_finished: OnFinished, *, wait_children: bool) -> int:
         """Wait until the run has settled, or only until its root has finished, and return the exit status."""
@@ -140,7 +155,7 @@ class Session:
                     self._changed.update(dict.fromkeys(executions))
             case Notice():
                 self._display.say(describe_notice(message))
-            case RunFinished(run) if run == self._run:
+            case RunFinished(run) if run == self._run and self._find_end is None:
                 self._hear(message)
             case RunSettled(run) if run == self._run:
                 self._over = True
@@ -151,6 +166,12 @@ class Session:
     def _hear(self, end: End) -> None:
         self._advanced = True
         self._ends.append(end)
+
+    def _look(self, on_finished: OnFinished) -> None:
+        """Whether what is followed has ended, where nobody tells."""
+        status = self._find_end() if self._find_end is not None and not self.status else ""
+        if status:
+            self._finish(status, on_finished)
 
     def _reach(self, end: End, on_finished: OnFinished) -> None:
         """Act upon an end: everything before it has been shown."""
@@ -208,6 +229,7 @@ class Session:
                 return
         ends = self._pass.ends
         self._pass = None
+        self._look(on_finished)
         for end in ends:
             self._reach(end, on_finished)
 
@@ -226,11 +248,13 @@ class Session:
             self._subscribed.add(event.row.id)
             self._send(Subscribe(event.row.id))
         elif isinstance(event, ExecutionChanged):
-            row = event.row
-            if row.status in ("queued", "running"):
-                self._unfinished[row.id] = row
-            else:
-                self._unfinished.pop(row.id, None)
+            self._note(event.row)
+
+    def _note(self, row: ExecutionRow) -> None:
+        if row.status in ("queued", "running"):
+            self._unfinished[row.id] = row
+        else:
+            self._unfinished.pop(row.id, None)
 
     def _what_runs(self, limit: int = 5) -> str:
         rows = islice(self._unfinished.values(), limit)

@@ -79,6 +79,40 @@ def test_the_feed_follows_child_runs(recorder: Recorder, feed: Feed) -> None:
     assert names(feed.events()) == ["ExecutionChanged"]
 
 
+def test_a_run_that_goes_on_is_told_from_there(recorder: Recorder, feed: Feed, captured: Captured) -> None:
+    """For a re-run: what had happened is known, but not shown again, though the run had settled."""
+    record_a_run(recorder)
+    finish_the_run(recorder)
+    display = Lines(captured.output, PLAIN)
+    for event in feed.skip():
+        assert type(event).__name__ != "Logged"
+        display.recall(event)
+    assert captured.text == ""
+    recorder.run("running")
+    recorder.execution(2, "running", attempt=3)
+    recorder.log(2, Level.STDOUT, "again")
+    recorder.commit()
+    for event in feed.events():
+        display.take(event)
+    assert captured.lines == ["Rbcd:2 load attempt 3 running", "Rbcd:2 load | again"]
+    recorder.execution(2, "succeeded", succeeded("1"), attempt=3)
+    recorder.run("succeeded", settled=True)
+    recorder.commit()
+    for event in feed.events():
+        display.take(event)
+    assert captured.lines[2:] == ["Rbcd:2 load attempt 3 succeeded in 2.0s"]
+
+
+def test_the_feed_tells_who_was_given_what(recorder: Recorder, feed: Feed) -> None:
+    record_a_run(recorder)
+    list(feed.events())
+    recorder.group(1, "more")
+    recorder.shared(3, "Rbcd:2:2", group=1)
+    recorder.commit()
+    assert names(feed.events()) == ["GroupOpened", "HandleShared"]
+    assert names(feed.events()) == []
+
+
 def test_lines_tell_a_run_in_the_order_of_time(recorder: Recorder, feed: Feed, captured: Captured) -> None:
     display = Lines(captured.output, PLAIN)
     record_a_run(recorder)
