@@ -293,7 +293,7 @@ class ClientRun:
         history = History.open(self._project.data_dir)
         try:
             run = history.run(self.id)
-            end = history.chain_end(f"{self.id}:1:1")
+            end = history.newest_end(self.id)
             return run is None or run.settled, None if end is None else history.outcome(end.id)
         finally:
             history.close()
@@ -316,6 +316,7 @@ def describe_loss(error: ConnectionLost, run: str) -> str:
 
 def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
     """Start a run of a target from a script or notebook. Targets that cannot be imported by name travel by value."""
+    from coflux.executor.argument_keys import argument_keys, key_plan
     from coflux.executor.blobs import FileBlobs
     from coflux.executor.manifest import encoded_arguments, submitted_spec
 
@@ -324,11 +325,12 @@ def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
     blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
     spec = submitted_spec(target, blobs)
     encoded = encoded_arguments(target, arguments, blobs)
+    keys = argument_keys(key_plan(target, run_memo=False), target, arguments)
     client = Client.connect(project, "foreground")
     number = client.next_request()
     try:
         started = client.request(
-            StartRun(number, target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec)
+            StartRun(number, target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec, keys=keys)
         )
     except ConnectionLost as error:
         log = os.path.join(project.data_dir, "supervisor.log")

@@ -16,13 +16,15 @@ from coflux.executor.core.state import Execution, Instant
 from coflux.executor.messages import Outcome, RunOptions
 from tests.core.factories import USAGE, failed, instant, spec, succeeded
 from tests.core.invariants import Ledger
+from tests.core.shelf import Shelf
 
 C = TypeVar("C", bound=Command)
 
 
 class Bench:
     def __init__(self, concurrency: int = 1, *, jitter: float = 0.5, **options: Any) -> None:
-        self.scheduler = Scheduler(concurrency, lambda: jitter, **options)
+        self.shelf = Shelf()
+        self.scheduler = Scheduler(concurrency, lambda: jitter, self.shelf, **options)
         self.scheduler.add_host(1)
         self.host = 1
         self.now: Instant = instant(0.0)
@@ -50,6 +52,8 @@ class Bench:
 
     def _drain(self) -> list[Command]:
         effects = self.ledger.drain(self.now)
+        self.shelf.commit(effects)
+        self.scheduler.committed()
         self.effects.append(effects)
         self.commands += effects.commands
         commands = list(effects.commands)

@@ -20,6 +20,7 @@ from coflux.executor.messages import RunOptions
 from tests.core.factories import failed, instant
 from tests.core.invariants import Ledger
 from tests.core.pretend import Habits, Process, random_spec
+from tests.core.shelf import Shelf
 
 __all__ = ["Simulation", "Stuck"]
 
@@ -38,9 +39,11 @@ class Simulation:
         self.calm = False
         self.turns = 0
         self.handed_over = 0
+        self.shelf = Shelf()
         self.scheduler = Scheduler(
             concurrency if concurrency is not None else self.random.randint(1, 4),
             self.random.random,
+            self.shelf,
             max_depth=self.random.choice((4, 8)),
             reuse=self.random.random() < 0.8,
         )
@@ -142,7 +145,10 @@ class Simulation:
             self.ledger.handle(self._completed(event), self.now)
         if self.scheduler.next_due(self.now) == 0:
             self.ledger.handle_time(self.now)
-        for command in self.ledger.drain(self.now).commands:
+        effects = self.ledger.drain(self.now)
+        self.shelf.commit(effects)
+        self.scheduler.committed()
+        for command in effects.commands:
             self._carry_out(command)
 
     def _carry_out(self, command: Command) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from coflux.executor.messages import Succeeded, TargetSpec
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, StepRow
+from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, PrunedRow, RunRow, SharedRow, StepRow
 from coflux.task_options import TaskOptions
 from coflux.values import Value
 
@@ -69,7 +69,7 @@ def log_row(run: str = "Rtest", step: int = 1, attempt: int = 1, **changes: Any)
     return LogRow(run, step, attempt, **fields | changes)
 
 
-def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | LogRow) -> Batch:
+def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow | PrunedRow) -> Batch:
     result = Batch()
     for row in rows:
         match row:
@@ -81,8 +81,12 @@ def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | LogRow) -> Batch:
                 result.executions.append(row)
             case GroupRow():
                 result.groups.append(row)
+            case SharedRow():
+                result.shared.append(row)
             case LogRow():
                 result.logs.append(row)
+            case PrunedRow():
+                result.pruned.append(row)
     return result
 
 

@@ -20,7 +20,7 @@ def too_deep(execution: Execution, limit: int) -> Failed:
     caller: Execution | None = execution
     while caller is not None and len(names) < SHOWN:
         names.append(caller.step.spec.name)
-        caller = caller.step.parent
+        caller = caller.step.parent or caller.step.run.parent
     chain = " → ".join(reversed(names))
     return refusal(
         f"calls are nested more than {limit} deep: … → {chain}. If the recursion is meant, raise `max_depth` in the "

@@ -14,6 +14,7 @@ from coflux.executor.messages import ArgumentKey, Outcome, RunOptions, TargetSpe
 __all__ = [
     "ALLOWED",
     "FAILURES",
+    "NO_KEYS",
     "Execution",
     "Family",
     "Hold",
@@ -23,6 +24,7 @@ __all__ = [
     "Run",
     "State",
     "Step",
+    "StepKeys",
     "Suspension",
     "Trigger",
     "Wait",
@@ -64,8 +66,17 @@ class State(Enum):
 
 ALLOWED: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset(
-        # FAILED: refused without a process (nested too deeply, the module does not import, no process to be had)
-        {State.RUNNING, State.CANCELLED, State.CACHED, State.DEFERRED, State.SPAWNED, State.FAILED}
+        # FAILED: refused without a process (nested too deeply, the module does not import, no process to be had), or as
+        # its cache source has; TIMED_OUT: as its cache source has
+        {
+            State.RUNNING,
+            State.CANCELLED,
+            State.CACHED,
+            State.DEFERRED,
+            State.SPAWNED,
+            State.FAILED,
+            State.TIMED_OUT,
+        }
     ),
     State.RUNNING: frozenset(
         {
@@ -92,6 +103,18 @@ class InvalidTransition(Exception):
         super().__init__(f"execution {execution.id} cannot go from {execution.state.value} to {to.value} ({story})")
 
 
+class StepKeys(NamedTuple):
+    """What makes a step equal to others, for each option that is on. `arguments`: see `Submit.keys`."""
+
+    arguments: tuple[ArgumentKey | None, ...] = ()
+    memo: bytes | None = None
+    cache: bytes | None = None
+    defer: bytes | None = None
+
+
+NO_KEYS = StepKeys()
+
+
 class Step:
     """One invocation of a target within a run."""
 
@@ -99,6 +122,7 @@ class Step:
         "arguments",
         "cache_key",
         "created_at",
+        "decides",
         "defer_key",
         "depth",
         "encoded",
@@ -125,6 +149,7 @@ class Step:
         arguments: tuple[Value, ...],
         depth: int,
         created_at: float,
+        keys: StepKeys | None = None,
     ) -> None:
         self.run = run
         self.number = number
@@ -135,21 +160,30 @@ class Step:
         self.arguments = arguments
         self.depth = depth
         self.created_at = created_at
-        self.keys: tuple[ArgumentKey | None, ...] = ()  # the content of its arguments, as far as a key needs it
-        self.memo_key: bytes | None = None
-        self.cache_key: bytes | None = None
-        self.defer_key: bytes | None = None
+        if keys is None:
+            keys = NO_KEYS
+        self.keys = keys.arguments
+        self.memo_key = keys.memo
+        self.cache_key = keys.cache
+        self.defer_key = keys.defer
+        self.decides = keys.cache is not None or bool(spec.options.wait) or self.spawns  # there is something, when due
         self.executions: list[Execution] = []  # its attempts, but for old recurrences
         self.shared_by: list[
             Execution
         ] = []  # who, besides `parent`, was given its handle instead of a step of their own
         self.spawned: Run | None = None  # the run of its own that a workflow became
 
+    @property
+    def spawns(self) -> bool:
+        """Whether it becomes a run of its own: a workflow that was called from code."""
+        return self.spec.type == "workflow" and self.number != 1
+
 
 class Execution:
     """One attempt at a step."""
 
     __slots__ = (
+        "asked",
         "attempt",
         "cached_from",
         "children",
@@ -217,7 +251,7 @@ class Execution:
         self.told = 0  # submissions before this one are not sent ahead (again)
         self.quick_children = 0  # of those that ended last, in a row
         self.children: list[Execution] = []  # first attempts of the steps that it created
-        self.waiters: list[Wait] = []  # who waits for this one
+        self.waiters: list[Wait | Hold | Run] = []  # who waits for this one; a run: its root was deferred to this one
         self.waits: dict[int, Wait] = {}  # what it waits for, by request
         self.withheld: list[Wait] = []  # those of them whose answers wait for a slot
         self.workspace = step.run.options.workspace
@@ -226,6 +260,7 @@ class Execution:
         self.fingerprint = b""  # of the code that it ran
         self.hold: Hold | None = None  # what has to end before it can start
         self.suspension: Suspension | None = None  # it has asked to go on in another attempt
+        self.asked = False  # the cache need not be looked at (again)
         self.source: Execution | None = None  # whose result it will have, unless that fails
         self.links: list[Execution] = []  # those that have it as their source
         self.cached_from = ""  # the id of the execution whose result it has
@@ -238,7 +273,8 @@ class Execution:
         return state is State.QUEUED or state is State.RUNNING
 
     def end(self) -> Execution:
-        """The end of the chain: the execution whose outcome a waiter gets."""
+        """The end of the chain: the execution whose outcome a waiter gets. One that is cached is an end: it has the
+        outcome of its source."""
         execution = self
         while execution.successor is not None:
             execution = execution.successor
@@ -276,6 +312,8 @@ class Run:
         "family",
         "finished_at",
         "id",
+        "let_go",
+        "memoised",
         "options",
         "parent",
         "root",
@@ -296,13 +334,26 @@ class Run:
         self.started_at: float | None = None
         self.finished_at: float | None = None
         self.settled = False
-        self.root: Execution | None = None
+        self.let_go = False  # it was cancelled while its root is deferred to an execution of another run
+        self.root: Execution | None = None  # the first attempt at it, or the newest that somebody asked for
         self.steps = 0
+        self.memoised: dict[bytes, list[Step]] = {}  # its steps that may be shared, by key
+
+    @property
+    def memo(self) -> bool:
+        """Whether its steps are shared by default."""
+        if self.options.memo is not None:
+            return self.options.memo
+        return self.root is not None and self.root.step.spec.run_memo
 
     @property
     def status(self) -> State:
+        """What has become of its root: a result from the cache is a success."""
         assert self.root is not None
-        return self.root.end().state
+        if self.let_go:
+            return State.CANCELLED
+        state = self.root.end().state
+        return State.SUCCEEDED if state is State.CACHED else state
 
 
 class Family:
@@ -310,6 +361,7 @@ class Family:
 
     __slots__ = (
         "active",
+        "awaiting",
         "cap",
         "executions",
         "heap",
@@ -327,6 +379,7 @@ class Family:
         self.host: Host | None = None  # the newest that imported its modules; None while one is being built
         self.executions: dict[str, Execution] = {}
         self.unfinished = 0
+        self.awaiting = 0  # runs of it whose root was deferred to an execution of another family, which has not ended
         self.leaving: set[int] = set()  # workers of it that are on their way out
         self.active = 0  # slots that its executions hold
         self.lent = 0  # of those: held by executions that wait for something else, so perhaps do nothing
@@ -342,12 +395,13 @@ class Family:
 class Wait:
     """One execution's wait for the first of some handles to end."""
 
-    __slots__ = ("execution", "held_since", "over", "request", "resolved", "targets", "timed")
+    __slots__ = ("execution", "held_since", "number", "over", "request", "resolved", "targets", "timed")
 
-    def __init__(self, execution: Execution, request: int, targets: list[Execution]) -> None:
+    def __init__(self, execution: Execution, request: int, targets: list[Execution], number: int = 0) -> None:
         self.execution = execution
         self.request = request
         self.targets = targets
+        self.number = number  # which of its submissions it is for, if for one of them alone
         self.resolved = False  # a target has ended, and the answer waits for a slot
         self.held_since: float | None = None  # when a child first went before its answer, on the monotonic clock
         self.timed = False  # it ends by itself, when its time is up
@@ -357,12 +411,14 @@ class Wait:
 class Hold:
     """What a queued execution waits for: all, or any, of some executions, by whatever end of their chains."""
 
-    __slots__ = ("any", "execution", "over", "targets")
+    __slots__ = ("any", "execution", "known", "over", "targets", "unresolved")
 
-    def __init__(self, execution: Execution, targets: list[Execution], *, any: bool) -> None:  # noqa: A002
+    def __init__(self, execution: Execution, *, any: bool) -> None:  # noqa: A002
         self.execution = execution
-        self.targets = targets
         self.any = any
+        self.targets: list[Execution] = []  # some of them may have ended
+        self.known: set[str] = set()  # the ids of all that were looked at
+        self.unresolved = 0  # targets that have not ended
         self.over = False  # it waits for them no more
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+from coflux.executor.core.admission import Admission
 from coflux.executor.core.agenda import Agenda
 from coflux.executor.core.commands import Answered
-from coflux.executor.core.cycles import closed_cycle
+from coflux.executor.core.cycles import closed_cycle, describe_cycle
 from coflux.executor.core.effects import Outbox
 from coflux.executor.core.fleet import Fleet
+from coflux.executor.core.holds import Holds
 from coflux.executor.core.slots import Slots
-from coflux.executor.core.state import Execution, Instant, Wait
+from coflux.executor.core.state import Execution, Hold, Instant, Run, Wait
 
 __all__ = ["GATHERING", "HELD_BACK", "QUICK", "QUICK_IN_A_ROW", "Waits"]
 
@@ -26,6 +28,8 @@ class Waits:
         self,
         slots: Slots,
         fleet: Fleet,
+        admission: Admission,
+        holds: Holds,
         deadlines: Agenda[Execution | Wait],
         order: Iterator[int],
         outbox: Outbox,
@@ -34,6 +38,8 @@ class Waits:
         Args:
             slots: whoever waits gives its slot back, and whoever is answered takes one.
             fleet: starts what a plain poll waits for.
+            admission: takes what would wait for its own end, if it had its result from the cache.
+            holds: queued executions that wait.
             deadlines: takes the end of waits with a timeout.
             order: where a wait stands among the deadlines of the same time.
             outbox: takes the answers.
@@ -41,27 +47,33 @@ class Waits:
         self.resumable: deque[Wait] = deque()  # answers that wait for a slot, longest first; some may be over
         self._slots = slots
         self._fleet = fleet
+        self._admission = admission
+        self._holds = holds
         self._deadlines = deadlines
         self._order = order
         self._outbox = outbox
 
     # -- asking --------------------------------------------------------------------------------------------------
 
-    def begin(self, wait: Wait, timeout: float | None, now: Instant) -> None:
-        """Take in a wait that a running execution asks for, for `timeout` seconds at most."""
+    def begin(self, wait: Wait, timeout: float | None, now: Instant, *, suspends: bool = False) -> None:
+        """Take in a wait that a running execution asks for, for `timeout` seconds at most.
+
+        `suspends`: it will suspend itself after that time, so that an answer is not the only way out.
+        """
         execution, targets = wait.execution, wait.targets
         plain = timeout is not None and timeout <= 0
         ended = _first_ended(targets)
         if ended is not None and (plain or execution.holds_slot):
             self._tell(wait, ended, targets[ended].end())
             return
+        cycle = self._closed_cycle(wait) if ended is None and (timeout is None or suspends) else None
+        if cycle is not None:
+            self.refuse(wait, describe_cycle(cycle))
+            return
         if plain:
             self._tell(wait, -1, None)
-            self._start_polled(execution, targets, now)
-            return
-        cycle = closed_cycle(execution, targets) if timeout is None and ended is None else None
-        if cycle is not None:
-            self.refuse(wait, cycle)
+            if not suspends:
+                self._start_polled(execution, targets, now)
             return
         self._slots.begin_wait(wait)
         if timeout is not None:
@@ -73,6 +85,18 @@ class Waits:
             return
         for target in targets:
             target.end().waiters.append(wait)
+
+    def _closed_cycle(self, wait: Wait) -> list[Execution] | None:
+        """The cycle that the wait would close. What waits there for a result of the cache is executed instead."""
+        while True:
+            cycle = closed_cycle(wait.execution, wait.targets)
+            if cycle is None:
+                return None
+            linked = next((execution for execution in cycle if execution.source is not None), None)
+            if linked is None:
+                return cycle
+            self._holds.unlink(linked)
+            self._admission.due.append(linked)
 
     def refuse(self, wait: Wait, error: str) -> None:
         """Answer a wait that cannot begin."""
@@ -93,13 +117,25 @@ class Waits:
 
     def pass_on(self, execution: Execution, successor: Execution) -> None:
         """It has ended, and its chain has not: who waits for it goes on waiting for its successor."""
-        successor.waiters, execution.waiters = execution.waiters, []
+        successor.waiters += execution.waiters
+        execution.waiters = []
 
-    def ended(self, execution: Execution) -> None:
-        """It has ended, and its chain with it: who waits for it is answered, or stands in line for a slot."""
+    def ended(self, execution: Execution) -> list[Run]:
+        """It has ended, and its chain with it: who waits for it is answered, or stands in line for a slot.
+
+        Returns the runs whose chains have ended with it.
+        """
         waiters, execution.waiters = execution.waiters, []
-        for wait in waiters:
-            self._resolve(wait)
+        end = execution.end()
+        runs = []
+        for waiter in waiters:
+            if isinstance(waiter, Wait):
+                self._resolve(waiter)
+            elif isinstance(waiter, Hold):
+                self._holds.ended(waiter, end)
+            else:
+                runs.append(waiter)
+        return runs
 
     def _resolve(self, wait: Wait) -> None:
         if wait.over or wait.resolved:
@@ -207,6 +243,9 @@ def _held_up(targets: list[Execution], poller: Execution) -> Execution | Wait | 
             return None
         if found is None and pending.ready and pending.step.run.family.host is not None:
             found = pending
+        if pending.hold is not None:
+            line.extend(target.end() for target in pending.hold.targets)
+        line.extend(other for other in (pending.source, pending.superseded_by) if other is not None)
         for wait in pending.waits.values():
             if not wait.resolved:
                 line.extend(target.end() for target in wait.targets)
