@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import textwrap
 
 from tests.engine.scratch import ScratchProject, attempts, eventually, kinds
 
@@ -154,7 +155,8 @@ def test_what_is_not_there_is_not_found(shared: ScratchProject) -> None:
 
 def test_a_run_is_resumed_where_it_failed(shared: ScratchProject) -> None:
     """What succeeded is kept, one by one, also among equal submissions; the rest executes, on the code as it is now."""
-    source = """
+    source = textwrap.dedent(
+        """
         @cf.task()
         def load(x):
             mark(f"load {x}")
@@ -172,12 +174,13 @@ def test_a_run_is_resumed_where_it_failed(shared: ScratchProject) -> None:
             handles = [parse.submit(load(x)) for x in (1, 2, 2, 3)]
             return [handle.result() for handle in handles]
         """
-    shared.write("flow", "FIXED = False\n" + source.replace("        ", ""), prelude=True)
+    )
+    shared.write("flow", f"FIXED = False\n{source}")
     finished = shared.coflux("run", "--json", "flow/main")
     assert finished.status == 1
     run = finished.value["run"]["id"]
     shared.clear()
-    shared.write("flow", "FIXED = True\n" + source.replace("        ", ""), prelude=True)
+    shared.write("flow", f"FIXED = True\n{source}")
     resumed = shared.coflux("runs", "resume", run)
     assert (resumed.status, resumed.value) == (0, [10, 20, 20, 30])
     assert sorted(mark.text for mark in shared.marks()) == ["parse 2", "parse 2"]
