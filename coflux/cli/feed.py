@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from coflux.executor.history import PAGE, History, LogEntry, StepInfo
@@ -64,7 +65,7 @@ Event = RunChanged | GroupOpened | StepSubmitted | HandleShared | ExecutionChang
 class _Position:
     """How far one run has been read."""
 
-    __slots__ = ("ended", "groups", "log", "row", "shared", "step")
+    __slots__ = ("ended", "groups", "log", "row", "shared", "shared_count", "step")
 
     def __init__(self) -> None:
         self.ended = False
@@ -73,6 +74,14 @@ class _Position:
         self.log = 0
         self.groups: set[tuple[int, int, int]] = set()
         self.shared: set[tuple[int, int, int]] = set()
+        self.shared_count = 0
+
+
+def _by_run(keys: Iterable[Key]) -> dict[str, list[Key]]:
+    runs: dict[str, list[Key]] = {}
+    for key in keys:
+        runs.setdefault(key[0], []).append(key)
+    return runs
 
 
 class Feed:
@@ -80,9 +89,11 @@ class Feed:
 
     def __init__(self, history: History, run: str) -> None:
         self._history = history
+        self._top = run
         self._positions = {run: _Position()}
         self._told: dict[str, tuple[str, str, str | None]] = {}  # execution -> its state, as it was told last
         self._skipping = False
+        self._logged = 0  # the newest log entry of any run when they were looked through last
 
     def events(self, changed: Collection[Key] | None = None) -> Iterator[Event]:
         """What is new: a run before its steps, a step after its group and before its executions, log entries and states
@@ -93,11 +104,12 @@ class Feed:
         Args:
             changed: the executions that may have changed; `None` for any.
         """
-        unread = [run for run, position in self._positions.items() if not position.ended]
+        by_run = None if changed is None else _by_run(changed)
+        unread = deque(self._with_news(by_run))
         while unread:
-            run = unread.pop(0)
+            run = unread.popleft()
             position = self._positions[run]
-            keys = None if changed is None or position.row is None else [key for key in changed if key[0] == run]
+            keys = None if by_run is None or position.row is None else by_run.get(run, [])
             # A run that had settled before this pass has nothing new after it.
             position.ended = position.row is not None and position.row.settled
             pages = self._pages(run, keys)
@@ -114,6 +126,17 @@ class Feed:
                 if entries:
                     position.log = entries[-1].id
                 unread += self._follow_spawned(rows)
+
+    def _with_news(self, changed: dict[str, list[Key]] | None) -> list[str]:
+        """The runs that may have something new. There can be thousands of child runs, most of them at rest."""
+        before, self._logged = self._logged, self._history.newest_log_id()
+        logged = set() if changed is None else self._history.runs_logged(before, self._logged)
+        return [
+            run
+            for run, position in self._positions.items()
+            if not position.ended
+            and (changed is None or position.row is None or run == self._top or run in changed or run in logged)
+        ]
 
     def skip(self) -> Iterator[Event]:
         """As `events`, but for log entries, which are passed over: for whoever shows only what happens from now on. The
@@ -164,6 +187,10 @@ class Feed:
         yield from self._shared(run, position)
 
     def _shared(self, run: str, position: _Position) -> Iterator[Event]:
+        count = self._history.shared_count(run)
+        if count == position.shared_count:
+            return
+        position.shared_count = count
         for row in self._history.shared(run):
             key = (row.step, row.attempt, row.number)
             if key not in position.shared:
@@ -183,10 +210,13 @@ class Feed:
                 yield GroupOpened(row)
 
     def _in_order(self, rows: list[ExecutionRow], entries: list[LogEntry]) -> list[ExecutionChanged | Logged]:
-        changes: list[tuple[float, ExecutionChanged | Logged]] = [(entry.at, Logged(entry)) for entry in entries]
+        changes: list[tuple[tuple[float, bool], ExecutionChanged | Logged]] = []
+        changes += [((entry.at, False), Logged(entry)) for entry in entries]
         for row in filter(self._is_news, rows):
             outcome = self._history.outcome(row.id) if row.status in FAILURES else None
-            changes.append((row.finished_at or row.started_at or row.created_at, ExecutionChanged(row, outcome)))
+            at = row.finished_at or row.started_at or row.created_at
+            # An attempt that begins at the moment in which the one before it ends comes after that.
+            changes.append(((at, row.finished_at is None), ExecutionChanged(row, outcome)))
         return [event for _, event in sorted(changes, key=lambda change: change[0])]
 
     def _is_news(self, row: ExecutionRow) -> bool:

@@ -78,7 +78,6 @@ class Session:
         self._grace = grace
         self.problems = Problems(run)
         self._find_end: Callable[[], str] | None = None
-        self._subscribed: set[str] = set()  # child runs
         self._unfinished: dict[str, ExecutionRow] = {}
         self._row: RunRow | None = None  # the run, as it was read last
         self.status = ""  # of the root, once it has ended
@@ -244,9 +243,6 @@ class Session:
         self.problems.take(event)
         if isinstance(event, RunChanged) and event.row.id == self._run:
             self._row = event.row
-        elif isinstance(event, RunChanged) and event.row.id not in self._subscribed:
-            self._subscribed.add(event.row.id)
-            self._send(Subscribe(event.row.id))
         elif isinstance(event, ExecutionChanged):
             self._note(event.row)
 

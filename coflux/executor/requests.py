@@ -136,7 +136,8 @@ class Release(Message, frozen=True):
 
 
 class Subscribe(Message, frozen=True):
-    """Ask to be told (`Advanced`) when the store holds something new. What, the client reads from the store itself."""
+    """Ask to be told (`Advanced`) when the store holds something new of a run and the runs that come of it, or of any
+    run (`None`). What, the client reads from the store itself."""
 
     run: str | None
 

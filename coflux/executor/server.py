@@ -187,6 +187,9 @@ class Server:
 
     def _subscribe(self, session: Session, run: str | None) -> None:
         session.subscribed.add(run)
+        family = self.supervisor.scheduler.families.get(run) if run is not None else None
+        if family is not None:
+            session.subscribed.update(member.id for member in family.runs)
         session.behind = True
         session.changed = None
         if run is not None and run not in session.follows:  # who started a run is told of its end in any case
@@ -387,8 +390,10 @@ class Server:
 
     def advanced(self, batch: Batch) -> None:
         """The store has these rows now: subscribers are told soon."""
+        started = [row for row in batch.runs if row.parent is not None]
         for session in self._sessions:
             if session.subscribed:
+                session.subscribed.update(row.id for row in started if row.root_run in session.subscribed)
                 session.note(batch.executions)
 
     def tell_advance(self) -> None:

@@ -106,8 +106,17 @@ class Recorder:
     def group(self, number: int, name: str | None, *, step: int = 1) -> None:
         self._batch.groups.append(GroupRow("Rbcd", step, 1, number, name, None))
 
-    def log(self, step: int, level: Level, template: str, at: float = 1.5, values: bytes | None = None) -> None:
-        self._batch.logs.append(LogRow("Rbcd", step, 1, STARTED_AT + at, level, template, values))
+    def log(
+        self,
+        step: int,
+        level: Level,
+        template: str,
+        at: float = 1.5,
+        values: bytes | None = None,
+        *,
+        run: str = "Rbcd",
+    ) -> None:
+        self._batch.logs.append(LogRow(run, step, 1, STARTED_AT + at, level, template, values))
 
 
 @contextmanager
