@@ -126,7 +126,7 @@ class _Followed:
         )
         session = Session(self._client, self._run, feed, display, (streams.out, streams.err), grace)
         if self._step != 1:
-            session.look_for_end(self._step, self._status)
+            session.follow_execution(self.execution, self._status)
         session.recall(past)
         if greeting:
             display.say(greeting)

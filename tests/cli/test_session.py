@@ -25,6 +25,7 @@ from coflux.cli.signals import listening
 from coflux.cli.terminal import Output
 from coflux.executor.client import Client, ConnectionLost
 from coflux.executor.history import History
+from coflux.executor.messages import Terminated
 from coflux.executor.requests import (
     Advanced,
     CancelRun,
@@ -106,7 +107,7 @@ class Player:
             cast(Client, client), "Rbcd", Feed(self._history, "Rbcd"), Lines(output, PLAIN), (output,), grace
         )
         if step != 1:
-            session.look_for_end(step, lambda: self._status_of(step))
+            session.follow_execution(f"Rbcd:{step}:2", lambda: self._status_of(step))
         with closing(client), listening() as signals:
             return session.follow(
                 signals, lambda: self.finished.append(self._captured.text), wait_children=wait_children
@@ -194,6 +195,21 @@ def test_a_step_that_is_followed_ends_as_the_store_says(player: Player, recorder
     )
     assert player.follow(client, step=2) == exits.TIMED_OUT
     assert len(player.finished) == 1
+
+
+def test_an_interrupt_cancels_the_step_that_is_followed_and_nothing_else(player: Player, recorder: Recorder) -> None:
+    recorder.step(2, "load")
+    recorder.execution(2, "running", attempt=2)
+    recorder.commit()
+
+    def end() -> FromSupervisor:
+        recorder.execution(2, "cancelled", Terminated("cancelled", "it was cancelled"), attempt=2)
+        recorder.commit()
+        return Advanced(0, (("Rbcd", 2, 2),))
+
+    client = ScriptedClient(interrupt, on_cancel=(end,))
+    assert player.follow(client, step=2) == exits.INTERRUPTED
+    assert client.sent == [Subscribe("Rbcd"), CancelRun(2, "Rbcd:2:2"), Release("Rbcd")]
 
 
 def test_it_is_said_what_a_finished_run_waits_for(
