@@ -12,7 +12,7 @@ from coflux.executor.channel import encode
 from coflux.executor.core.detached import detached_execution
 from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import Scheduler
-from coflux.executor.core.state import Execution, Instant, Run, State, Step, StepKeys
+from coflux.executor.core.state import SUSPENDING, Execution, Instant, Run, State, Step, StepKeys, Suspension
 from coflux.executor.database import damaged
 from coflux.executor.messages import Succeeded, Usage
 from coflux.executor.reading import ARGUMENTS, KEYS, OPTIONS, OUTCOME, TARGET, decode
@@ -32,7 +32,7 @@ from coflux.executor.store import Store
 from coflux.logs import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["blobs_of", "load_family", "restore", "to_batch"]
 
@@ -136,7 +136,7 @@ def _execution_row(execution: Execution) -> ExecutionRow:
         execution.trigger,
         execution.fingerprint or None,
         step.cache_key if state is State.SUCCEEDED else None,
-        _awaited(execution) if state is State.QUEUED else None,
+        _awaited(execution) if execution.unfinished else None,
         execution.older_code,
         execution.resumes,
     )
@@ -144,8 +144,11 @@ def _execution_row(execution: Execution) -> ExecutionRow:
 
 def _awaited(execution: Execution) -> str | None:
     """What it waits for, but for its arguments: these can be thousands, and are in the step's row anyway."""
-    hold = execution.hold
-    if hold is not None and hold.any and not hold.over:
+    hold, suspension = execution.hold, execution.suspension
+    awaited: Sequence[Execution]
+    if suspension is not None:
+        awaited = suspension.targets
+    elif hold is not None and hold.any and not hold.over:
         awaited = hold.targets
     else:
         awaited = [one for one in (execution.source, execution.superseded_by) if one is not None]
@@ -178,6 +181,7 @@ def restore(scheduler: Scheduler, store: Store, now: Instant) -> None:
     lost: list[Execution] = []
     for execution, row in sorted(intake.taken, key=lambda one: one[0].created_at):  # as they were submitted
         if execution.state is State.RUNNING:
+            intake.suspend(execution, row, now)
             lost.append(execution)
         elif execution.state is State.QUEUED:
             scheduler.requeue(execution, row.due_at, now, awaits=intake.awaited(row))
@@ -230,6 +234,13 @@ class _Intake:
         found = [self._find(awaited) for awaited in row.waits_for] if row.trigger == "resumption" else []
         targets = [execution for execution in found if execution is not None]
         return targets if len(targets) == len(found) else []
+
+    def suspend(self, execution: Execution, row: ExecutionRow, now: Instant) -> None:
+        """If it had asked to go on in another attempt, it still does so, although its process is gone."""
+        if row.reason == SUSPENDING and row.due_at is not None:
+            found = [self._find(awaited) for awaited in row.waits_for]
+            targets = tuple(target for target in found if target is not None)
+            execution.suspension = Suspension(now.elapsed + row.due_at - now.wall, row.due_at, targets)
 
     # -- runs, steps and executions -----------------------------------------------------------------------------------
 

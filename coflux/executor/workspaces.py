@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -49,6 +48,8 @@ class Workspaces:
         known = {row.name: row for row in self.all()}
         if name in known:
             return known[name]
+        import difflib
+
         nearest = difflib.get_close_matches(name, known)
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are {', '.join(known)}"
         raise UnknownWorkspace(f"there is no workspace {name!r}: {hint}")

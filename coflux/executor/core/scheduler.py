@@ -41,7 +41,17 @@ from coflux.executor.core.refusals import refusal
 from coflux.executor.core.register import Register
 from coflux.executor.core.slots import Slots
 from coflux.executor.core.sources import Sources
-from coflux.executor.core.state import Execution, Family, Instant, Run, State, Suspension, Wait, WorkerState
+from coflux.executor.core.state import (
+    SUSPENDING,
+    Execution,
+    Family,
+    Instant,
+    Run,
+    State,
+    Suspension,
+    Wait,
+    WorkerState,
+)
 from coflux.executor.core.step_keys import step_keys
 from coflux.executor.core.waiting import Waits
 from coflux.executor.messages import Outcome, Succeeded, Terminated
@@ -198,6 +208,7 @@ class Scheduler:
             execution = delays.take_due(now.elapsed)
             if execution is not None:
                 self.admission.come_due(execution)
+                self.outbox.executions[execution] = None
         self.entrance.settle(now)
 
     def drain(self, now: Instant) -> Effects:
@@ -395,6 +406,9 @@ class Scheduler:
         targets = [self.register.resolve(execution, handle) for handle in event.handles]
         known = tuple(target for target in targets if target is not None)
         execution.suspension = Suspension(now.elapsed + delay, now.wall + delay, known)
+        execution.due_wall = now.wall + delay
+        execution.reason = SUSPENDING
+        self.outbox.executions[execution] = None
         self.deadlines.put(now.monotonic + UNWINDING, execution.sequence, execution)
 
     def _cancel_asked(self, event: ev.CancelAsked, now: Instant) -> None:

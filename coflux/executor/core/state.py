@@ -15,6 +15,7 @@ __all__ = [
     "ALLOWED",
     "FAILURES",
     "NO_KEYS",
+    "SUSPENDING",
     "Execution",
     "Family",
     "Hold",
@@ -35,6 +36,10 @@ __all__ = [
 
 Trigger = Literal["submission", "retry", "resumption", "recurrence", "rerun"]
 """Why there is an attempt: it is the first, or comes after a failure, a suspension, `None`, or was asked for."""
+
+
+SUSPENDING = "suspending"
+"""The reason of a running execution that has asked to go on in another attempt, and is only left through its code."""
 
 
 class Instant(NamedTuple):
