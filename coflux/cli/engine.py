@@ -13,7 +13,7 @@ from coflux.cli.text import visible_lines
 from coflux.executor.client import Client, ConnectionLost, EngineError, NoEngine, RequestError
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, NoStore, RunNotFound
-from coflux.executor.messages import Notice, ToSupervisor
+from coflux.executor.requests import Notice, ToSupervisor
 from coflux.executor.rows import format_execution_id
 from coflux.project import Project
 
@@ -90,7 +90,11 @@ def resolve_id(history: History, text: str) -> RunId:
     if found.attempt is not None:
         execution_id = format_execution_id(found.run, found.step, found.attempt)
         if history.execution(execution_id) is None:
-            raise exits.CommandError(f"there is no execution {execution_id}", exits.NOT_FOUND)
+            raise exits.CommandError(f"there is no execution {execution_id}; {_remedy(found)}", exits.NOT_FOUND)
     elif not any(step.number == found.step for step in history.steps(found.run, found.step - 1, limit=1)):
-        raise exits.CommandError(f"there is no step {found.run}:{found.step}", exits.NOT_FOUND)
+        raise exits.CommandError(f"there is no step {found.run}:{found.step}; {_remedy(found)}", exits.NOT_FOUND)
     return found
+
+
+def _remedy(found: RunId) -> str:
+    return f"`coflux runs inspect {found.run}` shows the steps there are"

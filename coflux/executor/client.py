@@ -16,18 +16,16 @@ from coflux import __version__
 from coflux.errors import ClientError
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.launch import EngineError, launch, launched_ahead
-from coflux.executor.messages import (
+from coflux.executor.messages import Context, Outcome, RunOptions
+from coflux.executor.requests import (
     CancelRun,
-    Context,
     FromSupervisor,
     Hello,
     Notice,
-    Outcome,
     Refused,
     Release,
     RequestFailed,
     RunFinished,
-    RunOptions,
     RunSettled,
     RunStarted,
     StartRun,

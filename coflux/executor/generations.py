@@ -343,7 +343,7 @@ class Generations:
         if not self._is_current(host.guardian):
             self.bring_back()
             return
-        self._start_host(host.guardian, host.modules).waiting.append(lambda new: self._serve(new, others))
+        self._start_host(host.guardian, host.modules).waiting.append(lambda new: self.serve(new, others))
 
     def _count_losses(self, host: ModuleHost, families: list[str]) -> list[str]:
         """Those of the families that have lost their host too often, without that work was done in between."""
@@ -354,8 +354,8 @@ class Generations:
             self._losses[root] = 1 if was_well else self._losses.get(root, 0) + 1
         return [root for root in families if self._losses[root] > HOST_RESTARTS]
 
-    def _serve(self, host: ModuleHost, families: list[str]) -> None:
-        """A host for families that had none is there, or will not be."""
+    def serve(self, host: ModuleHost, families: list[str]) -> None:
+        """A host for families is there, in the place of the one they had, or will not be."""
         if host.failure is not None:
             self._refuse(families, host.failure.traceback)
             return
@@ -380,18 +380,20 @@ class Generations:
         for root, family in list(self._supervisor.scheduler.families.items()):
             if family.host is not None or family.root.root is None:
                 continue
-            context = self._stored_context(family.root.context)
+            context = self.stored_context(family.root.context)
             spec = family.root.root.step.spec
             if context is None:
                 self._refuse([root], f"the environment that {root} was started in is not in the store any more")
                 continue
             modules = () if spec.code is not None else (spec.module,)
             try:
-                self.host_for(context, modules, lambda host, root=root: self._serve(host, [root]))  # type: ignore[misc]
+                self.host_for(context, modules, lambda host, root=root: self.serve(host, [root]))  # type: ignore[misc]
             except OSError as error:
                 self._refuse([root], f"{context.interpreter} cannot be started: {error.strerror}")
 
-    def _stored_context(self, context_id: int) -> Context | None:
+    def stored_context(self, context_id: int) -> Context | None:
+        """The context that a run was started in, with the secrets that are not stored taken from our own environment;
+        `None` when it is not in the store any more."""
         row = self._supervisor.store.context(context_id)
         if row is None:
             return None

@@ -249,6 +249,11 @@ class History:
         """Return the submissions of a run's executions that made no step, but were given one that was there."""
         return shared_of(self._main, run_id)
 
+    def shared_count(self, run_id: str) -> int:
+        """Return how many `shared` would return."""
+        count: int = self._main.run("SELECT count(*) FROM shared WHERE run = ?", (run_id,))[0][0]
+        return count
+
     def arguments(self, run_id: str, step: int) -> tuple[Value, ...]:
         """Return the encoded arguments of a step, one for each parameter; empty when there is no such step."""
         rows = self._main.run("SELECT arguments FROM steps WHERE run = ? AND number = ?", (run_id, step))
@@ -309,9 +314,9 @@ class History:
             levels: only entries of these levels.
             text: only entries with this text in template or values, in upper or lower case.
         """
-        database = self._logs = self._logs or _open_database(self._logs_path, LOGS)
+        database = self._log_database()
         if database is None:
-            return []  # pruned, as it may be: a log database that was removed has no entries
+            return []
         conditions: list[tuple[str, tuple[object, ...]]] = [("run = ?", (run_id,)), ("id > ?", (after,))]
         if before is not None:
             conditions.append(("id < ?", (before,)))
@@ -330,6 +335,24 @@ class History:
         sql = f"SELECT {fields} FROM logs WHERE {where} ORDER BY {order} LIMIT ?"
         entries = select(database, LogEntry, sql, (*parameters, limit))
         return entries if before is None else entries[::-1]
+
+    def newest_log_id(self) -> int:
+        """Return the id of the newest log entry of all runs, 0 when there is none."""
+        database = self._log_database()
+        newest: int = 0 if database is None else database.run("SELECT coalesce(max(id), 0) FROM logs")[0][0]
+        return newest
+
+    def runs_logged(self, after: int, until: int) -> set[str]:
+        """Return the runs that have log entries after the id `after`, up to the id `until`."""
+        database = self._log_database()
+        if database is None or after >= until:
+            return set()
+        return {run for (run,) in database.run("SELECT run FROM logs WHERE id > ? AND id <= ?", (after, until))}
+
+    def _log_database(self) -> Database | None:
+        """Logs can be pruned as a whole: a database that was removed has no entries."""
+        self._logs = self._logs or _open_database(self._logs_path, LOGS)
+        return self._logs
 
     # -- the whole run ------------------------------------------------------------------------------------------------
 

@@ -142,6 +142,7 @@ class Supervisor:
         """Serve until nobody is attached and nothing is unfinished, or until told to leave."""
         restore(self.scheduler, self.store, self._now)
         self.generations.bring_back()
+        self.server.administration.pause_paused()
         try:
             while not (self.leaving and not self._batch and not self._events):
                 self._turn()
