@@ -223,7 +223,7 @@ class Worker:
     def _should_retry(self, spec: TargetSpec, target: Target[..., Any], error: BaseException) -> bool:
         """Ask the retry filter. One that raises is reported along with the error, and there is no retry."""
         if spec.options.retries is None:
-            return False
+            return True  # others may wait for its result, as their source for the cache, and have retries
         when = target.when if spec.when is None else values.decode(spec.when, self._blobs)
         if when is None:
             return True
