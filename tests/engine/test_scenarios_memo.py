@@ -262,3 +262,37 @@ def test_child_workflows_are_shared_through_the_default_of_the_parent_run(shared
         shared.clear()
         assert shared.run(f"flow/{name}").value == [1, 1]
         assert (len(shared.marks("inner")), len(shared.marks("leaf"))) == (count, count)
+
+
+def test_a_wait_that_would_close_a_cycle_is_an_error(shared: ScratchProject) -> None:
+    """Behaviour 2.6: f waits for g, which is given f's own handle; the message names both."""
+    shared.write(
+        "flow",
+        """
+        @cf.task(memo=True)
+        def f():
+            return g()
+
+        @cf.task(memo=True)
+        def g():
+            return f()
+
+        @cf.task(memo=True)
+        def own():
+            return own()
+
+        @cf.workflow()
+        def main():
+            messages = []
+            for target in (f, own):
+                try:
+                    target()
+                except cf.ExecutionError as error:
+                    messages.append(str(error))
+            return messages
+        """,
+    )
+    cycle, own = shared.run("flow/main").value
+    assert "f (" in cycle
+    assert "g (" in cycle
+    assert "own (" in own
