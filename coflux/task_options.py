@@ -68,7 +68,7 @@ def keyed_parameters(options: TaskOptions, parameters: tuple[str, ...], run_memo
 
 def unsupported(options: TaskOptions) -> str | None:
     """The first option in use that the engine does not run yet."""
-    for name in ("cache", "memo", "wait", "recurrent", "requires"):
+    for name in ("cache", "memo", "wait", "recurrent"):
         if getattr(options, name):
             return name
     return None if options.defer is None else "defer"

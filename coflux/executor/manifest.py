@@ -20,7 +20,15 @@ __all__ = ["discovered_targets", "duplicate_errors", "encoded_arguments", "reexp
 
 def spec_of(target: Target[..., object]) -> TargetSpec:
     """What a submission of the target would send, if it is one that can be imported by name."""
-    return TargetSpec(target.module, target.name, target.type, target.parameters, target.options)
+    return TargetSpec(
+        target.module,
+        target.name,
+        target.type,
+        target.parameters,
+        target.options,
+        stub=target.is_stub,
+        overrides=tuple(sorted(target.overrides)),
+    )
 
 
 def submitted_spec(target: Target[..., object], blobs: BlobStore) -> TargetSpec:
@@ -47,12 +55,12 @@ def encoded_arguments(target: Target[..., object], arguments: Sequence[object], 
         raise values.UnstoredValue(f"argument {error}") from None
 
 
-def discovered_targets() -> tuple[TargetInfo, ...]:
-    """Every target of the user's own imported modules that has a name there."""
+def discovered_targets(asked_for: Collection[str] = ()) -> tuple[TargetInfo, ...]:
+    """Every target that has a name in an imported module of the user's own, or in one that was asked for."""
     return tuple(
         _describe(target)
         for (module, _), target in sorted(registry.items())
-        if not target.by_value and _is_users(module)
+        if not target.by_value and (module in asked_for or _is_users(module))
     )
 
 

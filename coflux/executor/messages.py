@@ -81,12 +81,14 @@ Outcome = Succeeded | Failed | Terminated
 
 
 class Context(Struct, frozen=True, gc=False):
-    """Where a client's code runs: its interpreter, import path and environment."""
+    """Where a client's code runs: its interpreter, import path and environment. With `own_path`, `sys_path` goes before
+    the interpreter's own path, instead of being all of it."""
 
     interpreter: str
     sys_path: tuple[str, ...]
     environment: dict[str, str]
     directory: str
+    own_path: bool = False
 
 
 class ParameterInfo(Struct, frozen=True, gc=False):
@@ -333,6 +335,7 @@ class Configure(Message, frozen=True):
 
     `project` is the project's directory, `scratch` the one in which executions get their working directories, `blobs`
     the blob store's. `descriptor_limit` is the soft limit that the user's code had before the supervisor raised it.
+    `own_path` is the context's.
     """
 
     sys_path: tuple[str, ...]
@@ -341,6 +344,7 @@ class Configure(Message, frozen=True):
     scratch: str
     blobs: str
     descriptor_limit: int
+    own_path: bool = False
 
 
 class StartHost(Message, frozen=True):
@@ -371,6 +375,12 @@ class GuardianReady(Message, frozen=True):
     sources: Sources  # of the third-party packages: a file of the user's may come to shadow one
 
 
+class GuardianRefused(Message, frozen=True):
+    """The interpreter lacks what a guardian needs: the only thing that it says. See `coflux.executor.bootstrap`."""
+
+    message: str
+
+
 class Exited(Message, frozen=True):
     """A worker or host is gone, and so is all that it left behind. `status` is as from `os.waitpid`."""
 
@@ -380,7 +390,7 @@ class Exited(Message, frozen=True):
     worker: int | None
 
 
-FromGuardian = GuardianReady | Exited
+FromGuardian = GuardianReady | GuardianRefused | Exited
 
 
 class StartWorker(Message, frozen=True):
@@ -532,12 +542,14 @@ class Subscribe(Message, frozen=True):
 
 class Discover(Message, frozen=True):
     """Import modules and files, and tell what they hold. With `try_worker` a worker is started as well, so that the
-    reply tells how workers of these modules start."""
+    reply tells how workers of these modules start. `group` is the worker group whose interpreter imports them, "" for
+    that in which a run would find them."""
 
     request: int
     modules: tuple[str, ...]
     files: tuple[str, ...]
     try_worker: bool = False
+    group: str = ""
 
 
 class Status(Message, frozen=True):
@@ -661,6 +673,17 @@ class WorkerInfo(Struct, frozen=True, gc=False):
     execution: str | None
 
 
+class GroupInfo(Struct, frozen=True, gc=False):
+    """A worker group: `python` is "" for the client's interpreter, `tags` what it provides and accepts, in words."""
+
+    name: str
+    python: str
+    modules: tuple[str, ...]
+    tags: str
+    concurrency: int
+    active: int  # slots that are held
+
+
 class StatusReport(Message, frozen=True):
     request: int
     pid: int
@@ -672,6 +695,7 @@ class StatusReport(Message, frozen=True):
     running: int
     waiting: int
     keeps: str  # what keeps the supervisor alive, in words; "" when it would leave
+    groups: tuple[GroupInfo, ...] = ()
 
 
 FromSupervisor = (

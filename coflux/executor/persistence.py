@@ -135,6 +135,7 @@ def _restore_run(scheduler: Scheduler, record: LoadedRun) -> list[Execution]:
         rows.setdefault(row.step, []).append(row)
     for step_row in record.steps:
         _restore_step(scheduler, run, step_row, rows.get(step_row.number, []))
+    scheduler.placement.settle_restored(run)
     return [execution for execution in run.family.executions.values() if execution.unfinished]
 
 

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
 from coflux.executor.core import events as ev
-from coflux.executor.core.state import Execution, Family, WorkerState
+from coflux.executor.core.state import Execution, Family, Pool, WorkerState
 from coflux.executor.database import StoreError
+from coflux.executor.discovering import Discovery
 from coflux.executor.messages import (
     Advanced,
     CancelRun,
     Context,
     DeleteRun,
     Discover,
-    Discovered,
     Done,
+    GroupInfo,
     Hello,
-    ModuleError,
     Notice,
     Refused,
     Release,
     RequestFailed,
     RunFinished,
     RunSettled,
+    RunStuck,
     StartRun,
     Status,
     StatusReport,
@@ -37,8 +38,7 @@ from coflux.executor.messages import (
     WorkerInfo,
 )
 from coflux.executor.peers import Peer
-from coflux.executor.starting import RunStarter, importing_from
-from coflux.project import ConfigError, module_of_file
+from coflux.executor.starting import RunStarter
 
 if TYPE_CHECKING:
     from coflux.executor.hosts import ModuleHost
@@ -61,7 +61,7 @@ class Session:
         self.follows: set[str] = set()  # runs whose end it is told of
         self.subscribed: set[str | None] = set()
         self.own_runs: set[str] = set()  # cancelled if the client vanishes
-        self.discoveries: set[Callable[[ModuleHost], None]] = set()  # called when their modules are imported
+        self.discoveries: set[Discovery] = set()  # that it waits for
         self.behind = False  # the store has something that it was not told of
         self.changed: dict[tuple[str, int, int], None] | None = None  # executions that it was not told of; None: many
         self.told_at = 0.0
@@ -143,7 +143,7 @@ class Server:
             case Subscribe():
                 self._subscribe(session, message.run)
             case Discover():
-                self._discover(session, message)
+                Discovery(self.supervisor, session, message).start()
             case DeleteRun():
                 self._delete(session, message)
             case Status():
@@ -184,6 +184,8 @@ class Server:
         if run is not None:
             if run.root is not None and not run.root.end().unfinished:
                 session.send(RunFinished(run_id, run.root.end().state.value))
+            if run.family.unroutable and run.family.stuck:
+                session.send(RunStuck(run_id, run.family.stuck))
             return
         loaded = self.supervisor.store.load_run(run_id)
         if loaded is not None and loaded.run.settled:
@@ -236,48 +238,6 @@ class Server:
         else:
             session.send(Done(message.request, f"deleted {message.run}"))
 
-    def _discover(self, session: Session, message: Discover) -> None:
-        assert session.context is not None
-        modules = list(message.modules)
-        directories: list[str] = []
-        files: dict[str, str] = {}
-        misnamed: list[ModuleError] = []
-        for file in message.files:
-            try:
-                module, entry = module_of_file(file)
-            except ConfigError as error:
-                misnamed.append(_misnamed(file, file, str(error)))
-                continue
-            if module in files:
-                problem = f"{file} and {files[module]} would both be the module {module!r}: rename one"
-                misnamed.append(_misnamed(module, file, problem))
-                continue
-            files[module] = file
-            modules.append(module)
-            directories.append(entry)
-
-        def tell(host: ModuleHost) -> None:
-            session.show_output(host)
-            session.send(_discovered(message.request, host, misnamed))
-
-        def ready(host: ModuleHost) -> None:
-            session.discoveries.discard(ready)
-            if not message.try_worker or host.failure is not None:
-                tell(host)
-                return
-            try:
-                self.supervisor.worker_starts.try_out(host, lambda: tell(host))
-            except OSError as error:
-                session.fail(message.request, "failed", f"no worker process can be started: {error.strerror}")
-
-        session.discoveries.add(ready)
-        context = importing_from(session.context, directories)
-        try:
-            self.supervisor.generations.host_for(context, tuple(modules), ready)
-        except OSError as error:
-            session.discoveries.discard(ready)
-            session.fail(message.request, "failed", f"{context.interpreter} cannot be started: {error.strerror}")
-
     def _stop(self, session: Session, message: Stop) -> None:
         scheduler = self.supervisor.scheduler
         unfinished = list(scheduler.families.values())
@@ -320,12 +280,13 @@ class Server:
             pid=os.getpid(),
             started_at=self.supervisor.started_at,
             data_dir=self.supervisor.project.data_dir,
-            concurrency=scheduler.concurrency,
+            concurrency=scheduler.slots.concurrency,
             workers=workers,
             queued=sum(1 for item in executions if item.unfinished and item.worker is None),
             running=sum(1 for item in running if not item.waits),
             waiting=sum(1 for item in running if item.waits),
             keeps=self.keeps(),
+            groups=tuple(_group_info(pool) for pool in scheduler.slots.pools),
         )
 
     def keeps(self) -> str:
@@ -353,6 +314,12 @@ class Server:
             if run in session.follows:
                 self._advance(session)
                 session.send(RunSettled(run, status))
+
+    def run_stuck(self, run: str, message: str) -> None:
+        for session in self._sessions:
+            if run in session.follows:
+                self._advance(session)
+                session.send(RunStuck(run, message))
 
     def notice(self, level: Literal["info", "warning", "error"], text: str) -> None:
         for session in self._sessions:
@@ -389,8 +356,8 @@ class Server:
         """A client is gone. What a foreground client ran goes with it, unless it was detached."""
         self._sessions.discard(session)
         self._starter.vanished(session)
-        for ready in session.discoveries:
-            self.supervisor.generations.forget(ready)
+        for discovery in list(session.discoveries):
+            discovery.abandon()
         for run_id in session.own_runs:
             run = self.supervisor.scheduler.runs.get(run_id)
             if run is not None and run.root is not None:
@@ -404,29 +371,10 @@ class Server:
         self._sessions.clear()
 
 
+def _group_info(pool: Pool) -> GroupInfo:
+    group = pool.group
+    return GroupInfo(group.name, group.python, group.modules, group.tags, group.concurrency, pool.active)
+
+
 def _unfinished(family: Family) -> list[Execution]:
     return [execution for execution in family.executions.values() if execution.unfinished]
-
-
-def _discovered(request: int, host: ModuleHost, misnamed: list[ModuleError]) -> Discovered:
-    if host.failure is not None:
-        failures = [_named(host.failure, module) for module in host.modules]
-        return Discovered(request, (), (*failures, *misnamed))
-    assert host.imported is not None
-    return Discovered(
-        request,
-        host.imported.targets,
-        (*host.imported.errors, *misnamed),
-        host.start_method,
-        host.no_fork,
-        host.imported.shared if host.start_method == "fork" else (),
-    )
-
-
-def _misnamed(module: str, file: str, message: str) -> ModuleError:
-    """A file that could never be imported by its name."""
-    return ModuleError(module, message, message + "\n", file)
-
-
-def _named(error: ModuleError, module: str) -> ModuleError:
-    return ModuleError(module, error.message, error.traceback, error.file, error.line)

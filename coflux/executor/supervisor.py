@@ -40,7 +40,7 @@ from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.database import StoreBusy, StoreError, StoreFull
 from coflux.executor.generations import Generations
-from coflux.executor.hosts import HostState
+from coflux.executor.hosts import HostState, ImportedModules
 from coflux.executor.messages import (
     Answer,
     Cancel,
@@ -100,9 +100,11 @@ class Supervisor:
         self.store = store
         self.poller = Poller()
         self.started_at = time.time()
+        self.imported = ImportedModules()
         self.scheduler = Scheduler(
-            settings.concurrency,
+            settings.groups,
             _uniform,
+            self.imported,
             max_depth=settings.max_depth,
             reuse=settings.isolation == "shared",
         )
@@ -279,7 +281,7 @@ class Supervisor:
     def _retry_store(self) -> None:
         self._store_retry_due = False
 
-    def _carry_out(self, command: cmd.Command) -> None:
+    def _carry_out(self, command: cmd.Command) -> None:  # noqa: C901  # an arm for each kind of command
         match command:
             case cmd.HandOver():
                 self._hand_over(command.worker, command.execution)
@@ -304,6 +306,10 @@ class Supervisor:
             case cmd.Settled():
                 self.server.run_settled(command.run, command.status)
                 self.generations.release()
+            case cmd.NeedHost():
+                self.generations.provide(command.family, command.site)
+            case cmd.Stuck():
+                self.server.run_stuck(command.run, command.message)
             case _:
                 raise AssertionError(command)
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from coflux.executor.core.agenda import Agenda
-from coflux.executor.core.queue import FairQueue
+from coflux.executor.core.placement import Placement
 from coflux.executor.core.state import Execution, Instant, State, Worker
 
 __all__ = ["Admission"]
 
 
 class Admission:
-    def __init__(self, queue: FairQueue) -> None:
+    def __init__(self, placement: Placement) -> None:
         """
         Args:
-            queue: takes what is ready.
+            placement: takes what is ready.
         """
         self.delays: Agenda[Execution] = Agenda(_is_queued)  # on the elapsed clock
-        self._queue = queue
+        self._placement = placement
 
     def enqueue(self, execution: Execution, delay: float, now: Instant) -> None:
         """Let it be ready after `delay` seconds, at once if that is not positive."""
@@ -45,7 +45,7 @@ class Admission:
     def make_ready(self, execution: Execution) -> None:
         """It waits for nothing but a slot."""
         execution.reason = "ready"
-        self._queue.push(execution)
+        self._placement.push(execution)
 
 
 def _is_queued(execution: Execution) -> bool:

@@ -11,7 +11,7 @@ from coflux.executor.core.cycles import closed_cycle
 from coflux.executor.core.effects import Outbox
 from coflux.executor.core.fleet import Fleet
 from coflux.executor.core.slots import Slots
-from coflux.executor.core.state import Execution, Instant, Wait
+from coflux.executor.core.state import Execution, Instant, Pool, Wait
 
 __all__ = ["GATHERING", "HELD_BACK", "QUICK", "QUICK_IN_A_ROW", "Waits"]
 
@@ -38,7 +38,6 @@ class Waits:
             order: where a wait stands among the deadlines of the same time.
             outbox: takes the answers.
         """
-        self.resumable: deque[Wait] = deque()  # answers that wait for a slot, longest first; some may be over
         self._slots = slots
         self._fleet = fleet
         self._deadlines = deadlines
@@ -80,14 +79,20 @@ class Waits:
 
     def _start_polled(self, execution: Execution, targets: list[Execution], now: Instant) -> None:
         """A loop of plain polls holds its slot: what it polls for gets on all the same, over the limit if need be."""
-        if self._slots.free_for(execution.step.run.family):
+        family = execution.step.run.family
+        if len(self._slots.pools) == 1 and self._slots.free_for(family, self._slots.pools):
             return
         held_up = _held_up(targets, execution)
+        if held_up is None:
+            return
+        pools = _pools_of(held_up)
+        if self._slots.free_for(family, pools):
+            return
         if isinstance(held_up, Wait):
             self.answer(held_up)
-        elif held_up is not None:
+        else:
             self._slots.queue.withdraw(held_up)
-            self._fleet.hand_over(held_up, now)
+            self._fleet.hand_over(held_up, pools[0], now)
 
     # -- what is waited for ends ---------------------------------------------------------------------------------
 
@@ -109,25 +114,27 @@ class Waits:
             self.answer(wait)
         else:
             wait.execution.withheld.append(wait)
-            self.resumable.append(wait)
+            _pool_of(wait).resumable.append(wait)
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    def next_resumable(self, startable: Execution | None, now: Instant) -> Wait | None:
-        """Take the first wait that can be answered out of the line; `None` if `startable` may go before all of them."""
-        if not self.resumable:
+    def next_resumable(self, pool: Pool, startable: Execution | None, now: Instant) -> Wait | None:
+        """Take the first wait that can be answered with a slot of this group out of the line; `None` if `startable` may
+        go before all of them."""
+        resumable = pool.resumable
+        if not resumable:
             return None
         found = None
         passed: list[Wait] = []
-        while self.resumable and found is None:
-            wait = self.resumable.popleft()
+        while resumable and found is None:
+            wait = resumable.popleft()
             if wait.over:
                 continue
             if wait.execution.step.run.family.at_cap or _gathers(wait, startable, now):
                 passed.append(wait)
             else:
                 found = wait
-        self.resumable.extendleft(reversed(passed))
+        resumable.extendleft(reversed(passed))
         if found is None and startable is not None:
             for wait in passed:
                 if wait.execution is startable.step.parent and wait.held_since is None:
@@ -140,7 +147,7 @@ class Waits:
         execution = wait.execution
         self._end(wait)
         if not execution.holds_slot:
-            self._slots.take(execution)
+            self._slots.take(execution, _pool_of(wait))
         withheld, execution.withheld = execution.withheld, []
         index = _first_ended(wait.targets) if wait.resolved else None
         if index is None:
@@ -182,6 +189,20 @@ class Waits:
         self._outbox.commands.append(Answered(worker.id, wait, index, ended, error))
 
 
+def _pool_of(wait: Wait) -> Pool:
+    """The group whose slot its execution needs to go on."""
+    assert wait.execution.pool is not None  # since it runs
+    return wait.execution.pool
+
+
+def _pools_of(held_up: Execution | Wait) -> tuple[Pool, ...]:
+    """The groups of which one must have a slot for it."""
+    if isinstance(held_up, Wait):
+        return (_pool_of(held_up),)
+    assert held_up.step.route is not None  # since it is ready
+    return held_up.step.route.pools
+
+
 def _first_ended(targets: list[Execution]) -> int | None:
     for index, target in enumerate(targets):
         if not target.end().unfinished:
@@ -205,7 +226,7 @@ def _held_up(targets: list[Execution], poller: Execution) -> Execution | Wait | 
         seen.add(pending)
         if pending.holds_slot and not pending.waits:
             return None
-        if found is None and pending.ready and pending.step.run.family.host is not None:
+        if found is None and pending.ready:
             found = pending
         for wait in pending.waits.values():
             if not wait.resolved:
