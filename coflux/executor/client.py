@@ -30,7 +30,9 @@ from coflux.executor.messages import (
     RunOptions,
     RunSettled,
     RunStarted,
+    RunStuck,
     StartRun,
+    Terminated,
     Welcome,
 )
 from coflux.project import Project, find_project
@@ -257,7 +259,8 @@ class ClientRun:
         _unread.add(self)
 
     def result(self) -> Any:
-        """Block until the root's chain has ended; return its value or raise its error, a new one each time.
+        """Block until the root's chain has ended; return its value or raise its error, a new one each time. A run of which
+        nothing can ever get on is cancelled.
 
         Raises `ConnectionLost` when the engine ends before that.
         """
@@ -272,12 +275,16 @@ class ClientRun:
         return decode_outcome(self._outcome, FileBlobs(os.path.join(self._project.data_dir, "blobs")))
 
     def _wait(self) -> Outcome:
+        stuck = ""
         try:
             while True:
                 message = self._client.receive(None)
                 if isinstance(message, RunFinished | RunSettled) and message.run == self.id:
                     self._client.send(Release(self.id))
                     break
+                if isinstance(message, RunStuck) and message.run == self.id:
+                    stuck = message.message
+                    self._client.send(CancelRun(self._client.next_request(), self.id))
         except ConnectionLost as error:
             outcome = self._recorded()[1]
             if outcome is None:
@@ -286,6 +293,8 @@ class ClientRun:
             outcome = self._recorded()[1]
             if outcome is None:
                 raise EngineError(f"{self.id} has no result in the store")
+        if stuck and isinstance(outcome, Terminated):
+            return Terminated("cancelled", stuck)
         return outcome
 
     def _recorded(self) -> tuple[bool, Outcome | None]:

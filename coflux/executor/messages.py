@@ -673,17 +673,6 @@ class WorkerInfo(Struct, frozen=True, gc=False):
     execution: str | None
 
 
-class GroupInfo(Struct, frozen=True, gc=False):
-    """A worker group: `python` is "" for the client's interpreter, `tags` what it provides and accepts, in words."""
-
-    name: str
-    python: str
-    modules: tuple[str, ...]
-    tags: str
-    concurrency: int
-    active: int  # slots that are held
-
-
 class StatusReport(Message, frozen=True):
     request: int
     pid: int
@@ -695,7 +684,6 @@ class StatusReport(Message, frozen=True):
     running: int
     waiting: int
     keeps: str  # what keeps the supervisor alive, in words; "" when it would leave
-    groups: tuple[GroupInfo, ...] = ()
 
 
 FromSupervisor = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
 from coflux.executor.core import events as ev
-from coflux.executor.core.state import Execution, Family, Pool, WorkerState
+from coflux.executor.core.state import Execution, Family, WorkerState
 from coflux.executor.database import StoreError
 from coflux.executor.discovering import Discovery
 from coflux.executor.messages import (
@@ -19,7 +19,6 @@ from coflux.executor.messages import (
     DeleteRun,
     Discover,
     Done,
-    GroupInfo,
     Hello,
     Notice,
     Refused,
@@ -286,7 +285,6 @@ class Server:
             running=sum(1 for item in running if not item.waits),
             waiting=sum(1 for item in running if item.waits),
             keeps=self.keeps(),
-            groups=tuple(_group_info(pool) for pool in scheduler.slots.pools),
         )
 
     def keeps(self) -> str:
@@ -369,11 +367,6 @@ class Server:
         for session in list(self._sessions):
             session.peer.close()
         self._sessions.clear()
-
-
-def _group_info(pool: Pool) -> GroupInfo:
-    group = pool.group
-    return GroupInfo(group.name, group.python, group.modules, group.tags, group.concurrency, pool.active)
 
 
 def _unfinished(family: Family) -> list[Execution]:
