@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from coflux.errors import ClientError
+from coflux.worker_groups import DEFAULT, WorkerGroup, read_groups
 
 __all__ = ["ConfigError", "Project", "Settings", "find_project", "module_of_file", "taken_name"]
 
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     grace: seconds between SIGTERM and SIGKILL when an execution is stopped; 0 kills at once.
     import_timeout: seconds that importing the modules may take.
     max_depth: how deep calls may nest.
+    workers: the worker groups that are configured; see `groups`.
     """
 
     modules: tuple[str, ...] = ()
@@ -51,6 +53,15 @@ class Settings(NamedTuple):
     grace: float = 0.0
     import_timeout: float = 60.0
     max_depth: int = 1000
+    workers: tuple[WorkerGroup, ...] = ()
+
+    @property
+    def groups(self) -> tuple[WorkerGroup, ...]:
+        """All worker groups, in the order in which steps go to them: those that are configured, and in any case, as the
+        last, one that takes whatever requires nothing."""
+        groups = [group for group in self.workers if group.name != DEFAULT]
+        groups += [group for group in self.workers if group.name == DEFAULT] or [WorkerGroup(DEFAULT)]
+        return tuple(group._replace(concurrency=group.concurrency or self.concurrency) for group in groups)
 
 
 class Project(NamedTuple):
@@ -115,7 +126,7 @@ def find_project(start: str | None = None, data_dir: str | None = None) -> Proje
         raise ConfigError("the current directory does not exist any more") from None
     root = _find_root(directory)
     config_file, table = _read_config(root)
-    values = _check_table(config_file, table)
+    values = _check_table(config_file, table, root)
     values.update(_read_environment(os.environ))
     chosen = data_dir or os.environ.get("COFLUX_DATA_DIR") or os.path.join(root, ".coflux")
     return Project(root, os.path.realpath(os.path.expanduser(chosen)), Settings(**values), config_file)
@@ -170,14 +181,25 @@ def _load_toml(path: str) -> dict[str, object]:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _check_table(path: str, table: Mapping[str, object]) -> dict[str, Any]:
-    values = {}
+def _check_table(path: str, table: Mapping[str, object], root: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for key, value in table.items():
         setting = _SETTINGS.get(key)
-        if setting is None:
-            raise ConfigError(f"{path}: unknown key {key!r}{_suggestion(key, _SETTINGS)}")
-        values[key] = _checked(f"{path}: {key}", setting.check, value)
+        if key == "workers":
+            values[key] = _workers(path, value, root)
+        elif setting is None:
+            raise ConfigError(f"{path}: unknown key {key!r}{_suggestion(key, (*_SETTINGS, 'workers'))}")
+        else:
+            values[key] = _checked(f"{path}: {key}", setting.check, value)
     return values
+
+
+def _workers(path: str, value: object, root: str) -> tuple[WorkerGroup, ...]:
+    table = "workers" if os.path.basename(path) == CONFIG_FILE else "tool.coflux.workers"
+    try:
+        return read_groups(value, table, root)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:

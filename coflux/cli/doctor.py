@@ -31,6 +31,7 @@ from coflux.executor.history import History
 from coflux.executor.launch import engine_runs
 from coflux.executor.requests import Discover, Discovered, Status, StatusReport
 from coflux.project import Project, usable_cpus
+from coflux.worker_groups import WorkerGroup
 
 __all__ = ["command"]
 
@@ -95,6 +96,7 @@ def _findings(project: Project, streams: Streams) -> Iterator[Finding]:
     if any(finding.problem for finding in essential):
         yield Finding("modules", "not checked, since no engine can import them here")
     else:
+        yield from _groups(project)
         yield from _modules(project, streams)
 
 
@@ -193,6 +195,33 @@ def _descriptors() -> Finding:
     if hard != resource.RLIM_INFINITY and hard < FEW_DESCRIPTORS:
         problem = f"{hard} open files are few: raise the hard limit (ulimit -Hn, /etc/security/limits.conf)"
     return Finding("open files", f"{soft}, up to {hard}", problem)
+
+
+def _groups(project: Project) -> Iterator[Finding]:
+    """Worker groups, and whether their interpreters import the modules that they are for."""
+    if not project.settings.workers:
+        return
+    for group in project.settings.groups:
+        parts = (
+            group.name,
+            f"{group.concurrency} at a time",
+            f"python {group.python}" if group.python else "",
+            f"modules {', '.join(group.modules)}" if group.modules else "",
+            group.tags,
+        )
+        yield Finding("worker group", "; ".join(filter(None, parts)), _problem_of(project, group))
+
+
+def _problem_of(project: Project, group: WorkerGroup) -> str:
+    if not group.python and not group.modules:
+        return ""  # it imports what the default one does
+    try:
+        with connect(project, "command") as client:
+            request = Discover(client.next_request(), group.modules, (), try_worker=True, group=group.name)
+            found = requested(client, request, Discovered)
+    except exits.CommandError as error:
+        return str(error)
+    return "\n".join(describe_error(error) for error in found.errors)
 
 
 def _modules(project: Project, streams: Streams) -> Iterator[Finding]:

@@ -32,6 +32,7 @@ from coflux.executor.requests import (
     Release,
     RunFinished,
     RunSettled,
+    RunStuck,
     Subscribe,
     ToSupervisor,
 )
@@ -167,8 +168,15 @@ class Session:
             case RunSettled(run) if run == self._run:
                 self._over = True
                 self._hear(message)
+            case RunStuck(run) if run == self._run:
+                self._stuck(message.message)
             case _:
                 pass  # replies that nobody waits for, and news of other runs
+
+    def _stuck(self, why: str) -> None:
+        """Nothing of the run can get on: it is ended, since nobody would ever see its end."""
+        self._display.say(why)
+        self._send(CancelRun(self._client.next_request(), self._run))
 
     def _hear(self, end: End) -> None:
         self._advanced = True

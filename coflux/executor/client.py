@@ -16,7 +16,7 @@ from coflux import __version__
 from coflux.errors import ClientError
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.launch import EngineError, launch, launched_ahead
-from coflux.executor.messages import Context, Outcome, RunOptions
+from coflux.executor.messages import Context, Outcome, RunOptions, Terminated
 from coflux.executor.requests import (
     CancelRun,
     FromSupervisor,
@@ -28,6 +28,7 @@ from coflux.executor.requests import (
     RunFinished,
     RunSettled,
     RunStarted,
+    RunStuck,
     StartRun,
     Welcome,
 )
@@ -257,7 +258,7 @@ class ClientRun:
     def result(self) -> Any:
         """Block until the root's chain has ended; return its value or raise its error, a new one each time.
 
-        Raises `ConnectionLost` when the engine ends before that.
+        A run of which nothing can ever get on is cancelled. Raises `ConnectionLost` when the engine ends before that.
         """
         from coflux.executor.blobs import FileBlobs
         from coflux.executor.runtime import decode_outcome
@@ -270,12 +271,16 @@ class ClientRun:
         return decode_outcome(self._outcome, FileBlobs(os.path.join(self._project.data_dir, "blobs")))
 
     def _wait(self) -> Outcome:
+        stuck = ""
         try:
             while True:
                 message = self._client.receive(None)
                 if isinstance(message, RunFinished | RunSettled) and message.run == self.id:
                     self._client.send(Release(self.id))
                     break
+                if isinstance(message, RunStuck) and message.run == self.id:
+                    stuck = message.message
+                    self._client.send(CancelRun(self._client.next_request(), self.id))
         except ConnectionLost as error:
             outcome = self._recorded()[1]
             if outcome is None:
@@ -284,6 +289,8 @@ class ClientRun:
             outcome = self._recorded()[1]
             if outcome is None:
                 raise EngineError(f"{self.id} has no result in the store")
+        if stuck and isinstance(outcome, Terminated):
+            return Terminated("cancelled", stuck)
         return outcome
 
     def _recorded(self) -> tuple[bool, Outcome | None]:

@@ -12,10 +12,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from coflux.encoded import Failure
 from coflux.executor.core import events as ev
+from coflux.executor.core.state import Family, SiteKey
 from coflux.executor.database import StoreError
 from coflux.executor.hosts import (
     Guardian,
@@ -27,7 +28,9 @@ from coflux.executor.hosts import (
     launch_guardian,
     own_environment,
 )
+from coflux.executor.interpreters import context_of_group
 from coflux.executor.messages import Configure, Context, Failed, Imported, Returned, WorkerFailed, WorkerStarted
+from coflux.executor.missing import describe_failure, modules_in
 from coflux.executor.processes import kill_strays
 from coflux.executor.sources import SourceWatch
 from coflux.executor.spawning import ChildProcess
@@ -54,22 +57,25 @@ class Generations:
         descriptor_limit: int,
     ) -> None:
         """`guardian` is one that was started beforehand, with our interpreter and environment."""
-        self.hosts: dict[int, ModuleHost] = {}
+        self.hosts = supervisor.imported.hosts
         self._supervisor = supervisor
         self._guardians: dict[GuardianKey, Guardian] = {}
         self._superseded: list[Guardian] = []  # guardians whose hosts are still needed
         self._spare_guardian = guardian
         self._descriptor_limit = descriptor_limit
         self._host_ids = 0
-        self._losses: dict[str, int] = {}  # root run id -> hosts that its family has lost in a row
+        self._losses: dict[tuple[str, SiteKey], int] = {}  # hosts that a family (root run id) has lost in a row
         self._unforkable: dict[tuple[GuardianKey, tuple[str, ...]], _Unforkable] = {}  # the latest last
 
-    def host_for(self, context: Context, modules: tuple[str, ...], ready: Callable[[ModuleHost], None]) -> None:
+    def host_for(
+        self, context: Context, modules: tuple[str, ...], ready: Callable[[ModuleHost], None], python: str = ""
+    ) -> None:
         """Call `ready` with a host of these modules, as they are on disk now, when its imports are over.
 
-        Raises `OSError` when the interpreter cannot be started.
+        `python` is the interpreter of a worker group, "" for the context's own. Raises `OSError` when it cannot be
+        started.
         """
-        guardian = self._guardian_for(context)
+        guardian = self._guardian_for(context_of_group(context, python, self._supervisor.project.root))
         for host in list(self.hosts.values()):
             if host.guardian is not guardian or host.modules != modules or host.superseded:
                 continue
@@ -120,10 +126,11 @@ class Generations:
 
     def _new_guardian(self, key: GuardianKey) -> tuple[ChildProcess, socket.socket]:
         spare = self._spare_guardian
-        if spare is not None and (key.interpreter, key.environment) == (sys.executable, own_environment()):
+        ours = sys.executable, own_environment(), False
+        if spare is not None and (key.interpreter, key.environment, key.own_path) == ours:
             self._spare_guardian = None
             return spare
-        return launch_guardian(key.interpreter, dict(key.environment))
+        return launch_guardian(key)
 
     def _configuration(self, key: GuardianKey) -> Configure:
         preload = self._supervisor.project.settings.preload
@@ -140,6 +147,7 @@ class Generations:
             scratch=self._supervisor.scratch,
             blobs=os.path.join(self._supervisor.project.data_dir, "blobs"),
             descriptor_limit=self._descriptor_limit,
+            own_path=key.own_path,
         )
 
     def _start_host(self, guardian: Guardian, modules: tuple[str, ...], attempt: int = 1) -> ModuleHost:
@@ -156,7 +164,7 @@ class Generations:
             no_fork=self._known_not_to_fork(guardian, modules),
         )
         self.hosts[host.id] = host
-        self._supervisor.scheduler.add_host(host.id)
+        self._supervisor.scheduler.add_host(host.id, host.key)
         self._supervisor.later(settings.import_timeout, lambda: host.import_timed_out(settings.import_timeout))
         return host
 
@@ -199,15 +207,14 @@ class Generations:
 
     def _take_over(self, host: ModuleHost) -> None:
         """Whose modules an older generation has served, starts new attempts on this one (§13.2)."""
+        if host.superseded or any(host.error_of(module) is not None for module in host.modules):
+            return
         taken = [
             root
             for root, family in self._supervisor.scheduler.families.items()
-            if family.host is not None
-            and self._succeeds(host, self.hosts.get(family.host.id))
-            and family.root.root is not None
-            and host.error_of(family.root.root.step.spec.module) is None
+            if any(self._succeeds(host, self.hosts.get(older)) for older in _hosts_of(family))
         ]
-        if taken and not host.superseded:
+        if taken:
             self._supervisor.happen(ev.HostReady(host.id, tuple(taken)))
             self.release()
 
@@ -240,8 +247,8 @@ class Generations:
     def _forget_losses(self, worker_id: int) -> None:
         """The family whose work it did gets on."""
         execution = self._supervisor.scheduler.running_on(worker_id)
-        if execution is not None:
-            self._losses.pop(execution.step.run.family.root.id, None)
+        if execution is not None and execution.step.site is not None:
+            self._losses.pop((execution.step.run.family.root.id, execution.step.site.key), None)
 
     def bears_no_fork(self, host: ModuleHost) -> None:
         """Say so. Another host of these modules spawns its workers from the start, as long as no file has changed."""
@@ -325,7 +332,7 @@ class Generations:
         for worker in [worker for worker in self._supervisor.workers.values() if worker.host == host.id]:
             self._supervisor.worker_ended(worker.id, status)  # its guardian found none of them left
         families = self._supervisor.scheduler.families
-        orphans = [root for root, family in families.items() if _serves(family.host, host.id)]
+        orphans = [root for root, family in families.items() if host.id in _hosts_of(family)]
         self._supervisor.happen(ev.HostLost(host.id))
         if host.ended(status) and orphans:
             self._replace_host(host, orphans)
@@ -334,9 +341,7 @@ class Generations:
     def _replace_host(self, host: ModuleHost, families: list[str]) -> None:
         lost_often = self._count_losses(host, families)
         if lost_often:
-            modules = ", ".join(host.modules) or "this code"
-            message = f"the module host of {modules} ended {HOST_RESTARTS + 1} times in a row; it is not started again"
-            self._refuse(lost_often, message)
+            self._refuse(lost_often, _lost_too_often(host.key), host.key)
         others = [root for root in families if root not in lost_often]
         if not others:
             return
@@ -348,48 +353,53 @@ class Generations:
     def _count_losses(self, host: ModuleHost, families: list[str]) -> list[str]:
         """Those of the families that have lost their host too often, without that work was done in between."""
         unfinished = self._supervisor.scheduler.families
-        self._losses = {root: losses for root, losses in self._losses.items() if root in unfinished}
+        self._losses = {site: losses for site, losses in self._losses.items() if site[0] in unfinished}
         was_well = self._supervisor.now.monotonic - host.ready_at >= HOST_WELL
         for root in families:
-            self._losses[root] = 1 if was_well else self._losses.get(root, 0) + 1
-        return [root for root in families if self._losses[root] > HOST_RESTARTS]
+            self._losses[root, host.key] = 1 if was_well else self._losses.get((root, host.key), 0) + 1
+        return [root for root in families if self._losses[root, host.key] > HOST_RESTARTS]
 
     def serve(self, host: ModuleHost, families: list[str]) -> None:
-        """A host for families is there, in the place of the one they had, or will not be."""
-        if host.failure is not None:
-            self._refuse(families, host.failure.traceback)
-            return
-        served = []
-        for root in families:
-            family = self._supervisor.scheduler.families.get(root)
-            if family is None or family.root.root is None:
-                continue
-            error = host.error_of(family.root.root.step.spec.module)
-            if error is None:
-                served.append(root)
-            else:
-                self._refuse([root], error.traceback)
-        self._supervisor.happen(ev.HostReady(host.id, tuple(served)))
+        """A host for a site of families that had none there, or an older one, has its modules, or could not import."""
+        errors = [error for module in host.modules if (error := host.error_of(module)) is not None]
+        failure = host.failure or (errors[0] if errors else None)
+        if failure is not None:
+            self._refuse(families, describe_failure(failure, self._known_modules()), host.key, failure.traceback)
+        else:
+            self._supervisor.happen(ev.HostReady(host.id, tuple(families)))
 
-    def _refuse(self, families: list[str], message: str) -> None:
-        failure = Failure("coflux.errors.ExecutionError", message.strip().rpartition("\n")[2], message)
-        self._supervisor.happen(ev.HostRefused(tuple(families), Failed(failure)))
+    def _known_modules(self) -> set[str]:
+        """What somebody may have meant who named a module that does not exist."""
+        return modules_in(self._supervisor.project.root).union(*(host.modules for host in self.hosts.values()))
+
+    def _refuse(self, families: list[str], message: str, site: SiteKey, traceback: str = "") -> None:
+        failure = Failure("coflux.errors.ExecutionError", message, traceback or message)
+        self._supervisor.happen(ev.HostRefused(tuple(families), Failed(failure), site))
 
     def bring_back(self) -> None:
-        """Give families without a host one, from the context that they were started with."""
+        """Give families without a host one, wherever they are to have one."""
         for root, family in list(self._supervisor.scheduler.families.items()):
-            if family.host is not None or family.root.root is None:
-                continue
-            context = self.stored_context(family.root.context)
-            spec = family.root.root.step.spec
-            if context is None:
-                self._refuse([root], f"the environment that {root} was started in is not in the store any more")
-                continue
-            modules = () if spec.code is not None else (spec.module,)
-            try:
-                self.host_for(context, modules, lambda host, root=root: self.serve(host, [root]))  # type: ignore[misc]
-            except OSError as error:
-                self._refuse([root], f"{context.interpreter} cannot be started: {error.strerror}")
+            for site in list(family.sites.values()):
+                if site.host is None and site.requested:
+                    self.provide(root, site.key)
+
+    def provide(self, root: str, site: SiteKey) -> None:
+        """Bring up a host for one site of a family, in the context that it was started with."""
+        family = self._supervisor.scheduler.families.get(root)
+        if family is None:
+            return
+        if self._losses.get((root, site), 0) > HOST_RESTARTS:
+            self._refuse([root], _lost_too_often(site), site)
+            return
+        context = self.stored_context(family.root.context)
+        if context is None:
+            self._refuse([root], f"the environment that {root} was started in is not in the store any more", site)
+            return
+        try:
+            self.host_for(context, site.modules, lambda host: self.serve(host, [root]), site.python)
+        except OSError as error:
+            interpreter = site.python or context.interpreter
+            self._refuse([root], f"{interpreter} cannot be started: {error.strerror}", site)
 
     def stored_context(self, context_id: int) -> Context | None:
         """The context that a run was started in, with the secrets that are not stored taken from our own environment;
@@ -412,6 +422,8 @@ class Generations:
         self._kill_strays()
         for host in [host for host in self.hosts.values() if host.guardian is guardian]:
             del self.hosts[host.id]
+            if host.state is HostState.IMPORTING and guardian.problem:
+                host.fail(guardian.problem)
             self.ended(host, signal.SIGKILL)
 
     def _kill_strays(self) -> None:
@@ -449,8 +461,14 @@ class _Unforkable(NamedTuple):
     sources: SourceWatch
 
 
-def _serves(host: Any, host_id: int) -> bool:
-    return host is not None and host.id == host_id
+def _hosts_of(family: Family) -> set[int]:
+    """The hosts that serve a family, the newest generations."""
+    return {site.host.id for site in family.sites.values() if site.host is not None}
+
+
+def _lost_too_often(site: SiteKey) -> str:
+    modules = ", ".join(site.modules) or "this code"
+    return f"the module host of {modules} ended {HOST_RESTARTS + 1} times in a row; it is not started again"
 
 
 def _preload_key(key: GuardianKey) -> str:

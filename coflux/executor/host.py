@@ -35,6 +35,7 @@ from coflux.executor.messages import (
 )
 from coflux.executor.processes import die_with_parent, reap
 from coflux.executor.signals import OWN_FAULT
+from coflux.executor.spawning import BOOTSTRAP
 from coflux.executor.trail import ImportTrail
 from coflux.executor.zygote import DEATH
 
@@ -119,9 +120,13 @@ class ModuleHost:
 
     def _spawn(self, descriptors: list[int]) -> int:
         start = worker.SpawnArguments(self._configuration, tuple(descriptors), self._modules, os.getpid())
-        # -P: a file in the working directory must not pass for a module of the standard library.
-        command = [sys.executable, "-P", "-m", "coflux.executor.worker", msgspec.json.encode(start).decode()]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(_package_path())}
+        environment = dict(os.environ)
+        if self._configuration.own_path:
+            command = [sys.executable, BOOTSTRAP, "worker", msgspec.json.encode(start).decode()]
+        else:
+            # -P: a file in the working directory must not pass for a module of the standard library.
+            command = [sys.executable, "-P", "-m", "coflux.executor.worker", msgspec.json.encode(start).decode()]
+            environment["PYTHONPATH"] = os.pathsep.join(_package_path())
         import subprocess
 
         process = subprocess.Popen(command, pass_fds=descriptors, env=environment, start_new_session=False)
@@ -202,7 +207,7 @@ def main(
     no_fork = reason_not_to_fork(message.modules, open_descriptors().values()) if forking else ""
     forking = forking and not no_fork
     imported = Imported(
-        targets=discovered_targets(),
+        targets=discovered_targets(message.modules),
         errors=(*errors, *duplicate_errors()),
         sources=sources,
         third_party=_third_party(before),

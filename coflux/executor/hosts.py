@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
+from coflux.executor.core.state import SiteKey
 from coflux.executor.evidence import describe_exit, oom_kills, user_stack
 from coflux.executor.messages import (
     Configure,
@@ -18,6 +19,7 @@ from coflux.executor.messages import (
     FromGuardian,
     FromHost,
     GuardianReady,
+    GuardianRefused,
     Imported,
     KillHost,
     ModuleError,
@@ -25,17 +27,19 @@ from coflux.executor.messages import (
     StartHost,
     StartMethod,
     StartWorker,
+    TargetInfo,
+    TargetSpec,
     WorkerFailed,
     WorkerStarted,
 )
 from coflux.executor.peers import Peer
 from coflux.executor.sources import SourceWatch
-from coflux.executor.spawning import ChildProcess, start_python
+from coflux.executor.spawning import ChildProcess, start_foreign, start_python
 from coflux.executor.terminals import relevant
 from coflux.executor.trail import last_place
 from coflux.executor.workers import DUMP_TIME, Shell, WorkerProcess, crash_file, pipe_ends
 
-__all__ = ["Guardian", "GuardianKey", "HostState", "ModuleHost", "guardian_key", "launch_guardian"]
+__all__ = ["Guardian", "GuardianKey", "HostState", "ImportedModules", "ModuleHost", "guardian_key", "launch_guardian"]
 
 IMPORT_OUTPUT_LIMIT = 64 << 10  # bytes of what imports print that are kept
 
@@ -46,10 +50,12 @@ class GuardianKey(NamedTuple):
     interpreter: str
     sys_path: tuple[str, ...]
     environment: frozenset[tuple[str, str]]
+    own_path: bool
 
 
 def guardian_key(context: Context) -> GuardianKey:
-    return GuardianKey(context.interpreter, context.sys_path, frozenset(relevant(context.environment).items()))
+    environment = frozenset(relevant(context.environment).items())
+    return GuardianKey(context.interpreter, context.sys_path, environment, context.own_path)
 
 
 def own_environment() -> frozenset[tuple[str, str]]:
@@ -57,12 +63,15 @@ def own_environment() -> frozenset[tuple[str, str]]:
     return frozenset(relevant(os.environ).items())
 
 
-def launch_guardian(interpreter: str, environment: Mapping[str, str]) -> tuple[ChildProcess, socket.socket]:
+def launch_guardian(key: GuardianKey) -> tuple[ChildProcess, socket.socket]:
     """Start a guardian process; return it and our end of its channel. Raises `OSError`."""
     ours, theirs = socket.socketpair()
+    environment = dict(key.environment)
     code = f"from coflux.executor.zygote import main; main({theirs.fileno()})"
     try:
-        return start_python(interpreter, code, (), environment, keep=theirs.fileno()), ours
+        if key.own_path:
+            return start_foreign(key.interpreter, "guardian", environment, keep=theirs.fileno()), ours
+        return start_python(key.interpreter, code, (), environment, keep=theirs.fileno()), ours
     finally:
         theirs.close()
 
@@ -86,15 +95,28 @@ class Guardian:
         self.pid = process.pid
         self.sources = SourceWatch()  # what its third-party packages depend on
         self.retired = False  # it was told to leave
+        self._ready = False
+        self._refusal = ""  # why its interpreter cannot be one
         self._exited = exited
         self.peer = Peer(shell.poller, sock, FromGuardian, self._received, lambda why: lost(self))
         self.peer.send(configuration)
 
-    def _received(self, message: Exited | GuardianReady) -> None:
-        if isinstance(message, Exited):
-            self._exited(message)
-        else:
-            self.sources.add(message.sources)
+    def _received(self, message: FromGuardian) -> None:
+        match message:
+            case Exited():
+                self._exited(message)
+            case GuardianReady():
+                self._ready = True
+                self.sources.add(message.sources)
+            case GuardianRefused():
+                self._refusal = message.message
+
+    @property
+    def problem(self) -> str:
+        """Why nothing was ever imported in it, when it has ended; "" if it got as far."""
+        if self._refusal or self._ready:
+            return self._refusal
+        return f"{self.key.interpreter} ended before it could import anything: is it a Python interpreter?"
 
     def retire(self) -> None:
         """Nothing of it is needed any more: it leaves."""
@@ -139,6 +161,7 @@ class ModuleHost:
         self.output = bytearray()  # what the imports print
         self.waiting: list[Callable[[ModuleHost], None]] = []  # called when the imports are over, in one way or another
         self.failure: ModuleError | None = None  # why nothing can be run on it
+        self._targets: dict[str, dict[str, TargetInfo]] | None = None  # by module and name, once somebody asked
         self._shell = shell
         self._overdue = ""  # why its imports are being ended
         self._oom_kills = oom_kills()
@@ -155,6 +178,12 @@ class ModuleHost:
         given = [os.dup(theirs.fileno()), stdout_write, stderr_write, os.dup(self._crash)]
         theirs.close()
         guardian.peer.send(StartHost(host_id, modules, self.start_method), given)
+
+    @property
+    def key(self) -> SiteKey:
+        """Of the sites that it serves."""
+        guardian = self.guardian.key
+        return SiteKey(guardian.interpreter if guardian.own_path else "", self.modules)
 
     def _receive(self, message: FromHost) -> None:
         self.heard += 1
@@ -226,6 +255,22 @@ class ModuleHost:
             return self.failure
         return next((error for error in self.failed_modules if f"{module}.".startswith(f"{error.module}.")), None)
 
+    def targets(self, module: str) -> dict[str, TargetInfo]:
+        """The targets that the module defines, by name."""
+        if self._targets is None:
+            self._targets = {}
+            for info in self.imported.targets if self.imported is not None else ():
+                self._targets.setdefault(info.spec.module, {})[info.spec.name] = info
+        return self._targets.get(module, {})
+
+    def has_module(self, module: str) -> bool:
+        """Whether the module was imported, as one of its own or for another that has targets of it."""
+        return (module in self.modules and self.error_of(module) is None) or bool(self.targets(module))
+
+    def fail(self, message: str) -> None:
+        """Its modules cannot be imported, whatever they are."""
+        self.failure = ModuleError(", ".join(self.modules), message, f"{message}\n")
+
     def fresh(self) -> bool:
         """Whether what it imported is still what is on disk (§13.1)."""
         return self.sources.changed() is None
@@ -265,6 +310,25 @@ class ModuleHost:
             os.close(descriptor)
         self._pipes.clear()
         os.close(self._crash)
+
+
+class ImportedModules:
+    """The catalogue of what module hosts have imported (see `coflux.executor.core.catalogue`)."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[int, ModuleHost] = {}
+
+    def has_module(self, host: int, module: str) -> bool:
+        known = self.hosts.get(host)
+        return known is not None and known.has_module(module)
+
+    def targets(self, host: int, module: str) -> dict[str, TargetSpec]:
+        return {name: info.spec for name, info in self.hosts[host].targets(module).items()}
+
+    def fingerprint(self, host: int, module: str, name: str) -> bytes:
+        known = self.hosts.get(host)
+        info = None if known is None else known.targets(module).get(name)
+        return b"" if info is None else info.fingerprint
 
 
 def end_guardian(guardian: Guardian) -> None:

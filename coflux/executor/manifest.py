@@ -57,13 +57,13 @@ def encoded_arguments(target: Target[..., object], arguments: Sequence[object], 
         raise values.UnstoredValue(f"argument {error}") from None
 
 
-def discovered_targets() -> tuple[TargetInfo, ...]:
-    """Every target of the user's own imported modules that has a name there."""
+def discovered_targets(asked_for: Collection[str] = ()) -> tuple[TargetInfo, ...]:
+    """Every target that has a name in an imported module of the user's own, or in one that was asked for."""
     remember(registry.values())
     return tuple(
         _describe(target)
         for (module, _), target in sorted(registry.items())
-        if not target.by_value and _is_users(module)
+        if not target.by_value and (module in asked_for or _is_users(module))
     )
 
 

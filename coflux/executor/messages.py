@@ -82,12 +82,14 @@ Outcome = Succeeded | Failed | Terminated
 
 
 class Context(Struct, frozen=True, gc=False):
-    """Where a client's code runs: its interpreter, import path and environment."""
+    """Where a client's code runs: its interpreter, import path and environment. With `own_path`, `sys_path` goes before
+    the interpreter's own path, instead of being all of it."""
 
     interpreter: str
     sys_path: tuple[str, ...]
     environment: dict[str, str]
     directory: str
+    own_path: bool = False
 
 
 class ParameterInfo(Struct, frozen=True, gc=False):
@@ -349,6 +351,7 @@ class Configure(Message, frozen=True):
 
     `project` is the project's directory, `scratch` the one in which executions get their working directories, `blobs`
     the blob store's. `descriptor_limit` is the soft limit that the user's code had before the supervisor raised it.
+    `own_path` is the context's.
     """
 
     sys_path: tuple[str, ...]
@@ -357,6 +360,7 @@ class Configure(Message, frozen=True):
     scratch: str
     blobs: str
     descriptor_limit: int
+    own_path: bool = False
 
 
 class StartHost(Message, frozen=True):
@@ -387,6 +391,12 @@ class GuardianReady(Message, frozen=True):
     sources: Sources  # of the third-party packages: a file of the user's may come to shadow one
 
 
+class GuardianRefused(Message, frozen=True):
+    """The interpreter lacks what a guardian needs: the only thing that it says. See `coflux.executor.bootstrap`."""
+
+    message: str
+
+
 class Exited(Message, frozen=True):
     """A worker or host is gone, and so is all that it left behind. `status` is as from `os.waitpid`."""
 
@@ -396,7 +406,7 @@ class Exited(Message, frozen=True):
     worker: int | None
 
 
-FromGuardian = GuardianReady | Exited
+FromGuardian = GuardianReady | GuardianRefused | Exited
 
 
 class StartWorker(Message, frozen=True):

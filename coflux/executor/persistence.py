@@ -266,6 +266,8 @@ class _Intake:
             step = self._take_step(run, step_row, attempts.get(step_row.number, []))
             if step.number == 1:
                 run.root = _head(step.executions)
+        if top is None:
+            self._scheduler.placement.settle_restored(run)
 
     def _take_step(self, run: Run, row: StepRow, attempts: list[ExecutionRow]) -> Step:
         parent = None if row.parent is None else run.family.executions[row.parent]

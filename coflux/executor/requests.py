@@ -144,12 +144,14 @@ class Subscribe(Message, frozen=True):
 
 class Discover(Message, frozen=True):
     """Import modules and files, and tell what they hold. With `try_worker` a worker is started as well, so that the
-    reply tells how workers of these modules start."""
+    reply tells how workers of these modules start. `group` is the worker group whose interpreter imports them, "" for
+    that in which a run would find them."""
 
     request: int
     modules: tuple[str, ...]
     files: tuple[str, ...]
     try_worker: bool = False
+    group: str = ""
 
 
 class Status(Message, frozen=True):

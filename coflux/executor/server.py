@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
@@ -12,7 +12,8 @@ from coflux.executor.administration import Administration
 from coflux.executor.core import events as ev
 from coflux.executor.core.state import Execution, Family, WorkerState
 from coflux.executor.database import StoreError
-from coflux.executor.messages import Context, ModuleError
+from coflux.executor.discovering import Discovery
+from coflux.executor.messages import Context
 from coflux.executor.peers import Peer
 from coflux.executor.requests import (
     Advanced,
@@ -22,7 +23,6 @@ from coflux.executor.requests import (
     CreateWorkspace,
     DeleteRun,
     Discover,
-    Discovered,
     Done,
     Hello,
     Notice,
@@ -32,6 +32,7 @@ from coflux.executor.requests import (
     Rerun,
     RunFinished,
     RunSettled,
+    RunStuck,
     StartRun,
     Status,
     StatusReport,
@@ -42,8 +43,7 @@ from coflux.executor.requests import (
     WorkerInfo,
 )
 from coflux.executor.rerunning import Rerunner
-from coflux.executor.starting import RunStarter, importing_from
-from coflux.project import ConfigError, module_of_file
+from coflux.executor.starting import RunStarter
 
 if TYPE_CHECKING:
     from coflux.executor.hosts import ModuleHost
@@ -66,7 +66,7 @@ class Session:
         self.follows: dict[str, str] = {}  # runs whose end it is told of, each with the top of its family
         self.subscribed: set[str | None] = set()
         self.own_runs: dict[str, int] = {}  # runs of which that step is cancelled if the client vanishes
-        self.discoveries: set[Callable[[ModuleHost], None]] = set()  # called when their modules are imported
+        self.discoveries: set[Discovery] = set()  # that it waits for
         self.behind = False  # the store has something that it was not told of
         self.changed: dict[tuple[str, int, int], None] | None = None  # executions that it was not told of; None: many
         self.told_at = 0.0
@@ -152,7 +152,7 @@ class Server:
             case Subscribe():
                 self._subscribe(session, message.run)
             case Discover():
-                self._discover(session, message)
+                Discovery(self.supervisor, session, message).start()
             case DeleteRun():
                 self._delete(session, message)
             case ClearCache():
@@ -202,6 +202,8 @@ class Server:
             session.follows[run_id] = run.family.root.id
             if run.root is not None and not run.root.end().unfinished:
                 session.send(RunFinished(run_id, run.root.end().state.value))
+            if run.family.unroutable and run.family.stuck:
+                session.send(RunStuck(run_id, run.family.stuck))
             return
         loaded = self.supervisor.store.load_run(run_id)
         if loaded is not None and loaded.run.settled:
@@ -264,48 +266,6 @@ class Server:
         else:
             session.send(Done(message.request, f"deleted {message.run}"))
 
-    def _discover(self, session: Session, message: Discover) -> None:
-        assert session.context is not None
-        modules = list(message.modules)
-        directories: list[str] = []
-        files: dict[str, str] = {}
-        misnamed: list[ModuleError] = []
-        for file in message.files:
-            try:
-                module, entry = module_of_file(file)
-            except ConfigError as error:
-                misnamed.append(_misnamed(file, file, str(error)))
-                continue
-            if module in files:
-                problem = f"{file} and {files[module]} would both be the module {module!r}: rename one"
-                misnamed.append(_misnamed(module, file, problem))
-                continue
-            files[module] = file
-            modules.append(module)
-            directories.append(entry)
-
-        def tell(host: ModuleHost) -> None:
-            session.show_output(host)
-            session.send(_discovered(message.request, host, misnamed))
-
-        def ready(host: ModuleHost) -> None:
-            session.discoveries.discard(ready)
-            if not message.try_worker or host.failure is not None:
-                tell(host)
-                return
-            try:
-                self.supervisor.worker_starts.try_out(host, lambda: tell(host))
-            except OSError as error:
-                session.fail(message.request, "failed", f"no worker process can be started: {error.strerror}")
-
-        session.discoveries.add(ready)
-        context = importing_from(session.context, directories)
-        try:
-            self.supervisor.generations.host_for(context, tuple(modules), ready)
-        except OSError as error:
-            session.discoveries.discard(ready)
-            session.fail(message.request, "failed", f"{context.interpreter} cannot be started: {error.strerror}")
-
     def _stop(self, session: Session, message: Stop) -> None:
         scheduler = self.supervisor.scheduler
         unfinished = list(scheduler.families.values())
@@ -348,7 +308,7 @@ class Server:
             pid=os.getpid(),
             started_at=self.supervisor.started_at,
             data_dir=self.supervisor.project.data_dir,
-            concurrency=scheduler.concurrency,
+            concurrency=scheduler.slots.concurrency,
             workers=workers,
             queued=sum(1 for item in executions if item.unfinished and item.worker is None),
             running=sum(1 for item in running if not item.waits),
@@ -382,6 +342,12 @@ class Server:
                 session.own_runs.pop(followed, None)
                 self._advance(session)
                 session.send(RunSettled(followed, status))
+
+    def run_stuck(self, run: str, message: str) -> None:
+        for session in self._sessions:
+            if run in session.follows:
+                self._advance(session)
+                session.send(RunStuck(run, message))
 
     def notice(self, level: Literal["info", "warning", "error"], text: str) -> None:
         for session in self._sessions:
@@ -420,8 +386,8 @@ class Server:
         """A client is gone. What a foreground client ran goes with it, unless it was detached."""
         self._sessions.discard(session)
         self._starter.vanished(session)
-        for ready in session.discoveries:
-            self.supervisor.generations.forget(ready)
+        for discovery in list(session.discoveries):
+            discovery.abandon()
         self._rerunner.vanished(session)
         for run_id, step in session.own_runs.items():
             for attempt in self._attempts(run_id, step):
@@ -437,27 +403,3 @@ class Server:
 
 def _unfinished(family: Family) -> list[Execution]:
     return [execution for execution in family.executions.values() if execution.unfinished]
-
-
-def _discovered(request: int, host: ModuleHost, misnamed: list[ModuleError]) -> Discovered:
-    if host.failure is not None:
-        failures = [_named(host.failure, module) for module in host.modules]
-        return Discovered(request, (), (*failures, *misnamed))
-    assert host.imported is not None
-    return Discovered(
-        request,
-        host.imported.targets,
-        (*host.imported.errors, *misnamed),
-        host.start_method,
-        host.no_fork,
-        host.imported.shared if host.start_method == "fork" else (),
-    )
-
-
-def _misnamed(module: str, file: str, message: str) -> ModuleError:
-    """A file that could never be imported by its name."""
-    return ModuleError(module, message, message + "\n", file)
-
-
-def _named(error: ModuleError, module: str) -> ModuleError:
-    return ModuleError(module, error.message, error.traceback, error.file, error.line)

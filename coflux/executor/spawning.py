@@ -7,7 +7,11 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 
-__all__ = ["ChildProcess", "package_root", "start_python"]
+__all__ = ["BOOTSTRAP", "ChildProcess", "package_root", "start_foreign", "start_python"]
+
+BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap.py")
+
+_Action = tuple[int, int, str, int, int] | tuple[int, int, int]
 
 
 class ChildProcess:
@@ -63,16 +67,24 @@ def start_python(
 
     Its standard input is empty; its output goes to the end of the file `log`, or where ours goes. Raises `OSError`.
     """
-    actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-    ]
+    actions: list[_Action] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     if log is not None:
         actions.append((os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
         actions.append((os.POSIX_SPAWN_DUP2, 1, 2))
     # -P: a file in the working directory must not pass for a module of the standard library.
     command = [interpreter, "-P", "-c", f"import sys; sys.path.insert(0, {package_root()!r}); {code}", *arguments]
+    return _spawn(command, environment, actions, keep)
+
+
+def start_foreign(interpreter: str, role: str, environment: Mapping[str, str], *, keep: int) -> ChildProcess:
+    """As `start_python`, for an interpreter with packages of its own: be a `role` on the descriptor `keep`."""
+    actions: list[_Action] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    return _spawn([interpreter, BOOTSTRAP, role, str(keep)], environment, actions, keep)
+
+
+def _spawn(command: list[str], environment: Mapping[str, str], actions: Sequence[_Action], keep: int) -> ChildProcess:
     os.set_inheritable(keep, True)
     try:
-        return ChildProcess(os.posix_spawn(interpreter, command, environment, file_actions=actions, setsid=True))
+        return ChildProcess(os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True))
     finally:
         os.set_inheritable(keep, False)

@@ -15,6 +15,7 @@ from coflux.encoded import Value
 from coflux.executor.administration import Refusal
 from coflux.executor.channel import encode
 from coflux.executor.core import events as ev
+from coflux.executor.core.routing import interpreter_for
 from coflux.executor.database import StoreError
 from coflux.executor.hosts import HostState, ModuleHost
 from coflux.executor.messages import (
@@ -123,10 +124,12 @@ class _Start:
     def find_host(self) -> None:
         """Ask for a host of the module, as it is on disk now."""
         by_value = self._message.spec is not None and self._message.spec.code is not None
+        modules = () if by_value else (self._module,)
+        python = interpreter_for(self._supervisor.project.settings.groups, self._module)
         try:
-            self._supervisor.generations.host_for(self._context, () if by_value else (self._module,), self._host_ready)
+            self._supervisor.generations.host_for(self._context, modules, self._host_ready, python)
         except OSError as error:
-            self._refuse(f"{self._context.interpreter} cannot be started: {error.strerror}", "failed")
+            self._refuse(f"{python or self._context.interpreter} cannot be started: {error.strerror}", "failed")
 
     def _host_ready(self, host: ModuleHost) -> None:
         self._host = host

@@ -42,7 +42,7 @@ from coflux.executor.core.state import Execution, Instant
 from coflux.executor.core.state import Wait as CoreWait
 from coflux.executor.database import StoreBusy, StoreError, StoreFull
 from coflux.executor.generations import Generations
-from coflux.executor.hosts import HostState
+from coflux.executor.hosts import HostState, ImportedModules
 from coflux.executor.messages import (
     Answer,
     Cancel,
@@ -105,10 +105,12 @@ class Supervisor:
         self.started_at = time.time()
         self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
         self.archive = StoreArchive(store, self._blobs, lambda text: self.server.notice("warning", text))
+        self.imported = ImportedModules()
         self.scheduler = Scheduler(
-            settings.concurrency,
+            settings.groups,
             _uniform,
             self.archive,
+            self.imported,
             max_depth=settings.max_depth,
             reuse=settings.isolation == "shared",
         )
@@ -286,7 +288,7 @@ class Supervisor:
     def _retry_store(self) -> None:
         self._store_retry_due = False
 
-    def _carry_out(self, command: cmd.Command) -> None:
+    def _carry_out(self, command: cmd.Command) -> None:  # noqa: C901  # an arm for each kind of command
         match command:
             case cmd.HandOver():
                 self._hand_over(command.worker, command.execution)
@@ -311,6 +313,10 @@ class Supervisor:
             case cmd.Settled():
                 self.server.run_settled(command.run, command.status)
                 self.generations.release()
+            case cmd.NeedHost():
+                self.generations.provide(command.family, command.site)
+            case cmd.Stuck():
+                self.server.run_stuck(command.run, command.message)
             case _:
                 raise AssertionError(command)
 

@@ -59,7 +59,7 @@ from coflux.failures import capture
 from coflux.previews import message_of, one_line
 from coflux.target import Target, registry
 
-__all__ = ["SpawnArguments", "forget_crashes", "main", "record_crashes"]
+__all__ = ["SpawnArguments", "forget_crashes", "main", "main_spawned", "record_crashes"]
 
 _spec_decoder = decoder(TargetSpec)
 
@@ -388,9 +388,9 @@ def _run_exit_handlers() -> None:
             stream.flush()
 
 
-def _spawned() -> None:
-    """A worker that is a fresh interpreter: import the modules, then serve as a forked one does."""
-    start = msgspec.json.decode(sys.argv[1], type=SpawnArguments)
+def main_spawned(arguments: str) -> None:
+    """Be a worker that is a fresh interpreter: import the modules, then serve as a forked one does."""
+    start = msgspec.json.decode(arguments, type=SpawnArguments)
     record_crashes(start.descriptors[-1])
     sys.path[:] = start.configuration.sys_path
     os.chdir(start.configuration.project)
@@ -404,4 +404,4 @@ def _spawned() -> None:
 
 
 if __name__ == "__main__":
-    _spawned()
+    main_spawned(sys.argv[1])

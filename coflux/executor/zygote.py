@@ -22,6 +22,8 @@ import struct
 import sys
 from importlib.machinery import PathFinder
 
+from msgspec.structs import replace
+
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.importing import ImportRecorder, is_third_party
 from coflux.executor.messages import (
@@ -241,6 +243,7 @@ def main(descriptor: int) -> None:
     os.chdir(first.project)
     recorder = ImportRecorder()
     recorder.install()  # first: from here on nothing of the user's passes for a module of the standard library
+    first = replace(first, sys_path=(*first.sys_path, *(sys.path if first.own_path else ())))
     sys.path[:] = first.sys_path
     importlib.invalidate_caches()
     if first.preload:

@@ -121,7 +121,7 @@ def test_every_setting_can_be_configured(tmp_path: Path, name: str, header: str)
     path = write(tmp_path / name, header + CONFIGURATION)
     project = find_project(str(tmp_path))
     assert project.config_file == str(path)
-    assert project.settings == (("app.flows",), 3, "fresh", "spawn", ("numpy",), 2.0, 1.5, 50)
+    assert project.settings == (("app.flows",), 3, "fresh", "spawn", ("numpy",), 2.0, 1.5, 50, ())
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ after every event.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from coflux.executor.core import events as ev
@@ -14,17 +15,33 @@ from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.messages import Outcome, RunOptions
-from tests.core.factories import USAGE, failed, instant, spec, succeeded
+from coflux.worker_groups import WorkerGroup
+from tests.core.factories import USAGE, Imports, failed, instant, spec, succeeded
 from tests.core.invariants import Ledger
 from tests.core.shelf import Shelf
 
 C = TypeVar("C", bound=Command)
 
 
+def new_scheduler() -> Scheduler:
+    """A scheduler that knows of nothing."""
+    return Scheduler((WorkerGroup("default", concurrency=1),), lambda: 0.5, Shelf(), Imports())
+
+
 class Bench:
-    def __init__(self, concurrency: int = 1, *, jitter: float = 0.5, **options: Any) -> None:
+    def __init__(
+        self, concurrency: int = 1, *, jitter: float = 0.5, groups: Sequence[WorkerGroup] = (), **options: Any
+    ) -> None:
+        """`groups` stand before the default one, which has `concurrency` slots."""
         self.shelf = Shelf()
-        self.scheduler = Scheduler(concurrency, lambda: jitter, self.shelf, **options)
+        self.imported = Imports()
+        self.scheduler = Scheduler(
+            (*groups, WorkerGroup("default", concurrency=concurrency)),
+            lambda: jitter,
+            self.shelf,
+            self.imported,
+            **options,
+        )
         self.scheduler.add_host(1)
         self.host = 1
         self.now: Instant = instant(0.0)

@@ -28,7 +28,28 @@ def spec(name: str = "task", **options: Any) -> TargetSpec:
         options["retries"] = RetryOptions(retries, 0.0, 0.0) if retries else None
     elif retries is not None:
         options["retries"] = retries
-    return TargetSpec("shop.orders", name, "task", (), TaskOptions(**options))
+    known = {field: options.pop(field) for field in ("module", "type", "stub", "overrides", "code") if field in options}
+    module, kind = known.pop("module", "shop.orders"), known.pop("type", "task")
+    return TargetSpec(module, name, kind, (), TaskOptions(**options), **known)
+
+
+class Imports:
+    """A catalogue: what each host has imported, as a test says. By default that is nothing."""
+
+    def __init__(self) -> None:
+        self._targets: dict[int, dict[str, dict[str, TargetSpec]]] = {}
+
+    def add(self, host: int, module: str, *targets: TargetSpec) -> None:
+        self._targets.setdefault(host, {})[module] = {target.name: target for target in targets}
+
+    def has_module(self, host: int, module: str) -> bool:
+        return module in self._targets.get(host, {})
+
+    def targets(self, host: int, module: str) -> dict[str, TargetSpec]:
+        return self._targets[host][module]
+
+    def fingerprint(self, host: int, module: str, name: str) -> bytes:
+        return b""
 
 
 def value(text: str = "null", *handles: str) -> Value:

@@ -9,6 +9,7 @@ from math import inf
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Identified, Settled
 from coflux.executor.core.effects import Effects
+from coflux.executor.core.routing import matches, requirements
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
 from coflux.executor.core.state import Execution, Family, Instant, State, Step, Wait, WorkerState
 from coflux.executor.core.waiting import GATHERING, QUICK_IN_A_ROW
@@ -89,11 +90,26 @@ def _idle_is_idle(view: View) -> Iterator[str]:
             yield f"worker {worker.id} is {worker.state.value} and has {worker.execution}"
 
 
-@invariant("A family's host is there, or it has none.")
+@invariant("The host of a site is there, or the site has none and one is asked for.")
 def _hosts(view: View) -> Iterator[str]:
     for family in view.families:
-        if family.host is not None and view.scheduler.fleet.hosts.get(family.host.id) is not family.host:
-            yield f"{family.root.id} is served by host {family.host.id}, which is lost"
+        for site in family.sites.values():
+            if site.host is not None and view.scheduler.fleet.hosts.get(site.host.id) is not site.host:
+                yield f"{family.root.id} is served by host {site.host.id}, which is lost"
+            if site.waiting and (site.host is not None or not site.requested):
+                yield f"{family.root.id} has work waiting at {site.key}, with host {site.host}"
+
+
+@invariant("What runs does so in a group that it fits, with its module imported by that group's interpreter.")
+def _groups(view: View) -> Iterator[str]:
+    for execution in view.unfinished:
+        if execution.worker is None:
+            continue
+        pool, host, step = execution.pool, execution.worker.host, execution.step
+        if pool is None or not matches(pool.group, requirements(step)) or not pool.group.hosts(step.spec.module):
+            yield f"{execution} is in {pool and pool.group.name}, which it does not fit"
+        elif host.key.python != pool.group.python or step.site is None or host.key != step.site.key:
+            yield f"{execution} is in {pool.group.name} and runs on host {host.id} of {host.key}"
 
 
 @invariant("A family knows which of its processes are still on their way out.")
@@ -126,6 +142,10 @@ def _slots(view: View) -> Iterator[str]:
             yield f"{family.root.id} counts {family.lent} slots as lent, of {lent}"
     if view.scheduler.slots.active != total:
         yield f"{view.scheduler.slots.active} slots are counted and {total} held"
+    for pool in view.scheduler.slots.pools:
+        holders = [one for one in view.executions if one.holds_slot and one.pool is pool]
+        if (pool.active, pool.lent) != (len(holders), sum(bool(one.waits) for one in holders)):
+            yield f"group {pool.group.name} counts {pool.active} slots, {pool.lent} of them lent, held by {holders}"
 
 
 @invariant("What has finished holds no slot, waits for nothing, is waited for by nobody and is not queued.")
@@ -154,37 +174,48 @@ def _holders(view: View) -> Iterator[str]:
 # -- progress ---------------------------------------------------------------------------------------------------------
 
 
-@invariant("What is queued can get on: it is ready, delayed, being given a worker, or blocked by a dying process.")
+@invariant(
+    "What is queued can get on: it is ready, delayed, being given a worker, blocked by a dying process, waiting for a "
+    "host, known to have no group, or about to fail."
+)
 def _queued(view: View) -> Iterator[str]:
     scheduler = view.scheduler
     delayed = set(scheduler.admission.delays.items())
     blocked = {execution for worker in scheduler.workers.values() for execution in worker.blocked}
+    failing = {execution for execution, _ in scheduler.placement.failing}
     for execution in view.unfinished:
-        if execution.state is State.QUEUED:
-            ways = [execution.ready, execution in delayed, execution.worker is not None, execution in blocked]
+        if execution.state is State.QUEUED and execution not in failing:
+            waits = execution.step.site is not None and execution in execution.step.site.waiting
+            ways = [execution.ready, execution in delayed, execution.worker is not None, execution in blocked, waits]
+            ways.append(execution in execution.step.run.family.unroutable)
             if sum(ways) != 1:
-                yield f"for {execution}, (ready, delayed, starting, blocked) is {tuple(ways)}"
+                yield f"for {execution}, (ready, delayed, starting, blocked, without host, unroutable) is {tuple(ways)}"
 
 
-@invariant("What is ready is in its family's heap, and the family in the bucket of the slots that it holds.")
+@invariant(
+    "What is ready is in its family's heap on its route, and the family in the bucket of the slots that it holds."
+)
 def _ready(view: View) -> Iterator[str]:
-    queue = view.scheduler.slots.queue
-    for family in view.families:
-        entries = {execution for _, _, execution in family.heap}
-        for execution in family.executions.values():
-            if execution.ready and execution not in entries:
+    queues = view.scheduler.slots.queue._queues
+    for execution in view.unfinished:
+        family, route = execution.step.run.family, execution.step.route
+        if execution.ready and route is not None:
+            heap = queues[route]._heaps.get(family, [])
+            if all(entry is not execution for _, _, entry in heap):
                 yield f"{execution} is ready and not in the heap"
-        if entries and family not in queue._buckets.get(family.active, ()):
-            yield f"{family.root.id} has a heap and is not in bucket {family.active}"
-    for active, bucket in queue._buckets.items():
-        for family in bucket:
-            if family.active != active or not family.heap:
-                yield f"{family.root.id} is in bucket {active} with {family.active} slots, or has nothing to do there"
+    for queue in queues.values():
+        for family, heap in queue._heaps.items():
+            if not heap or family not in queue._buckets.get(family.active, ()):
+                yield f"{family.root.id} has a heap and is not in bucket {family.active}, or the heap is empty"
+        for active, bucket in queue._buckets.items():
+            for family in bucket:
+                if family.active != active or family not in queue._heaps:
+                    yield f"{family.root.id} is in bucket {active} with {family.active} slots, or has nothing to do"
 
 
 @invariant("Every wait gets its answer: it is known to all its targets until one ends, and then waits for a slot.")
 def _waits(view: View) -> Iterator[str]:
-    resumable = {wait for wait in view.scheduler.waits.resumable if not wait.over}
+    resumable = {wait for pool in view.scheduler.slots.pools for wait in pool.resumable if not wait.over}
     for execution in view.unfinished:
         for wait in execution.waits.values():
             if wait.over:
@@ -258,9 +289,9 @@ class Ledger:
     """Stands before a scheduler, and remembers what happened in order to tell when a promise is broken:
 
     - An outcome never changes.
-    - Slots are taken beyond the limit only for polls (each that expired, and one at a time by plain ones), and by one
-      when all who hold a slot wait as well.
-    - Asking to wait gives the slot back.
+    - Slots of a group are taken beyond the limit only for polls (each that expired, and one at a time by plain ones),
+      and by one when all who hold a slot wait as well.
+    - Asking to wait gives the slot back, and a wait is over when its time is up.
     - Two attempts of a step never overlap, their dying processes included, and a process gets one execution at a time.
     - A cancel has reached everything below when its turn ends, and nothing of it starts afterwards.
     - A drain leaves no slot free that could be used, and resuming goes before starting, but for some quick children of
@@ -283,11 +314,12 @@ class Ledger:
         self._answered: set[Wait] = set()
         self._held: dict[Wait, float] = {}  # when something first started before a wait's answer
         self._commands_seen = 0
+        self._expiries: dict[Wait, float] = {}  # of waits with a timeout, on the monotonic clock
 
     # -- the scheduler's own verbs -------------------------------------------------------------------------------
 
     def handle(self, event: AnyEvent, now: Instant) -> None:
-        active = self.scheduler.slots.active
+        active = self._active()
         cancelled = self._cancelled_by(event)
         clean = self._clean_after(event)
         waiting = self._waits_of(event)
@@ -296,7 +328,7 @@ class Ledger:
             self._processes.pop(event.worker, None)
         elif clean:
             self._processes.pop(clean, None)
-        self._after_wait(event, waiting)
+        self._after_wait(event, waiting, now)
         self._doomed |= tree(*cancelled)
         for execution in self._doomed:
             if execution.unfinished:
@@ -305,13 +337,17 @@ class Ledger:
         self._after(active, over_the_limit=1 if plain_poll else 0)
 
     def handle_time(self, now: Instant) -> None:
-        active = self.scheduler.slots.active
+        active = self._active()
         self.scheduler.handle_time(now)
+        self._expiries = {wait: at for wait, at in self._expiries.items() if not wait.over}
+        for wait, at in self._expiries.items():
+            if at <= now.monotonic:
+                raise Broken(f"The time of request {wait.request} of {wait.execution} is up, and it was not answered.")
         self._after(active, over_the_limit=inf)
 
     def drain(self, now: Instant) -> Effects:
         scheduler = self.scheduler
-        active = scheduler.slots.active
+        active = self._active()
         ready = [execution for execution in View(scheduler).unfinished if execution.ready]
         effects = scheduler.drain(now)
         unseen = effects.commands[self._commands_seen :]
@@ -325,14 +361,18 @@ class Ledger:
 
     # -- after an event ------------------------------------------------------------------------------------------
 
-    def _after(self, active_before: int, *, over_the_limit: float) -> None:
+    def _active(self) -> list[int]:
+        """How many slots of each group are held."""
+        return [pool.active for pool in self.scheduler.slots.pools]
+
+    def _after(self, active_before: list[int], *, over_the_limit: float) -> None:
         scheduler = self.scheduler
         commands = scheduler.outbox.commands
         self._take_commands(commands[self._commands_seen :])
         self._commands_seen = len(commands)
-        limit = max(scheduler.slots.concurrency, active_before + over_the_limit, scheduler.slots.lent + 1)
-        if scheduler.slots.active > limit:
-            raise Broken(f"{scheduler.slots.active} slots are taken, of {scheduler.slots.concurrency}.")
+        for pool, before in zip(scheduler.slots.pools, active_before, strict=True):
+            if pool.active > max(pool.group.concurrency, before + over_the_limit, pool.lent + 1):
+                raise Broken(f"{pool.active} slots of {pool.group.name} are taken, of {pool.group.concurrency}.")
         for family in scheduler.families.values():
             for execution in family.executions.values():
                 if not execution.unfinished:
@@ -368,11 +408,14 @@ class Ledger:
         execution = self.scheduler.running_on(event.worker) if isinstance(event, ev.WaitAsked) else None
         return set() if execution is None else set(execution.waits)
 
-    def _after_wait(self, event: AnyEvent, before: set[int]) -> None:
+    def _after_wait(self, event: AnyEvent, before: set[int], now: Instant) -> None:
         if isinstance(event, ev.WaitAsked):
             execution = self.scheduler.running_on(event.worker)
-            if execution is not None and set(execution.waits) > before and execution.holds_slot:
-                raise Broken(f"{execution} asked to wait and kept its slot.")
+            if execution is not None and set(execution.waits) > before:
+                if execution.holds_slot:
+                    raise Broken(f"{execution} asked to wait and kept its slot.")
+                if event.timeout is not None:
+                    self._expiries[execution.waits[event.request]] = now.monotonic + event.timeout
 
     # -- commands and rows ---------------------------------------------------------------------------------------
 
@@ -418,7 +461,7 @@ class Ledger:
                 raise Broken(f"{command.run} settled, and process {worker} still has {execution}.")
 
     def _resumable(self) -> Iterator[Wait]:
-        for wait in self.scheduler.waits.resumable:
+        for wait in [wait for pool in self.scheduler.slots.pools for wait in pool.resumable]:
             family = wait.execution.step.run.family
             if not wait.over and (family.cap is None or family.active < family.cap or family.active == family.lent):
                 yield wait
@@ -427,6 +470,8 @@ class Ledger:
         for wait in self._resumable():
             for execution in started:
                 parent = wait.execution
+                if execution.pool is not parent.pool:
+                    continue
                 if execution.step.parent is not parent or parent.quick_children < QUICK_IN_A_ROW:
                     raise Broken(f"{execution} started while {parent} waited to resume.")
                 if now.monotonic - self._held.setdefault(wait, now.monotonic) >= GATHERING:
@@ -434,15 +479,17 @@ class Ledger:
 
     def _no_idle_slot(self) -> None:
         scheduler = self.scheduler
-        if scheduler.slots.active >= scheduler.slots.concurrency and scheduler.slots.active > scheduler.slots.lent:
-            return
+        free = {
+            pool for pool in scheduler.slots.pools if pool.active < pool.group.concurrency or pool.active == pool.lent
+        }
         for wait in self._resumable():
-            raise Broken(f"A slot is free, and request {wait.request} of {wait.execution} waits for one.")
+            if wait.execution.pool in free:
+                raise Broken(f"A slot is free, and request {wait.request} of {wait.execution} waits for one.")
         for family in scheduler.families.values():
-            below_cap = family.cap is None or family.active < family.cap or family.active == family.lent
-            if family.host is not None and below_cap:
+            if family.cap is None or family.active < family.cap or family.active == family.lent:
                 for execution in family.executions.values():
-                    if execution.ready:
+                    route = execution.step.route
+                    if execution.ready and route is not None and not free.isdisjoint(route.pools):
                         raise Broken(f"A slot is free, and {execution} is ready.")
 
     def _rows(self, effects: Effects) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered
 from coflux.executor.core.events import Event
-from coflux.executor.core.state import Execution
+from coflux.executor.core.state import Execution, Requirements
 from coflux.executor.messages import OpenGroup, Outcome, Succeeded, TargetSpec
 from coflux.task_options import RetryOptions
+from coflux.worker_groups import WorkerGroup
 from tests.core.factories import USAGE, failed, spec, succeeded, value
 
-__all__ = ["Habits", "Process", "World"]
+__all__ = ["GROUPS", "MODULES", "TARGETS", "Habits", "Process", "World", "random_spec", "random_target"]
 
 
+TARGETS = tuple(f"task{number}" for number in range(5))
 POLICIES = (None, None, RetryOptions(1, 0.0, 0.0), RetryOptions(3, 0.1, 2.0), RetryOptions(None, 0.1, 1.0))
 ACTIONS = ("submit", "submit", "result", "result", "select", "poll", "loop", "cancel", "work", "call")
 PATIENCE = 30.0  # seconds until somebody kills what hangs
@@ -36,6 +38,7 @@ class Habits:
     hangs: float
     late_report: float
     tangles: bool  # code waits for executions that it should not know, so waits close cycles
+    groups: bool  # there are several worker groups, steps require this and that, and stubs stand for other modules
     fan_out: int  # most children that one action submits
 
     @classmethod
@@ -53,6 +56,7 @@ class Habits:
             hangs=sometimes(0.1),
             late_report=0.3,
             tangles=random.random() < 0.3,
+            groups=random.random() < 0.4,
             fan_out=random.choice((1, 2, 4)),
         )
 
@@ -92,13 +96,35 @@ class Hang:
 Coroutine = Generator[Pause | Ask | Hang, Answered | None, None]
 
 
-def random_spec(random: Random) -> TargetSpec:
+GROUPS = (
+    WorkerGroup("gpu", provides={"gpu": frozenset({"A100"})}, concurrency=1),
+    WorkerGroup("urgent", accepts={"urgent": True}, concurrency=2),
+    WorkerGroup("stock", modules=("shop.stock",), python="/env/bin/python", concurrency=2),
+)
+REQUIREMENTS: tuple[Requirements, ...] = ({}, {}, {}, {"gpu": ["A100", "H100"]}, {"gpu": False}, {"urgent": ["yes"]})
+MODULES = ("shop.orders", "shop.orders", "shop.stock", "shop.mail")
+
+
+def random_spec(random: Random, habits: Habits) -> TargetSpec:
+    routing: dict[str, Any] = {}
+    if habits.groups:
+        routing = {"module": random.choice(MODULES), "requires": random.choice(REQUIREMENTS)}
+        routing["stub"] = routing["module"] != "shop.orders" or random.random() < 0.1
+        if random.random() < 0.02:
+            routing["requires"] = {"gpu": ["none"]}
     return spec(
-        f"task{random.randrange(5)}",
+        random.choice(TARGETS) if random.random() < 0.98 else "nothing",
         retries=random.choice(POLICIES),
         delay=random.choice((0.0, 0.0, 0.0, random.random() * 3)),
         timeout=random.choice((0.0, 0.0, 0.0, 0.1 + random.random() * 5)),
+        **routing,
     )
+
+
+def random_target(name: str, module: str, random: Random) -> TargetSpec:
+    """What a stub turns out to stand for."""
+    kind = "task" if random.random() < 0.97 else "workflow"
+    return spec(name, module=module, type=kind, requires=random.choice(REQUIREMENTS))
 
 
 class Program:
@@ -197,9 +223,10 @@ class Program:
                         yield Hang()
 
     def _poll_loop(self) -> Coroutine:
-        """Ask again and again, at first without a pause. In a tangle, nobody may insist: polls see no cycles."""
+        """Ask again and again, at first without a pause. Nobody may insist where it could be in vain: in a tangle,
+        since polls see no cycles, and on what may have no worker group."""
         handles = self._some(1, tangled=False)
-        patience = self.random.randint(1, 10) if self.habits.tangles else 10_000
+        patience = self.random.randint(1, 10) if self.habits.tangles or self.habits.groups else 10_000
         timeout = self.random.choice((0.0, 0.05))
         while handles and patience:
             answer = yield Ask(handles, timeout)
@@ -218,7 +245,7 @@ class Program:
         for _ in range(count):
             self.submissions += 1
             given = random.sample(self.handles, min(len(self.handles), random.randrange(3)))
-            target = random_spec(random)
+            target = random_spec(random, self.habits)
             process.send(ev.Submitted(process.id, self.submissions, target, b"", (value("null", *given),), group))
             self.handles.append(f"@{self.submissions}")
             if random.random() < 0.1:

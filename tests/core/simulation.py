@@ -8,18 +8,23 @@ promise on the way, and at the end, when nothing can happen any more, everything
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from random import Random
 
+from msgspec.structs import replace
+
+from coflux.executor.core import commands as cmd
 from coflux.executor.core import events as ev
-from coflux.executor.core.commands import Answered, Command, HandOver, KillWorker, RetireWorker, StartWorker
+from coflux.executor.core.commands import Answered, Command, HandOver, KillWorker, NeedHost, RetireWorker, StartWorker
 from coflux.executor.core.events import Event
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
-from coflux.executor.core.state import Instant
+from coflux.executor.core.state import HOME, Instant, SiteKey
 from coflux.executor.messages import RunOptions
-from tests.core.factories import failed, instant
+from coflux.worker_groups import WorkerGroup
+from tests.core.factories import Imports, failed, instant
 from tests.core.invariants import Ledger
-from tests.core.pretend import Habits, Process, random_spec
+from tests.core.pretend import GROUPS, TARGETS, Habits, Process, random_spec, random_target
 from tests.core.shelf import Shelf
 
 __all__ = ["Simulation", "Stuck"]
@@ -36,14 +41,19 @@ class Simulation:
         self.seed = seed
         self.random = Random(seed)
         self.habits = Habits.choose(self.random)
+        self.imports = Imports()
         self.calm = False
         self.turns = 0
         self.handed_over = 0
         self.shelf = Shelf()
         self.scheduler = Scheduler(
-            concurrency if concurrency is not None else self.random.randint(1, 4),
+            (
+                *(GROUPS if self.habits.groups else ()),
+                WorkerGroup("default", concurrency=concurrency or self.random.randint(1, 4)),
+            ),
             self.random.random,
             self.shelf,
+            self.imports,
             max_depth=self.random.choice((4, 8)),
             reuse=self.random.random() < 0.8,
         )
@@ -57,7 +67,8 @@ class Simulation:
         self._scheduled = 0
         self._runs = 0
         self._hosts = 0
-        self._newest_host = self._add_host()
+        self._keys: dict[int, SiteKey] = {}  # of hosts
+        self._newest_host = self._add_host(HOME)
         self._replacing = False  # a host is being built
 
     # -- the world -----------------------------------------------------------------------------------------------
@@ -158,6 +169,10 @@ class Simulation:
                 process.start()
             else:
                 process.die(0.01, "its host is gone")
+        elif isinstance(command, NeedHost):
+            self.at(self._time + self.random.random(), lambda: self._bring_up(command.family, command.site))
+        elif isinstance(command, cmd.Stuck):
+            self.deliver(ev.CancelRequested(f"{command.run}:1:1", False))
         elif isinstance(command, HandOver | Answered | KillWorker | RetireWorker):
             found = self.processes.get(command.worker)
             if found is not None:  # else its exit was told in the same turn
@@ -180,14 +195,24 @@ class Simulation:
     def _start_run(self) -> None:
         self._runs += 1
         options = RunOptions(concurrency=self.random.choice((None, None, 1, 2)))
-        target = random_spec(self.random)
+        target = replace(random_spec(self.random, self.habits), module="shop.orders", stub=False)
         self.deliver(ev.RunRequested(f"R{self._runs}", target, b"", (), options, 1, self._newest_host))
 
-    def _add_host(self) -> int:
+    def _add_host(self, key: SiteKey) -> int:
         self._hosts += 1
         self.live_hosts.add(self._hosts)
-        self.scheduler.add_host(self._hosts)
+        self._keys[self._hosts] = key
+        for module in key.modules or ("shop.orders",):
+            self.imports.add(self._hosts, module, *(random_target(name, module, self.random) for name in TARGETS))
+        self.scheduler.add_host(self._hosts, key)
         return self._hosts
+
+    def _bring_up(self, family: str, key: SiteKey) -> None:
+        """A host for one site of a family, if its modules import."""
+        if not self.calm and self.random.random() < 0.2:
+            self.deliver(ev.HostRefused((family,), failed("no such module"), key))
+        else:
+            self.deliver(ev.HostReady(self._add_host(key), (family,)))
 
     def _kill_host(self, host: int) -> None:
         self.live_hosts.discard(host)
@@ -198,7 +223,7 @@ class Simulation:
 
     def _lose(self, host: int) -> None:
         self.deliver(ev.HostLost(host))
-        if not self._replacing:
+        if self._keys[host] == HOME and not self._replacing:
             self._replacing = True
             self.at(self._time + self.random.random(), self._replace)
 
@@ -211,20 +236,32 @@ class Simulation:
                 self._replacing = True
                 self.at(self._time + self.random.random(), self._replace)
         else:
-            self._newest_host = self._add_host()
+            self._newest_host = self._add_host(HOME)
             self.deliver(ev.HostReady(self._newest_host, ()))
+
+    def _replace_elsewhere(self, host: int, key: SiteKey) -> None:
+        """Bring up another one for each family that it serves at a site other than its home."""
+        for root, family in self.scheduler.families.items():
+            serving = family.sites[key].host if key in family.sites else None
+            if serving is not None and serving.id == host:
+                self.at(self._time + self.random.random(), partial(self._bring_up, root, key))
 
     def _reload(self) -> None:
         old = self._newest_host
         if old in self.scheduler.fleet.hosts:
-            self._newest_host = self._add_host()
+            self._newest_host = self._add_host(HOME)
             families = tuple(self.scheduler.families)
             self.ledger.handle(ev.HostReady(self._newest_host, families), self.now)
             self.scheduler.supersede_host(old)
 
     def _completed(self, event: Event) -> AnyEvent:
-        """News of a host concern whoever is without one when they arrive."""
+        """News of a host concern whoever is without one when they arrive, or comes to be without one by that."""
+        if isinstance(event, ev.HostLost) and self._keys[event.host] != HOME:
+            self._replace_elsewhere(event.host, self._keys[event.host])
+            return event
         families = tuple(root for root, family in self.scheduler.families.items() if family.host is None)
+        if isinstance(event, ev.HostReady | ev.HostRefused) and event.families:
+            return event
         if isinstance(event, ev.HostReady):
             return ev.HostReady(event.host, families)
         if isinstance(event, ev.HostRefused):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from coflux.executor.core.archive import Recorded
 from coflux.executor.core.detached import detached_execution
-from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import State
+from tests.core.bench import new_scheduler
 from tests.core.factories import failed, succeeded
-from tests.core.shelf import Shelf
 
 
 def test_a_detached_execution_has_ended() -> None:
@@ -21,7 +20,7 @@ def test_a_detached_execution_has_ended() -> None:
 
 
 def test_nobody_knows_it() -> None:
-    scheduler = Scheduler(1, lambda: 0.5, Shelf())
+    scheduler = new_scheduler()
     execution = detached_execution(Recorded("Rold:1:1", State.FAILED, failed()))
     assert scheduler.find(execution.id) is None
     assert execution.step.run.family.unfinished == 0

@@ -12,7 +12,7 @@ from coflux.executor.core import waiting
 from coflux.executor.core.admission import Admission
 from coflux.executor.core.endings import Endings
 from coflux.executor.core.fleet import Fleet
-from coflux.executor.core.queue import FairQueue
+from coflux.executor.core.queue import Queues
 from coflux.executor.core.register import Register
 from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.slots import Slots
@@ -22,6 +22,7 @@ from coflux.executor.core.state import (
     Host,
     Instant,
     InvalidTransition,
+    Pool,
     State,
     Wait,
     Worker,
@@ -124,29 +125,29 @@ def an_answered_execution_takes_no_slot(right: Method) -> Method:
 
 @plant(Waits, "next_resumable")
 def starting_goes_before_resuming(right: Method) -> Method:
-    def wrong(self: Waits, startable: Execution | None, now: Instant) -> Wait | None:
-        wait: Wait | None = right(self, None, now) if startable is None else None
+    def wrong(self: Waits, pool: Pool, startable: Execution | None, now: Instant) -> Wait | None:
+        wait: Wait | None = right(self, pool, None, now) if startable is None else None
         return wait
 
     return wrong
 
 
-@plant(Slots, "has_room")
+@plant(Pool, "has_room")
 def nobody_starts_while_those_with_a_slot_wait_for_them(right: Method) -> Method:
-    def wrong(self: Slots) -> bool:
-        return self.active < self.concurrency
+    def wrong(self: Pool) -> bool:
+        return self.active < self.group.concurrency
 
     return wrong
 
 
-@plant(Slots, "has_room")
+@plant(Pool, "has_room")
 def there_is_always_room(right: Method) -> Method:
     return lambda self: True
 
 
-@plant(FairQueue, "slot_given_back")
+@plant(Queues, "slot_given_back")
 def a_family_stays_in_the_bucket_of_the_slots_it_had(right: Method) -> Method:
-    def wrong(self: FairQueue, family: Family) -> None:
+    def wrong(self: Queues, family: Family) -> None:
         family.active -= 1
 
     return wrong
@@ -167,9 +168,9 @@ def waiters_do_not_move_to_the_next_attempt(right: Method) -> Method:
 
 @plant(Waits, "next_resumable")
 def an_answer_that_a_cap_withholds_is_forgotten(right: Method) -> Method:
-    def wrong(self: Waits, startable: Execution | None, now: Instant) -> Wait | None:
-        while self.resumable:
-            wait = self.resumable.popleft()
+    def wrong(self: Waits, pool: Pool, startable: Execution | None, now: Instant) -> Wait | None:
+        while pool.resumable:
+            wait = pool.resumable.popleft()
             family = wait.execution.step.run.family
             if not wait.over and (family.cap is None or family.active < family.cap):
                 return wait
@@ -196,7 +197,8 @@ def cycles_are_not_seen(right: Method) -> Method:
 @plant(Waits, "expire")
 def an_expired_poll_waits_for_a_slot(right: Method) -> Method:
     def wrong(self: Waits, wait: Wait) -> None:
-        if self._slots.has_room():
+        pool = wait.execution.pool
+        if pool is not None and pool.has_room():
             right(self, wait)
 
     return wrong
@@ -213,9 +215,13 @@ def a_poll_starts_all_that_is_ready(right: Method) -> Method:
         family = execution.step.run.family
         right(self, execution, targets, now)
         for other in list(family.executions.values()):
-            if other.ready and family.host is not None and not self._slots.free_for(family):
+            if (
+                other.ready
+                and other.step.route is not None
+                and not self._slots.free_for(family, other.step.route.pools)
+            ):
                 self._slots.queue.withdraw(other)
-                self._fleet.hand_over(other, now)
+                self._fleet.hand_over(other, other.step.route.pools[0], now)
 
     return wrong
 

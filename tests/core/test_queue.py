@@ -6,9 +6,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from coflux.executor.core.queue import FairQueue
-from coflux.executor.core.state import Execution, Family, Host, Run, Step
+from coflux.executor.core.queue import Queues
+from coflux.executor.core.state import Execution, Family, Pool, Route, Run, Step
 from coflux.executor.messages import RunOptions
+from coflux.worker_groups import WorkerGroup
 from tests.core.factories import spec
 
 
@@ -18,16 +19,16 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = FairQueue()
+        self.queue = Queues()
+        self.pool = Pool(WorkerGroup("default"))
+        self.route = Route((self.pool,))
         self.ready: list[Execution] = []
         self.families: list[Family] = []
         self.since: dict[Family, int] = {}  # when it came to be where it stands
         self.moves = 0
         self.sequence = 0
         for number in range(4):
-            run = Run(f"R{number}", None, None, RunOptions(), 0.0)
-            run.family.host = Host(1)
-            self.families.append(run.family)
+            self.families.append(Run(f"R{number}", None, None, RunOptions(), 0.0).family)
 
     def moved(self, family: Family) -> None:
         self.moves += 1
@@ -41,7 +42,7 @@ class QueueMachine(RuleBasedStateMachine):
         able = [
             family
             for family in self.families
-            if self.waiting(family) and family.host is not None and (family.cap is None or family.active < family.cap)
+            if self.waiting(family) and (family.cap is None or family.active < family.cap)
         ]
         if not able:
             return None
@@ -52,7 +53,8 @@ class QueueMachine(RuleBasedStateMachine):
         family = self.families[number]
         self.sequence += 1
         step = Step(family.root, self.sequence, None, None, spec(), b"", (), depth, 0.0)
-        execution = Execution(step, 1, family.host, self.sequence, 0.0)
+        step.route = self.route
+        execution = Execution(step, 1, None, self.sequence, 0.0)
         if not self.waiting(family):
             self.moved(family)
         self.ready.append(execution)
@@ -61,7 +63,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def pop(self) -> None:
         expected = self.expected()
-        assert self.queue.peek() is expected
+        assert self.queue.peek(self.pool) is expected
         if expected is not None:
             self.queue.withdraw(expected)
             self.ready.remove(expected)
@@ -91,11 +93,6 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 3), cap=st.sampled_from([None, 1, 2]))
     def set_cap(self, number: int, cap: int | None) -> None:
         self.families[number].cap = cap
-
-    @rule(number=st.integers(0, 3), lost=st.booleans())
-    def change_host(self, number: int, lost: bool) -> None:
-        self.families[number].host = None if lost else Host(2)
-        self.queue.place(self.families[number])
 
     @invariant()
     def counts_what_is_ready(self) -> None:

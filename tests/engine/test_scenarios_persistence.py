@@ -134,7 +134,11 @@ def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survivor]:
         start("linked", "delayed", "superseded")
         for name, target in (("suspended", "suspended"), ("suspended_on_any", "suspended_on_any")):
             eventually(lambda name=name, target=target: _statuses(project, runs[name], target)[-1:] == ["queued"])
-        for name, target, count in (("arguments", "consumer", 1), ("linked", "cached", 1), ("superseded", "deferred", 3)):
+        for name, target, count in (
+            ("arguments", "consumer", 1),
+            ("linked", "cached", 1),
+            ("superseded", "deferred", 3),
+        ):
             eventually(
                 lambda name=name, target=target, count=count: (
                     _statuses(project, runs[name], target) == ["queued"] * count

@@ -16,8 +16,8 @@ from coflux.executor.persistence import blobs_of, load_family, restore, to_batch
 from coflux.executor.rows import Batch, LogRow, PrunedRow, SharedRow
 from coflux.executor.store import Store
 from coflux.logs import Level
+from tests.core.bench import new_scheduler
 from tests.core.factories import instant, spec
-from tests.core.shelf import Shelf
 from tests.store.factories import batch, execution_row, json_value, run_row, step_row, succeeded
 
 NOW = instant(1000.0)
@@ -26,7 +26,7 @@ ABANDONED = msgspec.msgpack.encode(Terminated("abandoned", "gone"))
 
 @pytest.fixture
 def scheduler() -> Scheduler:
-    return Scheduler(4, lambda: 0.5, Shelf())
+    return new_scheduler()
 
 
 def known(scheduler: Scheduler, execution_id: str) -> Execution:
@@ -444,4 +444,4 @@ def test_a_settled_run_is_taken_in_for_a_rerun_with_its_family(store: Store, sch
     assert not effects.runs
     assert not effects.executions
     store.delete_run("Rtest")
-    assert load_family(Scheduler(1, lambda: 0.5, Shelf()), store, "Rtest") is None
+    assert load_family(new_scheduler(), store, "Rtest") is None

@@ -6,7 +6,7 @@ from collections import deque
 
 from coflux.executor.core.agenda import Agenda
 from coflux.executor.core.effects import Outbox
-from coflux.executor.core.queue import FairQueue
+from coflux.executor.core.placement import Placement
 from coflux.executor.core.state import Execution, Instant, State, Worker
 
 __all__ = ["Admission"]
@@ -20,17 +20,17 @@ class Admission:
         paused: workspaces of which nothing starts.
     """
 
-    def __init__(self, queue: FairQueue, outbox: Outbox) -> None:
+    def __init__(self, placement: Placement, outbox: Outbox) -> None:
         """
         Args:
-            queue: takes what is ready.
+            placement: takes what is ready.
             outbox: takes what is to be written.
         """
         self.delays: Agenda[Execution] = Agenda(_is_queued)
         self.due: deque[Execution] = deque()
         self.paused: set[str] = set()
         self._parked: dict[Execution, None] = {}  # what would be ready, but for its workspace
-        self._queue = queue
+        self._placement = placement
         self._outbox = outbox
 
     def enqueue(self, execution: Execution, delay: float, now: Instant) -> None:
@@ -70,11 +70,11 @@ class Admission:
         if self.paused and self.park(execution):
             return
         execution.reason = "ready"
-        self._queue.push(execution)
+        self._placement.push(execution)
 
     def withdraw(self, execution: Execution) -> None:
         """Let it not start, whatever it waits for."""
-        self._queue.withdraw(execution)
+        self._placement.withdraw(execution)
         self._parked.pop(execution, None)
 
     def set_reason(self, execution: Execution, reason: str) -> None:
@@ -100,7 +100,7 @@ class Admission:
         """Let nothing of a workspace start. `ready` is what would be the next."""
         self.paused.add(workspace)
         for execution in ready:
-            self._queue.withdraw(execution)
+            self._placement.withdraw(execution)
             self.park(execution)
 
     def resume(self, workspace: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from coflux.executor.core.state import Execution, Wait
+from coflux.executor.core.state import Execution, SiteKey, Wait
 
 __all__ = [
     "Answered",
@@ -13,9 +13,11 @@ __all__ = [
     "HandOver",
     "Identified",
     "KillWorker",
+    "NeedHost",
     "RetireWorker",
     "Settled",
     "StartWorker",
+    "Stuck",
 ]
 
 
@@ -77,3 +79,17 @@ class Settled(Command, frozen=True):
 
     run: str
     status: str
+
+
+class NeedHost(Command, frozen=True):
+    """Bring up a module host for a family (the id of its root run). Answered with `HostReady` or `HostRefused`."""
+
+    family: str
+    site: SiteKey
+
+
+class Stuck(Command, frozen=True):
+    """Nothing of a root run's family can ever get on. `message` says why."""
+
+    run: str
+    message: str

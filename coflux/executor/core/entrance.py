@@ -11,11 +11,13 @@ from math import inf
 
 from coflux.executor.core.admission import Admission
 from coflux.executor.core.archive import Archive
+from coflux.executor.core.catalogue import Catalogue
 from coflux.executor.core.cycles import closed_cycle, describe_cycle
 from coflux.executor.core.deferral import Deferral
 from coflux.executor.core.effects import Outbox
 from coflux.executor.core.endings import Endings
 from coflux.executor.core.holds import Holds
+from coflux.executor.core.placement import Placement
 from coflux.executor.core.refusals import refusal, too_deep
 from coflux.executor.core.register import Register
 from coflux.executor.core.sources import Sources
@@ -29,6 +31,7 @@ class Entrance:
     def __init__(
         self,
         register: Register,
+        placement: Placement,
         admission: Admission,
         holds: Holds,
         deferral: Deferral,
@@ -36,11 +39,13 @@ class Entrance:
         endings: Endings,
         outbox: Outbox,
         archive: Archive,
+        catalogue: Catalogue,
         max_depth: int,
     ) -> None:
         """
         Args:
             register: where runs are entered.
+            placement: knows the real targets of stubs.
             admission: delays, and what is ready.
             holds: what waits for others.
             deferral: which submissions replace which.
@@ -48,9 +53,11 @@ class Entrance:
             endings: takes what has a result without being executed.
             outbox: takes what is to be written.
             archive: results for the cache that the store knows of.
+            catalogue: knows what code a result would be made by.
             max_depth: deepest nesting of calls.
         """
         self._register = register
+        self._placement = placement
         self._admission = admission
         self._holds = holds
         self._deferral = deferral
@@ -58,6 +65,7 @@ class Entrance:
         self._endings = endings
         self._outbox = outbox
         self._archive = archive
+        self._catalogue = catalogue
         self._max_depth = max_depth
 
     def enter(self, execution: Execution, delay: float, now: Instant) -> None:
@@ -71,9 +79,13 @@ class Entrance:
                 self._supersede(older, execution)
         self._admission.enqueue(execution, delay, now)
 
-    def settle(self, now: Instant) -> None:
-        """Decide all that is to be decided. To be called after whatever may have made executions due."""
+    def settle(self, now: Instant) -> bool:
+        """Decide all that is to be decided. To be called after whatever may have made executions due.
+
+        Returns whether there was anything.
+        """
         deferral, due = self._deferral, self._admission.due
+        decided = bool(due or deferral.started or deferral.revived)
         while due or deferral.started or deferral.revived:
             while deferral.started:
                 survivor, superseded = deferral.started.pop()
@@ -87,6 +99,7 @@ class Entrance:
                 self._outbox.executions[execution] = None
             if due:
                 self._admit(due.popleft(), now)
+        return decided
 
     def _supersede(self, older: Execution, newer: Execution) -> None:
         """It waits from now on until the newer submission starts, or is cancelled."""
@@ -116,7 +129,8 @@ class Entrance:
         if execution.step.spec.options.wait and self._holds.for_arguments(execution):
             self._refuse_cycle(execution, now)
         elif execution.step.spawns:
-            self._spawn(execution, now)
+            if self._placement.knows_target(execution):
+                self._spawn(execution, now)
         else:
             self._admission.make_ready(execution)
 
@@ -133,15 +147,23 @@ class Entrance:
         if under_way is not None and (recorded is None or under_way.created_at >= recorded.created_at):
             if not under_way.unfinished:
                 assert under_way.outcome is not None
-                self._endings.hit(execution, under_way.id, under_way.outcome, now, older_code=False)
+                older = self._is_older(execution, under_way.fingerprint)
+                self._endings.hit(execution, under_way.id, under_way.outcome, now, older_code=older)
                 return True
             if closed_cycle(execution, [under_way]) is None:
                 self._holds.link(execution, under_way)
                 return True
         if recorded is None:
             return False
-        self._endings.hit(execution, recorded.id, recorded.outcome, now, older_code=False)
+        older = self._is_older(execution, recorded.fingerprint)
+        self._endings.hit(execution, recorded.id, recorded.outcome, now, older_code=older)
         return True
+
+    def _is_older(self, execution: Execution, fingerprint: bytes) -> bool:
+        """Whether a result with this fingerprint was made by other code than would be run now, as far as is known."""
+        spec, host = execution.step.spec, execution.host or execution.step.run.family.host
+        current = b"" if host is None else self._catalogue.fingerprint(host.id, spec.module, spec.name)
+        return bool(fingerprint and current) and fingerprint != current
 
     def _refuse_cycle(self, execution: Execution, now: Instant) -> None:
         """A wait for arguments that can never end is an error, not a hang."""

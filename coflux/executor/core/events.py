@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from coflux.encoded import Value
+from coflux.executor.core.state import SiteKey
 from coflux.executor.messages import ArgumentKey, OpenGroup, Outcome, RunOptions, TargetSpec, Usage
 
 __all__ = [
@@ -138,23 +139,25 @@ class WorkerRefused(Event, frozen=True):
 
 
 class HostReady(Event, frozen=True):
-    """A module host serves `families` (root run ids) from now on, in the place of the one they had."""
+    """A module host serves `families` (root run ids) from now on: the sites that have its key."""
 
     host: int
     families: tuple[str, ...]
 
 
 class HostLost(Event, frozen=True):
-    """The host died. Its workers' exits are told apart; its families wait for another."""
+    """The host died. Its workers' exits are told apart; its families wait for another, which is being brought up."""
 
     host: int
 
 
 class HostRefused(Event, frozen=True):
-    """The modules of these families do not import: what is queued fails with this outcome."""
+    """These families get no host for a site (`None`: their homes), since its modules do not import: what is queued for
+    it fails with this outcome."""
 
     families: tuple[str, ...]
     outcome: Outcome
+    site: SiteKey | None = None
 
 
 class WorkspaceChanged(Event, frozen=True):

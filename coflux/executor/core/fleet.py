@@ -7,7 +7,19 @@ from coflux.executor.core.commands import HandOver, KillWorker, RetireWorker, St
 from coflux.executor.core.deferral import Deferral
 from coflux.executor.core.effects import Outbox
 from coflux.executor.core.slots import Slots
-from coflux.executor.core.state import Execution, Family, Host, Instant, State, Wait, Worker, WorkerState
+from coflux.executor.core.state import (
+    HOME,
+    Execution,
+    Family,
+    Host,
+    Instant,
+    Pool,
+    SiteKey,
+    State,
+    Wait,
+    Worker,
+    WorkerState,
+)
 
 __all__ = ["Fleet"]
 
@@ -38,9 +50,9 @@ class Fleet:
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 
-    def host(self, host_id: int) -> Host:
-        """The host of that id, a new one if it is not known."""
-        return self.hosts.setdefault(host_id, Host(host_id))
+    def host(self, host_id: int, key: SiteKey = HOME) -> Host:
+        """The host of that id; if it is not known, a new one for sites of that key."""
+        return self.hosts.setdefault(host_id, Host(host_id, key))
 
     def supersede_host(self, host_id: int) -> None:
         """A newer generation serves: idle workers of this one leave, running ones finish."""
@@ -58,15 +70,16 @@ class Fleet:
 
     # -- work for workers ----------------------------------------------------------------------------------------
 
-    def hand_over(self, execution: Execution, now: Instant) -> None:
-        """Give it a slot, and an idle worker or one that is started for it."""
-        self._slots.take(execution)
+    def hand_over(self, execution: Execution, pool: Pool, now: Instant) -> None:
+        """Give it a slot of that group, and an idle worker or one that is started for it."""
+        self._slots.take(execution, pool)
         self._deferral.left_queue(execution)
         host = execution.host
         if host is None or host.id not in self.hosts:
-            execution.bind(execution.step.run.family.host)
+            assert execution.step.site is not None  # it was ready
+            execution.bind(execution.step.site.host)
             host = execution.host
-        assert host is not None  # the queue passes over families without a host
+        assert host is not None  # nothing is ready at a site without a host
         if host.idle:
             self._assign(host.idle.pop(), execution, now)
         else:

@@ -11,7 +11,9 @@ What an event means is decided here. The parts keep one subject each; those abov
     endings                        outcomes, retries, suspensions, cancels, timeouts
     waiting                        who waits for whom, who is told when
     fleet      holds               hosts, workers, who runs where; what is queued and waits for others
-    register   admission   slots   all that is unfinished; what is not ready yet; who may compute
+    register   admission           all that is unfinished; what is not ready yet
+    placement                      where the code of a step is, and which worker groups may run it
+    slots      routing   stuck     who may compute; which groups fit; what can never get on
     effects    agenda      queue   rows and commands; what is due when; who is next
     sources    deferral            results that the cache may use; which submissions replace which
 """
@@ -28,7 +30,8 @@ from coflux.executor.core import events as ev
 from coflux.executor.core.admission import Admission
 from coflux.executor.core.agenda import Agenda
 from coflux.executor.core.archive import Archive
-from coflux.executor.core.commands import Identified
+from coflux.executor.core.catalogue import Catalogue
+from coflux.executor.core.commands import Identified, Stuck
 from coflux.executor.core.deferral import Deferral
 from coflux.executor.core.descent import has_failed, newest_chain
 from coflux.executor.core.effects import Effects, Outbox, Shared
@@ -37,24 +40,32 @@ from coflux.executor.core.entrance import Entrance
 from coflux.executor.core.fleet import Fleet
 from coflux.executor.core.handles import with_ids
 from coflux.executor.core.holds import Holds
+from coflux.executor.core.placement import Placement
 from coflux.executor.core.refusals import refusal
 from coflux.executor.core.register import Register
+from coflux.executor.core.routing import Router
 from coflux.executor.core.slots import Slots
 from coflux.executor.core.sources import Sources
 from coflux.executor.core.state import (
+    HOME,
     SUSPENDING,
     Execution,
     Family,
+    Host,
     Instant,
+    Pool,
     Run,
+    SiteKey,
     State,
     Suspension,
     Wait,
     WorkerState,
 )
 from coflux.executor.core.step_keys import step_keys
+from coflux.executor.core.stuck import why_stuck
 from coflux.executor.core.waiting import Waits
 from coflux.executor.messages import Outcome, Succeeded, Terminated
+from coflux.worker_groups import WorkerGroup
 
 __all__ = ["AnyEvent", "Scheduler"]
 
@@ -88,30 +99,32 @@ class Scheduler:
 
     def __init__(
         self,
-        concurrency: int,
+        groups: tuple[WorkerGroup, ...],
         random: Callable[[], float],
         archive: Archive,
+        catalogue: Catalogue,
         *,
         max_depth: int = 1000,
         reuse: bool = True,
     ) -> None:
         """
         Args:
-            concurrency: slots; an execution that waits for another holds none.
+            groups: the worker groups, with their slots; an execution that waits for another holds none.
             random: uniform in [0, 1), for the jitter of unlimited retries.
             archive: knows the runs that have settled.
+            catalogue: knows what module hosts have imported.
             max_depth: deepest nesting of calls.
             reuse: whether a process that was left clean takes another execution.
         """
         order = count(1)
-        self.concurrency = concurrency
         self.outbox = Outbox()
         self.deadlines: Agenda[Execution | Wait] = Agenda(_can_expire)  # on the monotonic clock
-        self.slots = Slots(concurrency)
+        self.slots = Slots(groups)
         self.deferral = Deferral()
         self.sources = Sources()
         self.register = Register(order, self.outbox, self.sources, archive)
-        self.admission = Admission(self.slots.queue, self.outbox)
+        self.placement = Placement(Router(self.slots.pools), self.slots.queue, catalogue, self.outbox)
+        self.admission = Admission(self.placement, self.outbox)
         self.holds = Holds(self.register, self.admission)
         self.fleet = Fleet(self.slots, self.deferral, self.deadlines, self.outbox)
         self.waits = Waits(self.slots, self.fleet, self.admission, self.holds, self.deadlines, order, self.outbox)
@@ -129,6 +142,7 @@ class Scheduler:
         )
         self.entrance = Entrance(
             self.register,
+            self.placement,
             self.admission,
             self.holds,
             self.deferral,
@@ -136,13 +150,13 @@ class Scheduler:
             self.endings,
             self.outbox,
             archive,
+            catalogue,
             max_depth,
         )
         # What the shell reads all the time, without having to know where it is kept.
         self.runs = self.register.runs
         self.families = self.register.families
         self.workers = self.fleet.workers
-        self._refused: dict[Family, Outcome] = {}  # without a host: what new work of theirs fails with
         self._reuse = reuse
 
     # -- the outside ---------------------------------------------------------------------------------------------
@@ -214,6 +228,8 @@ class Scheduler:
     def drain(self, now: Instant) -> Effects:
         """Hand out slots, then give up the effects of all events since the last drain."""
         self._dispatch(now)
+        if self.placement.unroutable:
+            self._tell_stuck()
         return self.outbox.take()
 
     def committed(self) -> None:
@@ -232,8 +248,8 @@ class Scheduler:
         """The execution in whose name a worker speaks; `None` if it is being killed or has nothing to say."""
         return self.fleet.running_on(worker_id)
 
-    def add_host(self, host_id: int) -> None:
-        self.fleet.host(host_id)
+    def add_host(self, host_id: int, key: SiteKey = HOME) -> None:
+        self.fleet.host(host_id, key)
 
     def supersede_host(self, host_id: int) -> None:
         """A newer generation serves: idle workers of this one leave, running ones finish."""
@@ -246,7 +262,7 @@ class Scheduler:
             return False
         if host.bound or any(worker.state is not WorkerState.IDLE for worker in host.workers.values()):
             return True
-        return any(family.host is host for family in self.families.values())
+        return any(_serves(host, family) for family in self.families.values())
 
     # -- after a restart -----------------------------------------------------------------------------------------
 
@@ -279,27 +295,54 @@ class Scheduler:
 
     def _dispatch(self, now: Instant) -> None:
         """Hand out the free slots: resuming goes before starting."""
-        if self._refused:
+        deciding = True
+        while deciding:
             self._fail_refused(now)
+            self._hand_out(now)
+            deciding = self.entrance.settle(now)
+
+    def _hand_out(self, now: Instant) -> None:
+        pools = self.slots.pools
+        busy = True
+        while busy:
+            busy = False
+            for pool in pools:
+                # What one group does may let another one do more: a family is at its limit over all of them.
+                busy |= self._dispatch_of(pool, now) and len(pools) > 1
+
+    def _dispatch_of(self, pool: Pool, now: Instant) -> bool:
+        """Hand out the free slots of one group. Whether there was anything to do."""
         slots, waits = self.slots, self.waits
-        while slots.has_room():
-            execution = slots.queue.peek()
-            wait = waits.next_resumable(execution, now)
+        busy = False
+        while pool.has_room():
+            execution = slots.queue.peek(pool)
+            wait = waits.next_resumable(pool, execution, now)
             if wait is not None:
                 waits.answer(wait)
-                continue
-            if execution is None:
+            elif execution is not None:
+                slots.queue.withdraw(execution)
+                self.fleet.hand_over(execution, pool, now)
+            else:
                 break
-            slots.queue.withdraw(execution)
-            self.fleet.hand_over(execution, now)
+            busy = True
+        return busy
 
     def _fail_refused(self, now: Instant) -> None:
-        """Work for modules that did not import needs no slot to fail."""
-        for family, outcome in list(self._refused.items()):
-            while family.heap:
-                self._fail_queued(family.heap[0][2], outcome, now)
-            if family.root.settled:
-                del self._refused[family]
+        """What can be run nowhere needs no slot to fail."""
+        while self.placement.failing:
+            failing, self.placement.failing = self.placement.failing, []
+            for execution, outcome in failing:
+                if execution.state is State.QUEUED:
+                    self._fail_queued(execution, outcome, now)
+
+    def _tell_stuck(self) -> None:
+        """Say of which runs nothing can get on, once."""
+        for family in list(self.placement.unroutable):
+            if not family.unroutable or family.root.settled:
+                del self.placement.unroutable[family]
+            elif not family.stuck and (message := why_stuck(family)) is not None:
+                family.stuck = message
+                self.outbox.commands.append(Stuck(family.root.id, message))
 
     def _fail_queued(self, execution: Execution, outcome: Outcome, now: Instant) -> None:
         self.slots.queue.withdraw(execution)
@@ -311,7 +354,8 @@ class Scheduler:
         run = Run(event.run, None, None, event.options, now.wall)
         run.context = event.context
         run.family.cap = event.options.concurrency
-        run.family.host = self.fleet.hosts[event.host]
+        host = self.fleet.hosts[event.host]
+        run.family.settle_at(host.key, host)
         self.register.adopt_run(run)
         keys = step_keys(event.spec, event.keys, run_memo=False)
         run.root = self.register.create_step(run, None, None, event.spec, event.encoded, event.arguments, now, keys)
@@ -351,6 +395,8 @@ class Scheduler:
         child = self.register.create_step(run, parent, event.group, event.spec, event.encoded, arguments, now, keys)
         parent.submissions.append(child)
         parent.children.append(child)
+        if event.spec.stub:
+            self.placement.resolve(child)
         self.entrance.enter(child, event.spec.options.delay, now)
 
     def _resumed(self, parent: Execution, event: ev.Submitted, now: Instant) -> Execution | None:
@@ -406,6 +452,7 @@ class Scheduler:
         targets = [self.register.resolve(execution, handle) for handle in event.handles]
         known = tuple(target for target in targets if target is not None)
         execution.suspension = Suspension(now.elapsed + delay, now.wall + delay, known)
+        self.waits.dismiss(execution)  # its other threads are to end as well
         execution.due_wall = now.wall + delay
         execution.reason = SUSPENDING
         self.outbox.executions[execution] = None
@@ -492,35 +539,37 @@ class Scheduler:
         for root in event.families:
             family = self.families.get(root)
             if family is not None:
-                family.host = host
-                self._refused.pop(family, None)
-                self._renew_attempts(family)
-                self.slots.queue.place(family)
+                waiting = self.placement.host_ready(family, host)
+                self._renew_attempts(family, host)
+                for execution in waiting:
+                    self.admission.come_due(execution)
 
-    def _renew_attempts(self, family: Family) -> None:
-        """Attempts again that have not begun run on the family's host: it has newer code than the one they had."""
+    def _renew_attempts(self, family: Family, host: Host) -> None:
+        """Attempts again that have not begun run on the newest host: it has newer code than the one they had."""
         for execution in family.executions.values():
             if execution.attempt > 1 and execution.state is State.QUEUED and execution.worker is None:
-                execution.bind(family.host)
+                site = execution.step.site or family.home
+                if site.host is host:
+                    execution.bind(host)
 
     def _host_lost(self, host_id: int) -> None:
         host = self.fleet.lose_host(host_id)
         if host is None:
             return
         for family in self.families.values():
-            if family.host is host:
-                family.host = None
+            self.placement.host_lost(family, host)
 
     def _host_refused(self, event: ev.HostRefused, now: Instant) -> None:
         for root in event.families:
             family = self.families.get(root)
-            if family is None:
-                continue
-            if family.host is None:
-                self._refused[family] = event.outcome
-            for execution in list(family.executions.values()):
-                if execution.state is State.QUEUED and execution.worker is None:
-                    self._fail_queued(execution, event.outcome, now)
+            if family is not None:
+                self.placement.host_refused(family, event.site, event.outcome)
+        self._fail_refused(now)
+
+
+def _serves(host: Host, family: Family) -> bool:
+    site = family.sites.get(host.key)
+    return site is not None and site.host is host
 
 
 def _can_expire(item: Execution | Wait) -> bool:

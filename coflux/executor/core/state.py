@@ -5,15 +5,18 @@ A *family* is a root run with all its child runs: the unit of fairness, of depth
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
 from typing import Literal, NamedTuple
 
 from coflux.encoded import Value
 from coflux.executor.messages import ArgumentKey, Outcome, RunOptions, TargetSpec, Usage
+from coflux.worker_groups import WorkerGroup
 
 __all__ = [
     "ALLOWED",
     "FAILURES",
+    "HOME",
     "NO_KEYS",
     "SUSPENDING",
     "Execution",
@@ -22,7 +25,12 @@ __all__ = [
     "Host",
     "Instant",
     "InvalidTransition",
+    "Pool",
+    "Requirements",
+    "Route",
     "Run",
+    "Site",
+    "SiteKey",
     "State",
     "Step",
     "StepKeys",
@@ -36,6 +44,9 @@ __all__ = [
 
 Trigger = Literal["submission", "retry", "resumption", "recurrence", "rerun"]
 """Why there is an attempt: it is the first, or comes after a failure, a suspension, `None`, or was asked for."""
+
+Requirements = dict[str, bool | list[str]]
+"""What a step requires of a worker group; see `TaskOptions.requires`."""
 
 
 SUSPENDING = "suspending"
@@ -137,8 +148,11 @@ class Step:
         "memo_key",
         "number",
         "parent",
+        "resolved",
+        "route",
         "run",
         "shared_by",
+        "site",
         "spawned",
         "spec",
     )
@@ -177,6 +191,9 @@ class Step:
             Execution
         ] = []  # who, besides `parent`, was given its handle instead of a step of their own
         self.spawned: Run | None = None  # the run of its own that a workflow became
+        self.resolved = not spec.stub  # `spec` says of a stub what only the real target knows
+        self.route: Route | None = None  # the worker groups that may run it, once that is known
+        self.site: Site | None = None  # where its code is, once that is known; of a stub, where it is looked for
 
     @property
     def spawns(self) -> bool:
@@ -205,6 +222,7 @@ class Execution:
         "older_code",
         "outcome",
         "pid",
+        "pool",
         "quick_children",
         "ready",
         "reason",
@@ -245,6 +263,7 @@ class Execution:
         self.reason = ""
         self.ready = False  # in the queue, waiting for nothing but a slot
         self.holds_slot = False
+        self.pool: Pool | None = None  # the worker group whose slot it holds, or had last
         self.worker: Worker | None = None
         self.pid: int | None = None
         self.starts_lost = 0  # workers that died before they could take it
@@ -321,6 +340,7 @@ class Run:
         "memoised",
         "options",
         "parent",
+        "requires",
         "root",
         "settled",
         "started_at",
@@ -341,6 +361,7 @@ class Run:
         self.settled = False
         self.let_go = False  # it was cancelled while its root is deferred to an execution of another run
         self.root: Execution | None = None  # the first attempt at it, or the newest that somebody asked for
+        self.requires: Requirements | None = None  # what its root requires, once that is known
         self.steps = 0
         self.memoised: dict[bytes, list[Step]] = {}  # its steps that may be shared, by key
 
@@ -369,19 +390,22 @@ class Family:
         "awaiting",
         "cap",
         "executions",
-        "heap",
-        "host",
+        "home",
         "leaving",
         "lent",
         "root",
         "runs",
+        "sites",
+        "stuck",
         "unfinished",
+        "unroutable",
     )
 
     def __init__(self, root: Run) -> None:
         self.root = root
         self.runs: list[Run] = [root]
-        self.host: Host | None = None  # the newest that imported its modules; None while one is being built
+        self.home = Site(HOME)  # where its root was found
+        self.sites: dict[SiteKey, Site] = {HOME: self.home}
         self.executions: dict[str, Execution] = {}
         self.unfinished = 0
         self.awaiting = 0  # runs of it whose root was deferred to an execution of another family, which has not ended
@@ -389,12 +413,82 @@ class Family:
         self.active = 0  # slots that its executions hold
         self.lent = 0  # of those: held by executions that wait for something else, so perhaps do nothing
         self.cap: int | None = None  # slots that it may hold
-        self.heap: list[tuple[int, int, Execution]] = []  # ready executions: (-depth, sequence, execution)
+        self.unroutable: dict[Execution, None] = {}  # queued executions that no worker group can ever run
+        self.stuck = ""  # why nothing of it can get on, once somebody was told
+
+    @property
+    def host(self) -> Host | None:
+        """The newest that imported its root's module; `None` while one is being built."""
+        return self.home.host
+
+    def settle_at(self, key: SiteKey, host: Host | None) -> None:
+        """Its root's module is found there."""
+        self.home = Site(key)
+        self.home.host = host
+        self.home.requested = host is None
+        self.sites = {key: self.home}
+
+    def site(self, key: SiteKey) -> Site:
+        """The site of that key, a new one if there is none."""
+        site = self.sites.get(key)
+        if site is None:
+            site = self.sites[key] = Site(key)
+        return site
 
     @property
     def at_cap(self) -> bool:
         """Whether it may compute no more: it holds as many slots as it may, and not all of them are lent."""
         return self.cap is not None and self.active >= self.cap and self.active > self.lent
+
+
+class Pool:
+    """The slots of a worker group."""
+
+    __slots__ = ("active", "group", "lent", "resumable")
+
+    def __init__(self, group: WorkerGroup) -> None:
+        self.group = group
+        self.active = 0  # slots that are held
+        self.lent = 0  # of those: held by executions that wait for something else
+        self.resumable: deque[Wait] = deque()  # answers that wait for a slot, longest first; some may be over
+
+    def has_room(self) -> bool:
+        """Whether one more may compute: a slot is free, or all who hold one wait as well and may be doing nothing."""
+        return self.active < self.group.concurrency or self.active == self.lent
+
+
+class Route:
+    """Where a step may run: in any of some worker groups, which have the same interpreter."""
+
+    __slots__ = ("pools", "python")
+
+    def __init__(self, pools: tuple[Pool, ...]) -> None:
+        self.pools = pools
+        self.python = pools[0].group.python
+
+
+class SiteKey(NamedTuple):
+    """What tells the sites of a family apart: the interpreter ("" for its client's) and the modules to import there."""
+
+    python: str
+    modules: tuple[str, ...]
+
+
+HOME = SiteKey("", ())
+
+
+class Site:
+    """Where code of a family is found: module hosts, one generation after the other."""
+
+    __slots__ = ("host", "key", "refused", "requested", "unresolved", "waiting")
+
+    def __init__(self, key: SiteKey) -> None:
+        self.key = key
+        self.host: Host | None = None  # the newest; None while there is none
+        self.requested = False  # it is being built
+        self.refused: Outcome | None = None  # what everything here fails with, since there will be no host
+        self.waiting: dict[Execution, None] = {}  # executions that lack nothing but a host
+        self.unresolved: dict[Execution, None] = {}  # stubs whose real targets are looked for here
 
 
 class Wait:
@@ -460,10 +554,11 @@ class Worker:
 class Host:
     """A module host: one generation of a set of modules, from which workers come."""
 
-    __slots__ = ("bound", "id", "idle", "superseded", "workers")
+    __slots__ = ("bound", "id", "idle", "key", "superseded", "workers")
 
-    def __init__(self, host_id: int) -> None:
+    def __init__(self, host_id: int, key: SiteKey) -> None:
         self.id = host_id
+        self.key = key  # of the sites that it serves
         self.bound = 0  # unfinished executions that run, or will run, on its code
         self.idle: list[Worker] = []
         self.workers: dict[int, Worker] = {}

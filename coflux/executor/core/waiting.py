@@ -13,7 +13,7 @@ from coflux.executor.core.effects import Outbox
 from coflux.executor.core.fleet import Fleet
 from coflux.executor.core.holds import Holds
 from coflux.executor.core.slots import Slots
-from coflux.executor.core.state import Execution, Hold, Instant, Run, Wait
+from coflux.executor.core.state import Execution, Hold, Instant, Pool, Run, Wait
 
 __all__ = ["GATHERING", "HELD_BACK", "QUICK", "QUICK_IN_A_ROW", "Waits"]
 
@@ -44,7 +44,6 @@ class Waits:
             order: where a wait stands among the deadlines of the same time.
             outbox: takes the answers.
         """
-        self.resumable: deque[Wait] = deque()  # answers that wait for a slot, longest first; some may be over
         self._slots = slots
         self._fleet = fleet
         self._admission = admission
@@ -104,14 +103,20 @@ class Waits:
 
     def _start_polled(self, execution: Execution, targets: list[Execution], now: Instant) -> None:
         """A loop of plain polls holds its slot: what it polls for gets on all the same, over the limit if need be."""
-        if self._slots.free_for(execution.step.run.family):
+        family = execution.step.run.family
+        if len(self._slots.pools) == 1 and self._slots.free_for(family, self._slots.pools):
             return
         held_up = _held_up(targets, execution)
+        if held_up is None:
+            return
+        pools = _pools_of(held_up)
+        if self._slots.free_for(family, pools):
+            return
         if isinstance(held_up, Wait):
             self.answer(held_up)
-        elif held_up is not None:
+        else:
             self._slots.queue.withdraw(held_up)
-            self._fleet.hand_over(held_up, now)
+            self._fleet.hand_over(held_up, pools[0], now)
 
     # -- what is waited for ends ---------------------------------------------------------------------------------
 
@@ -145,25 +150,27 @@ class Waits:
             self.answer(wait)
         else:
             wait.execution.withheld.append(wait)
-            self.resumable.append(wait)
+            _pool_of(wait).resumable.append(wait)
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    def next_resumable(self, startable: Execution | None, now: Instant) -> Wait | None:
-        """Take the first wait that can be answered out of the line; `None` if `startable` may go before all of them."""
-        if not self.resumable:
+    def next_resumable(self, pool: Pool, startable: Execution | None, now: Instant) -> Wait | None:
+        """Take the first wait that can be answered with a slot of this group out of the line; `None` if `startable` may
+        go before all of them."""
+        resumable = pool.resumable
+        if not resumable:
             return None
         found = None
         passed: list[Wait] = []
-        while self.resumable and found is None:
-            wait = self.resumable.popleft()
+        while resumable and found is None:
+            wait = resumable.popleft()
             if wait.over:
                 continue
             if wait.execution.step.run.family.at_cap or _gathers(wait, startable, now):
                 passed.append(wait)
             else:
                 found = wait
-        self.resumable.extendleft(reversed(passed))
+        resumable.extendleft(reversed(passed))
         if found is None and startable is not None:
             for wait in passed:
                 if wait.execution is startable.step.parent and wait.held_since is None:
@@ -176,7 +183,7 @@ class Waits:
         execution = wait.execution
         self._end(wait)
         if not execution.holds_slot:
-            self._slots.take(execution)
+            self._slots.take(execution, _pool_of(wait))
         withheld, execution.withheld = execution.withheld, []
         index = _first_ended(wait.targets) if wait.resolved else None
         if index is None:
@@ -187,6 +194,12 @@ class Waits:
             # It has its slot, and may never wait again: `asyncio.gather` asks for everything first.
             if not other.over:
                 self.answer(other)
+
+    def dismiss(self, execution: Execution) -> None:
+        """Answer all that it waits for, since what it does with the answers does not count any more."""
+        for wait in list(execution.waits.values()):
+            if not wait.over:
+                self.answer(wait)
 
     def expire(self, wait: Wait) -> None:
         """The time of a poll is up, or an answer was held back for long enough: answered at once, with a slot over the
@@ -218,6 +231,20 @@ class Waits:
         self._outbox.commands.append(Answered(worker.id, wait, index, ended, error))
 
 
+def _pool_of(wait: Wait) -> Pool:
+    """The group whose slot its execution needs to go on."""
+    assert wait.execution.pool is not None  # since it runs
+    return wait.execution.pool
+
+
+def _pools_of(held_up: Execution | Wait) -> tuple[Pool, ...]:
+    """The groups of which one must have a slot for it."""
+    if isinstance(held_up, Wait):
+        return (_pool_of(held_up),)
+    assert held_up.step.route is not None  # since it is ready
+    return held_up.step.route.pools
+
+
 def _first_ended(targets: list[Execution]) -> int | None:
     for index, target in enumerate(targets):
         if not target.end().unfinished:
@@ -241,7 +268,7 @@ def _held_up(targets: list[Execution], poller: Execution) -> Execution | Wait | 
         seen.add(pending)
         if pending.holds_slot and not pending.waits:
             return None
-        if found is None and pending.ready and pending.step.run.family.host is not None:
+        if found is None and pending.ready:
             found = pending
         if pending.hold is not None:
             line.extend(target.end() for target in pending.hold.targets)
