@@ -224,7 +224,7 @@ _own_workspace = click.option(
 
 
 @command.command("rerun", short_help="Execute a step again, with its arguments and the code as it is now.")
-@click.argument("identifier", metavar="RUN[:STEP]", shell_complete=complete_runs)
+@click.argument("identifier", metavar="RUN[:STEP[:ATTEMPT]]", shell_complete=complete_runs)
 @following_options
 @_own_workspace
 @project_option
