@@ -73,6 +73,7 @@ def render(
             "id": run.id,
             "target": f"{run.module}/{run.name}",
             "workspace": run.workspace,
+            "parent": run.parent,
             "status": run.status,
             "interrupted": interrupted,
             "created_at": iso_time(run.created_at),

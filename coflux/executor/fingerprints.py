@@ -34,6 +34,7 @@ REACH = 2000  # functions and classes that are followed from one target
 WRAPPERS = 10  # around a function that are looked through
 DEFAULT_PARTS = 1000  # parts of a function's default values that count
 DEFAULT_TEXT = 65536  # characters or bytes of one that count
+DEPTH = 50  # containers in one another that are looked into; a default may hold itself
 
 # By function; those of a module host are known to the workers that are forked from it.
 _known: WeakKeyDictionary[Callable[..., object], bytes] = WeakKeyDictionary()
@@ -206,23 +207,24 @@ def _followed(value: Any, wrappers: int = WRAPPERS) -> Iterator[Any]:
     elif issubclass(kind, type):
         if _is_projects_class(value):
             yield value
-    elif kind in _WRAPPERS:
-        inner = _WRAPPERS[kind](value)
+    elif id(kind) in _WRAPPERS:
+        inner = _WRAPPERS[id(kind)](value)
     elif _is_projects_class(kind):
         yield kind
     for wrapped in inner if wrappers else ():
         yield from _followed(wrapped, wrappers - 1)
 
 
-_WRAPPERS: dict[type, Any] = {
-    Target: lambda target: (target.fn,),
-    MethodType: lambda method: (method.__func__,),
-    staticmethod: lambda method: (method.__func__,),
-    classmethod: lambda method: (method.__func__,),
-    property: lambda attribute: (attribute.fget, attribute.fset, attribute.fdel),
-    functools.cached_property: lambda attribute: (attribute.func,),
-    functools.partial: lambda partial: (partial.func,),
-    type(functools.lru_cache(len)): lambda cached: (cached.__wrapped__,),
+# By the id of their class, as below: to look a class up would be to ask for its hash.
+_WRAPPERS: dict[int, Callable[[Any], tuple[object, ...]]] = {
+    id(Target): lambda target: (target.fn,),
+    id(MethodType): lambda method: (method.__func__,),
+    id(staticmethod): lambda method: (method.__func__,),
+    id(classmethod): lambda method: (method.__func__,),
+    id(property): lambda attribute: (attribute.fget, attribute.fset, attribute.fdel),
+    id(functools.cached_property): lambda attribute: (attribute.func,),
+    id(functools.partial): lambda partial: (partial.func,),
+    id(type(functools.lru_cache(len))): lambda cached: (cached.__wrapped__,),
 }
 
 
@@ -237,24 +239,28 @@ _is_third_party = functools.lru_cache(maxsize=4096)(is_third_party)
 # -- constants and defaults -------------------------------------------------------------------------------------------
 
 
-def _describe_value(value: Any, left: list[int] | None) -> Any:
+_SCALARS = frozenset(map(id, (NoneType, EllipsisType, bool, float, complex)))
+_CONTAINERS = frozenset(map(id, (tuple, list, dict, set, frozenset)))
+
+
+def _describe_value(value: Any, left: list[int] | None, depth: int = DEPTH) -> Any:
     """The value as plain data, whose `repr` tells different values apart. `left` is how many parts may still count,
     `None`: all of a constant do."""
     kind = type(value)
-    if kind in (NoneType, EllipsisType, bool, float, complex):
+    if id(kind) in _SCALARS:
         return value
     if kind is int:
         return hex(value)  # whatever its length
-    if kind in (str, bytes):
+    if kind is str or kind is bytes:
         return value if left is None or len(value) <= DEFAULT_TEXT else (len(value), value[:DEFAULT_TEXT])
     name = f"{_namespace_of(kind).get('__module__')}.{_name_of(kind)}"
     if issubclass(kind, Enum):
-        return name, value._name_
-    if kind not in (tuple, list, dict, set, frozenset):
+        return name, object.__getattribute__(value, "_name_")
+    if id(kind) not in _CONTAINERS:
         return (name,)
     if left is not None:
         left[0] -= len(value) + 1
-        if left[0] < 0:
-            return name, len(value)
-    parts = [_describe_value(part, left) for part in (value.items() if kind is dict else value)]
-    return name, sorted(parts, key=repr) if kind in (set, frozenset) else parts
+    if depth == 0 or (left is not None and left[0] < 0):
+        return name, len(value)
+    parts = [_describe_value(part, left, depth - 1) for part in (value.items() if kind is dict else value)]
+    return name, sorted(parts, key=repr) if kind is set or kind is frozenset else parts

@@ -97,7 +97,7 @@ class EarlierChildren:
             digest, handles = key_of(argument)
         except UnkeyableValue:
             return self._identity_of_bytes(value)
-        return digest, tuple([handle.id for handle in handles])
+        return digest, self._identified(tuple([handle.reference().id for handle in handles]))
 
     def _identity_of_bytes(self, value: Value) -> Hashable:
         return _bytes_of((value,)), self._identified(_references_of((value,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
@@ -11,7 +12,7 @@ from coflux.suspension import Suspending
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["unwind"]
+__all__ = ["hide_from_threads", "unwind"]
 
 # Each once: what is cancelled as a stopped loop is closed may raise `Suspending`, too, and has to come to its end.
 _stopped: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
@@ -32,6 +33,17 @@ def unwind() -> NoReturn:
             else:
                 task.add_done_callback(_ended)
     raise Suspending
+
+
+def hide_from_threads() -> None:
+    """Let threads that are left so end without a traceback, which would show our own code only."""
+    shown = threading.excepthook
+
+    def excepthook(args: threading.ExceptHookArgs, /) -> None:
+        if not isinstance(args.exc_value, Suspending):
+            shown(args)
+
+    threading.excepthook = excepthook
 
 
 def _ended(task: asyncio.Task[Any]) -> None:

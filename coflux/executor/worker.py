@@ -54,6 +54,7 @@ from coflux.executor.messages import (
 from coflux.executor.processes import become_subreaper, die_with_parent
 from coflux.executor.runtime import Runtime, wait_closed
 from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL, FAULT_MARK, OWN_FAULT
+from coflux.executor.unwinding import hide_from_threads
 from coflux.failures import capture
 from coflux.previews import message_of, one_line
 from coflux.target import Target, registry
@@ -104,6 +105,7 @@ class Worker:
 
     def serve(self) -> None:
         """Run what comes, until told to leave or until the supervisor is gone."""
+        hide_from_threads()
         self._channel.send(Ready(os.getpid()))
         self._prepare()
         while True:
@@ -223,13 +225,13 @@ class Worker:
     def _should_retry(self, spec: TargetSpec, target: Target[..., Any], error: BaseException) -> bool:
         """Ask the retry filter. One that raises is reported along with the error, and there is no retry."""
         if spec.options.retries is None:
-            return False
+            return True  # others may wait for its result, as their source for the cache, and have retries
         when = target.when if spec.when is None else values.decode(spec.when, self._blobs)
         if when is None:
             return True
         try:
             return bool(when(error))  # type: ignore[operator]
-        except Exception as problem:
+        except BaseException as problem:
             problem.add_note(f"raised by the retry filter (Retries.when) of {spec.module}/{spec.name}")
             raise problem from error
 

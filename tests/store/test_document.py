@@ -59,6 +59,7 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
             "id": "Rtest",
             "target": "shop.orders/ingest",
             "workspace": "default",
+            "parent": None,
             "status": "succeeded",
             "interrupted": False,
             "created_at": "2023-11-14T22:13:20.250000Z",
