@@ -12,6 +12,7 @@ Every object has `version` (1), `event`, and by its kind:
                seen: an execution that was quick comes once, finished
     log        execution, at, level, text (with the values filled in), template, values
     result     run, result, result_repr, error, as in the document of `--json`; the last line
+Of a run that is executed again, only what happens from then on is told.
 Times are ISO 8601 in UTC, durations seconds, sizes bytes. Keys may be added within a version, never renamed.
 """
 

@@ -7,7 +7,7 @@ import time
 import click
 import msgspec
 
-from coflux.cli.engine import NothingStored, open_history
+from coflux.cli.engine import NothingStored, check_workspace, open_history
 from coflux.cli.interrupted import advice
 from coflux.cli.lines import Painter
 from coflux.cli.ndjson import VERSION
@@ -35,6 +35,7 @@ def command(project: Project, workspace: str | None, as_json: bool) -> None:
     entries: list[Queued] = []
     try:
         with open_history(project) as history:
+            check_workspace(history, workspace)
             entries = history.queue(workspace)
     except NothingStored:
         pass  # then nothing can be queued, either

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from coflux.cli import exits, foreground
-from coflux.cli.engine import NothingStored, connect, open_history, requested, resolve_id
+from coflux.cli.engine import NothingStored, check_workspace, connect, open_history, requested, resolve_id
 from coflux.cli.feed import ExecutionChanged, Feed, GroupOpened, HandleShared, StepSubmitted
 from coflux.cli.following import following_options, form_of
 from coflux.cli.interrupted import INTERRUPTED, advice, known_until, state_of
@@ -67,6 +67,7 @@ def list_runs(
     engine = engine_runs(project)
     try:
         with open_history(project) as history:
+            check_workspace(history, workspace)
             older_than = history.resolve_run(before) if before else None
             rows = history.runs(limit, older_than, cast("Status | None", status), children, workspace)
             now = time.time()
@@ -223,7 +224,7 @@ _own_workspace = click.option(
 
 
 @command.command("rerun", short_help="Execute a step again, with its arguments and the code as it is now.")
-@click.argument("identifier", metavar="RUN[:STEP]", shell_complete=complete_runs)
+@click.argument("identifier", metavar="RUN[:STEP[:ATTEMPT]]", shell_complete=complete_runs)
 @following_options
 @_own_workspace
 @project_option

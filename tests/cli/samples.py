@@ -39,6 +39,9 @@ class Recorder:
         self._store = store
         self._batch = Batch()
 
+    def workspace(self, name: str, base: str | None = None) -> None:
+        self._store.workspaces.create(name, base, STARTED_AT)
+
     def commit(self) -> None:
         self._store.commit(self._batch)
         self._batch = Batch()

@@ -98,6 +98,7 @@ def test_runs_are_listed(coflux: Command) -> None:
 def test_runs_of_one_workspace_are_listed(coflux: Command, tmp_path: Path) -> None:
     (tmp_path / ".coflux").mkdir()
     with recording(tmp_path / ".coflux") as recorder:
+        recorder.workspace("mine")
         for run, workspace in (("Rbcd", "default"), ("Rbce", "mine")):
             recorder.run("succeeded", run=run, settled=True, workspace=workspace)
         recorder.commit()
@@ -105,7 +106,10 @@ def test_runs_of_one_workspace_are_listed(coflux: Command, tmp_path: Path) -> No
     (line,) = coflux("runs", "list", "--workspace", "mine")[1].splitlines()
     assert line.startswith("Rbce ")
     assert line.endswith("  app.flows/nightly  in mine")
-    assert coflux("runs", "list", "--workspace", "other") == (0, "", "")
+    assert coflux("runs", "list", "--workspace", "default", "--status", "failed") == (0, "", "")
+    for command in (["runs", "list"], ["queue"]):
+        missing = "coflux: there is no workspace 'defalt'; did you mean 'default'?\n"
+        assert coflux(*command, "--workspace", "defalt") == (exits.USAGE, "", missing)
 
 
 @pytest.mark.usefixtures("stored")
@@ -381,3 +385,43 @@ def test_words_are_completed_from_the_store(
         coflux()
     out, err = capfd.readouterr()
     assert (out.splitlines(), err) == (completions, "")
+
+
+# -- workspaces and queue ---------------------------------------------------------------------------------------------
+
+
+def test_workspaces_are_listed(coflux: Command, tmp_path: Path) -> None:
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.workspace("base")
+        recorder.workspace("derived", "base")
+    status, out, err = coflux("workspaces", "list")
+    assert (status, out.splitlines(), err) == (
+        0,
+        ["base     active", "default  active", "derived  active    based on base"],
+        "",
+    )
+    listed = json.loads(coflux("workspaces", "list", "--json")[1])
+    assert (listed["version"], listed["workspaces"][2]) == (
+        1,
+        {"name": "derived", "base": "base", "state": "active", "created_at": "2023-11-14T22:13:20.000000Z"},
+    )
+
+
+def test_what_is_left_in_the_queue_without_an_engine(coflux: Command, tmp_path: Path) -> None:
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.run("running")
+        recorder.step(1, "nightly")
+        recorder.execution(1, "queued", reason="ready")
+        recorder.commit()
+    status, out, err = coflux("queue")
+    assert (status, out.split()[:2], out.split()[-1]) == (0, ["Rbcd:1:1", "app.flows/nightly"], "ready")
+    assert err == f"{advice(['Rbcd'])}\n"
+
+
+def test_no_store_is_no_queue_and_no_workspaces(coflux: Command, tmp_path: Path) -> None:
+    assert coflux("queue") == (0, "", "nothing is queued\n")
+    assert coflux("queue", "--json") == (0, '{"version":1,"queue":[]}\n', "")
+    assert coflux("workspaces", "list", "--json") == (0, '{"version":1,"workspaces":[]}\n', "")
+    missing = f"coflux: there are no runs in {tmp_path}/.coflux: `coflux run` creates a store\n"
+    for arguments in ("why Rbcd:1", "cache clear --all", "runs rerun Rbcd", "runs resume Rbcd"):
+        assert coflux(*arguments.split()) == (exits.NOT_FOUND, "", missing)

@@ -10,7 +10,8 @@ import pytest
 
 import coflux as cf
 from coflux.executor import client as clients
-from coflux.executor.requests import ArgumentKey, Bind, BindFailed, Bound, RunStarted, StartRun
+from coflux.executor.messages import ArgumentKey, Bind, BindFailed, Bound
+from coflux.executor.requests import RunStarted, StartRun
 from coflux.keys import key_of
 from coflux.project import Project
 from coflux.target import Target
