@@ -104,8 +104,8 @@ _SHAPE = (
     | inspect.CO_ITERABLE_COROUTINE
     | inspect.CO_ASYNC_GENERATOR
 )
-_HAS_DOCSTRING = 0x4000000  # CO_HAS_DOCSTRING, which is new in Python 3.13
-_ALWAYS_DOCSTRING = sys.version_info < (3, 13)  # or `None`, as the first constant of every function
+_HAS_DOCSTRING = 0x4000000  # CO_HAS_DOCSTRING, which is new in Python 3.14
+_ALWAYS_DOCSTRING = sys.version_info < (3, 14)  # or `None`, as the first constant of every function
 
 
 def _part_of_function(function: FunctionType) -> _Part:
@@ -122,29 +122,30 @@ def _part_of_function(function: FunctionType) -> _Part:
 def _describe_code(code: CodeType, names: dict[str, None]) -> tuple[Any, ...]:
     """What the code does, as plain data. Its names, and those of the code in it, are added to `names`."""
     names.update(dict.fromkeys(code.co_names))
-    constants = code.co_consts
-    is_function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
-    if is_function and (_ALWAYS_DOCSTRING or code.co_flags & _HAS_DOCSTRING):
-        constants = constants[1:]
-    if "__firstlineno__" in code.co_names:  # the body of a class, which is given its line, and names in any order
-        constants = tuple(
-            [
-                sorted(constant)
-                if type(constant) is tuple and all(type(name) is str for name in constant)
-                else constant
-                for constant in constants
-                if constant != code.co_firstlineno
-            ]
-        )
     return (
         (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & _SHAPE),
         (code.co_code, code.co_exceptiontable),
         (code.co_names, code.co_varnames, code.co_cellvars, code.co_freevars),
         [
             _describe_code(constant, names) if type(constant) is CodeType else _describe_value(constant, None)
-            for constant in constants
+            for constant in _constants_of(code)
         ],
     )
+
+
+def _constants_of(code: CodeType) -> Iterator[object]:
+    """Its constants, without docstring and line."""
+    is_function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
+    start = 1 if is_function and (_ALWAYS_DOCSTRING or code.co_flags & _HAS_DOCSTRING) else 0
+    # The body of a class, which from Python 3.13 on is given its line, and the names of its attributes in any order.
+    is_class = "__firstlineno__" in code.co_names
+    for constant in code.co_consts[start:]:
+        if not is_class:
+            yield constant
+        elif type(constant) is tuple:
+            yield frozenset(constant)
+        elif type(constant) is not int or constant != code.co_firstlineno:
+            yield constant
 
 
 def _globals_of(function: FunctionType, names: Iterable[str]) -> Iterator[object]:
@@ -259,8 +260,11 @@ def _describe_value(value: Any, left: list[int] | None, depth: int = DEPTH) -> A
     if id(kind) not in _CONTAINERS:
         return (name,)
     if left is not None:
-        left[0] -= len(value) + 1
+        left[0] -= len(value) + 1  # an empty one counts, too
     if depth == 0 or (left is not None and left[0] < 0):
         return name, len(value)
     parts = [_describe_value(part, left, depth - 1) for part in (value.items() if kind is dict else value)]
-    return name, sorted(parts, key=repr) if kind is set or kind is frozenset else parts
+    if kind is list or kind is tuple:
+        return name, parts
+    # Without an order of its own. Which parts count must not depend on one either.
+    return name, len(value) if left is not None and left[0] < 0 else sorted(parts, key=repr)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from coflux.executor.fingerprints import SIZE, fingerprint, remember
+from coflux.executor.manifest import discovered_targets
 from coflux.executor.messages import Returned
 from coflux.target import duplicates, registry
 from tests.engine.scripted import ScriptedWorker
@@ -317,6 +318,39 @@ def test_what_several_targets_have_in_common_does_not_change_them(fingerprint_of
     assert {name: fingerprint(registry["flow", name]) for name in known} == known
 
 
+def test_module_hosts_tell_it_with_their_targets(fingerprint_of: Fingerprint) -> None:
+    main = fingerprint_of(BASE)
+    told = {info.spec.name: info.fingerprint for info in discovered_targets() if info.spec.module == "flow"}
+    assert told == {"main": main, "child": fingerprint(registry["flow", "child"])}
+
+
+def test_what_executions_do_to_globals_does_not_count(fingerprint_of: Fingerprint, tmp_path: Path) -> None:
+    source = """
+        class Client:
+            def get(self):
+                return 1
+
+        client = None
+
+        @cf.task()
+        def connect():
+            global client
+            client = Client()
+
+        @cf.task()
+        def main():
+            return client
+    """
+    worker = ScriptedWorker(tmp_path / "worker", source)
+    try:
+        worker.execute("connect")
+        worker.expect(Returned)
+        worker.execute("main")
+        assert worker.expect(Returned).fingerprint == fingerprint_of(source)
+    finally:
+        worker.close()
+
+
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_workers_tell_it_with_the_outcome_whatever_their_hash_seed(
     fingerprint_of: Fingerprint, tmp_path: Path, seed: str
@@ -327,7 +361,7 @@ def test_workers_tell_it_with_the_outcome_whatever_their_hash_seed(
                 return kinds
 
         @cf.task()
-        def main(x={"a", "b", "c", "d"}):
+        def main(x={"a", "b", "c", "d"}, y={name: 1 for name in {"a", "b", "c", "d"}}, z={(n,) * n for n in range(60)}):
             class Inner(Shape):
                 def one(self):
                     self.a = self.b = self.c = self.d = 1
