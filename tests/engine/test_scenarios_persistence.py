@@ -132,18 +132,14 @@ def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survivor]:
         for name in ("gated suspended", "gated any", "gated arguments", "inner", "cached"):
             project.marked(name)
         start("linked", "delayed", "superseded")
-        for name, target in (("suspended", "suspended"), ("suspended_on_any", "suspended_on_any")):
-            eventually(lambda name=name, target=target: _statuses(project, runs[name], target)[-1:] == ["queued"])
+        for name in ("suspended", "suspended_on_any"):
+            eventually(partial(_end_with, project, runs[name], name, ["queued"]))
         for name, target, count in (
             ("arguments", "consumer", 1),
             ("linked", "cached", 1),
             ("superseded", "deferred", 3),
         ):
-            eventually(
-                lambda name=name, target=target, count=count: (
-                    _statuses(project, runs[name], target) == ["queued"] * count
-                )
-            )
+            eventually(partial(_end_with, project, runs[name], target, ["queued"] * count))
         project.marked("recurrent", len(project.marks("recurrent")) + 1)
         eventually(lambda: _statuses(project, runs["recurrent"], "recurrent")[-1] == "queued")
         os.kill(project.supervisor_pid(), signal.SIGKILL)
@@ -157,6 +153,11 @@ def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survivor]:
 def _own(project: ScratchProject) -> set[int]:
     """The commands that the test itself started."""
     return {process.pid for process in project._started}
+
+
+def _end_with(project: ScratchProject, run: str, target: str, statuses: list[str]) -> bool:
+    """Whether the last executions of a target are in these states."""
+    return _statuses(project, run, target)[-len(statuses) :] == statuses
 
 
 def _statuses(project: ScratchProject, run: str, target: str) -> list[str]:

@@ -189,7 +189,7 @@ def test_what_comes_back_is_written_as_it_was(store: Store, scheduler: Scheduler
         execution_row(step=2, status="spawned", reason="", next="Rchild:1:1", finished_at=8.0),
         run_row("Rchild", parent="Rtest:2:1", root_run="Rtest", status="queued"),
         step_row("Rchild", depth=2),
-        execution_row("Rchild", workspace="dev", trigger="submission"),
+        execution_row("Rchild", workspace="dev", trigger="submission", reason="importing module shop"),
     )
     store.commit(rows)
     restore(scheduler, store, NOW)
