@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest

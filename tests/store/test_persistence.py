@@ -189,7 +189,7 @@ def test_what_comes_back_is_written_as_it_was(store: Store, scheduler: Scheduler
         execution_row(step=2, status="spawned", reason="", next="Rchild:1:1", finished_at=8.0),
         run_row("Rchild", parent="Rtest:2:1", root_run="Rtest", status="queued"),
         step_row("Rchild", depth=2),
-        execution_row("Rchild", workspace="dev", trigger="submission", reason="importing module shop"),
+        execution_row("Rchild", workspace="dev", trigger="submission", reason="importing module shop.orders"),
     )
     store.commit(rows)
     restore(scheduler, store, NOW)
@@ -200,7 +200,8 @@ def test_what_comes_back_is_written_as_it_was(store: Store, scheduler: Scheduler
         outbox.executions[execution] = None
         outbox.steps[execution.step] = None
     again = rows_of(outbox)
-    assert (again.steps, again.executions) == (rows.steps, rows.executions)
+    assert again.steps == rows.steps
+    assert again.executions == rows.executions
     assert [(row.id, row.parent, row.root_run) for row in again.runs] == [
         ("Rtest", None, "Rtest"),
         ("Rchild", "Rtest:2:1", "Rtest"),
