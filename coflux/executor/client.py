@@ -259,8 +259,8 @@ class ClientRun:
         _unread.add(self)
 
     def result(self) -> Any:
-        """Block until the root's chain has ended; return its value or raise its error, a new one each time. A run of which
-        nothing can ever get on is cancelled.
+        """Block until the root's chain has ended; return its value or raise its error, a new one each time. A run of
+        which nothing can ever get on is cancelled.
 
         Raises `ConnectionLost` when the engine ends before that.
         """

@@ -26,10 +26,10 @@ class Bench:
     def __init__(
         self, concurrency: int = 1, *, jitter: float = 0.5, groups: Sequence[WorkerGroup] = (), **options: Any
     ) -> None:
-        """`groups` stand before the default one, which has `concurrency` slots."""
+        """`groups` are there besides the default one, which has `concurrency` slots."""
         self.imported = Imports()
         self.scheduler = Scheduler(
-            (*groups, WorkerGroup("default", concurrency=concurrency)), lambda: jitter, self.imported, **options
+            (WorkerGroup("default", concurrency=concurrency), *groups), lambda: jitter, self.imported, **options
         )
         self.scheduler.add_host(1)
         self.host = 1

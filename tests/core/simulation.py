@@ -46,8 +46,8 @@ class Simulation:
         self.handed_over = 0
         self.scheduler = Scheduler(
             (
-                *(GROUPS if self.habits.groups else ()),
                 WorkerGroup("default", concurrency=concurrency or self.random.randint(1, 4)),
+                *(GROUPS if self.habits.groups else ()),
             ),
             self.random.random,
             self.imports,
