@@ -57,10 +57,10 @@ class Settings(NamedTuple):
 
     @property
     def groups(self) -> tuple[WorkerGroup, ...]:
-        """All worker groups, in the order in which steps go to them: those that are configured, and in any case, as the
-        last, one that takes whatever requires nothing."""
-        groups = [group for group in self.workers if group.name != DEFAULT]
-        groups += [group for group in self.workers if group.name == DEFAULT] or [WorkerGroup(DEFAULT)]
+        """All worker groups, in the order in which steps go to them. The default one is always there, and first: what
+        requires nothing should not hold up what only the others can run."""
+        groups = [group for group in self.workers if group.name == DEFAULT] or [WorkerGroup(DEFAULT)]
+        groups += [group for group in self.workers if group.name != DEFAULT]
         return tuple(group._replace(concurrency=group.concurrency or self.concurrency) for group in groups)
 
 

@@ -79,7 +79,7 @@ class Discovery:
         parts: dict[str, list[str]] = {}
         for module in modules:
             parts.setdefault(interpreter_for(groups, module), []).append(module)
-        return parts or {groups[-1].python: []}
+        return parts or {groups[0].python: []}
 
     def _import(self, context: Context, python: str, modules: tuple[str, ...]) -> None:
         try:

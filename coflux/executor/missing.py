@@ -19,7 +19,7 @@ def describe_failure(error: ModuleError, known: Iterable[str]) -> str:
     missing = _NOT_FOUND.fullmatch(error.message)
     if missing is None or not f"{error.module}.".startswith(f"{missing[1]}."):
         return f"module {error.module} does not import: {error.message}" if error.module else error.message
-    near = get_close_matches(error.module, sorted(known), 3, 0.6)
+    near = get_close_matches(error.module, sorted(set(known) - {error.module}), 3, 0.6)
     hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
     return f"there is no module {error.module!r}{hint}"
 

@@ -40,7 +40,7 @@ def test_what_a_group_can_have(tmp_path: Path) -> None:
         concurrency = 1
         [[workers]]
     """
-    gpu, second, default = groups(tmp_path, text)
+    default, gpu, second = groups(tmp_path, text)
     assert gpu == WorkerGroup(
         "gpu",
         ("ml", "vision.train"),
@@ -53,19 +53,19 @@ def test_what_a_group_can_have(tmp_path: Path) -> None:
     assert default == WorkerGroup("default", concurrency=3)
 
 
-def test_the_default_group_can_be_redefined_and_comes_last_all_the_same(tmp_path: Path) -> None:
+def test_the_default_group_can_be_redefined_and_comes_first_all_the_same(tmp_path: Path) -> None:
     text = """
+        [[workers]]
+        name = "other"
+        concurrency = 1
         [[workers]]
         name = "default"
         provides = { disk = "ssd" }
         concurrency = 2
-        [[workers]]
-        name = "other"
-        concurrency = 1
     """
     assert groups(tmp_path, text) == (
-        WorkerGroup("other", concurrency=1),
         WorkerGroup("default", provides={"disk": frozenset({"ssd"})}, concurrency=2),
+        WorkerGroup("other", concurrency=1),
     )
 
 
@@ -73,7 +73,7 @@ def test_a_virtual_environment_is_named_by_its_directory(tmp_path: Path) -> None
     interpreter = tmp_path / "env" / "bin" / "python"
     interpreter.parent.mkdir(parents=True)
     interpreter.symlink_to(sys.executable)
-    group, _ = groups(tmp_path, '[[workers]]\npython = "env"')
+    _, group = groups(tmp_path, '[[workers]]\npython = "env"')
     assert group.python == str(tmp_path / "env" / "bin" / "python"), "the link itself: it is what makes the environment"
 
 

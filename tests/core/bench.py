@@ -32,11 +32,11 @@ class Bench:
     def __init__(
         self, concurrency: int = 1, *, jitter: float = 0.5, groups: Sequence[WorkerGroup] = (), **options: Any
     ) -> None:
-        """`groups` stand before the default one, which has `concurrency` slots."""
+        """`groups` are there besides the default one, which has `concurrency` slots."""
         self.shelf = Shelf()
         self.imported = Imports()
         self.scheduler = Scheduler(
-            (*groups, WorkerGroup("default", concurrency=concurrency)),
+            (WorkerGroup("default", concurrency=concurrency), *groups),
             lambda: jitter,
             self.shelf,
             self.imported,

@@ -48,8 +48,8 @@ class Simulation:
         self.shelf = Shelf()
         self.scheduler = Scheduler(
             (
-                *(GROUPS if self.habits.groups else ()),
                 WorkerGroup("default", concurrency=concurrency or self.random.randint(1, 4)),
+                *(GROUPS if self.habits.groups else ()),
             ),
             self.random.random,
             self.shelf,

@@ -2,7 +2,7 @@
 
 Whatever lacks nothing but a slot comes here. A stub is looked up first, since its requirements are the real target's.
 Then there is a route, or the execution stays queued as one that no group can ever run. The route has an interpreter:
-code of the caller's stays at the caller's site, all else gets a site of its own, whose module is imported on demand.
+if it is the caller's, its own code stays at its site; all else gets another one, whose module is imported on demand.
 Executions without a host wait at their site, in nobody's way.
 """
 
@@ -73,15 +73,14 @@ class Placement:
         step = execution.step
         if not self.knows_target(execution):
             return False
-        caller = _caller_site(step)
         requires = requirements(step)
         module = step.spec.module
-        route = self._router.route(module, requires, caller.key.python)
+        route = self._router.route(module, requires, step.run.family.home.key.python)
         if route is None:
             self._set_aside(execution, why_unroutable(self._router.groups, module, requires))
             return False
         step.route = route
-        step.site = self._site(step, route.python, caller)
+        step.site = self._site(step, route.python)
         return True
 
     def _set_aside(self, execution: Execution, reason: str) -> None:
@@ -113,10 +112,11 @@ class Placement:
         module = step.spec.module
         site = self._having(step, module)
         if site is None:
-            python = interpreter_for(self._router.groups, module, _caller_site(step).key.python)
-            step.site = step.run.family.site(SiteKey(python, (module,)))
+            family = step.run.family
+            python = interpreter_for(self._router.groups, module, family.home.key.python)
+            step.site = family.site(SiteKey(python, (module,)))
             step.site.unresolved[execution] = None
-            self._request(step.run.family, step.site)
+            self._request(family, step.site)
             return False
         assert site.host is not None  # else it would not have the module
         targets = self._catalogue.targets(site.host.id, module)
@@ -144,9 +144,9 @@ class Placement:
         python = interpreter_for(self._router.groups, spec.module)
         run.family.settle_at(SiteKey(python, _modules(spec)), None)
 
-    def _site(self, step: Step, python: str, caller: Site) -> Site:
-        """Where a step's code is, for that interpreter. What the caller has, it has at the caller's site."""
-        spec, family = step.spec, step.run.family
+    def _site(self, step: Step, python: str) -> Site:
+        """Where a step's code is, for that interpreter. The caller has imported what it calls, unless by a stub."""
+        spec, family, caller = step.spec, step.run.family, _caller_site(step)
         sites = [site for site in (caller, *family.sites.values()) if site.key.python == python]
         if sites and sites[0] is caller and not spec.stub:
             return caller

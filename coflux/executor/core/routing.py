@@ -7,8 +7,8 @@ A step's requirements are merged over its run's default, tag by tag; an empty li
 - it hosts the module: it lists that, or nothing.
 
 Of the groups that fit, those that list the module go before the others: somebody has said that it belongs there. Of
-these, those with the interpreter of the caller go before the others. The first of what is left decides on the
-interpreter, and any group that has it may take the step.
+these, those go first that have the interpreter in which the run's target was found, and then those with that of the
+default group. The first of what is left decides on the interpreter, and any group that has it may take the step.
 """
 
 from __future__ import annotations
@@ -100,25 +100,25 @@ def _hosting(groups: Iterable[WorkerGroup], module: str) -> list[WorkerGroup]:
     return [group for group in hosting if group.modules] or hosting
 
 
-def _preferred(groups: Iterable[WorkerGroup], module: str, python: str) -> list[WorkerGroup]:
-    """Those of the groups that go before the others, for a caller whose interpreter is `python`."""
+def _preferred(groups: Iterable[WorkerGroup], module: str, *interpreters: str) -> list[WorkerGroup]:
+    """Those of the groups that go before the others, if they have one of these interpreters, in the order of these."""
     hosting = _hosting(groups, module)
-    return [group for group in hosting if group.python == python] or [
-        group for group in hosting if group.python == hosting[0].python
-    ]
+    present = {group.python for group in hosting}
+    chosen = next((python for python in interpreters if python in present), hosting[0].python if hosting else "")
+    return [group for group in hosting if group.python == chosen]
 
 
-def interpreter_for(groups: Sequence[WorkerGroup], module: str, python: str | None = None) -> str:
+def interpreter_for(groups: Sequence[WorkerGroup], module: str, home: str | None = None) -> str:
     """The interpreter in which a module is imported to see what is in it: "" for the client's own.
 
     Args:
-        groups: all groups, the default one last.
+        groups: all groups, the default one first.
         module: the module.
-        python: the caller's interpreter; `None` for a client, who means that of the default group.
+        home: the interpreter in which the target of the run was found; `None` if this is to find it.
     """
-    python = groups[-1].python if python is None else python
-    preferred = _preferred(groups, module, python)
-    return preferred[0].python if preferred else python
+    default = groups[0].python
+    preferred = _preferred(groups, module, default if home is None else home, default)
+    return preferred[0].python if preferred else default
 
 
 # -- where a step goes ------------------------------------------------------------------------------------------------
@@ -136,20 +136,20 @@ class Router:
         # With one group for everything, whatever requires nothing takes no time to route.
         self._only = self._interned(pools) if not others and not first.modules and not first.accepts else None
 
-    def route(self, module: str, requires: Requirements, python: str) -> Route | None:
-        """Where a step may run whose caller has the interpreter `python`; `None` if nowhere."""
+    def route(self, module: str, requires: Requirements, home: str) -> Route | None:
+        """Where a step may run, in a run whose target was found in the interpreter `home`; `None` if nowhere."""
         if self._only is not None and not requires:
             return self._only
-        key = module, python, _frozen(requires)
+        key = module, home, _frozen(requires)
         if key not in self._known:
             if len(self._known) >= ROUTES_KEPT:
                 self._known.clear()
-            self._known[key] = self._find(module, requires, python)
+            self._known[key] = self._find(module, requires, home)
         return self._known[key]
 
-    def _find(self, module: str, requires: Requirements, python: str) -> Route | None:
+    def _find(self, module: str, requires: Requirements, home: str) -> Route | None:
         fitting = [group for group in self.groups if matches(group, requires)]
-        names = {group.name for group in _preferred(fitting, module, python)}
+        names = {group.name for group in _preferred(fitting, module, home, self.groups[0].python)}
         return self._interned(tuple(pool for pool in self._pools if pool.group.name in names)) if names else None
 
     def _interned(self, pools: tuple[Pool, ...]) -> Route:
