@@ -39,9 +39,7 @@ def test_equal_submissions_are_executed_once(shared: ScratchProject) -> None:
     told = document(shared, "flow/main")
     assert told["result"] == [1, 1, 1]
     assert kinds(told, "notify") == [["deferred"], ["deferred"], ["succeeded"]]
-    first, second, third = [
-        step["executions"][0] for step in told["steps"] if step["target"] == "flow/notify"
-    ]
+    first, second, third = [step["executions"][0] for step in told["steps"] if step["target"] == "flow/notify"]
     assert (first["next"], second["next"], third["next"]) == (third["id"], third["id"], None)
     assert first["started_at"] is None
     [notified], submitted = shared.marks("notify"), shared.marks("submitted")
