@@ -110,6 +110,15 @@ def recurrent():
 """
 
 
+WAITING = [
+    ("suspended", "suspended", ["suspended", "queued"]),
+    ("suspended_on_any", "suspended_on_any", ["suspended", "queued"]),
+    ("arguments", "consumer", ["queued"]),
+    ("linked", "cached", ["queued"]),
+    ("superseded", "deferred", ["queued"] * 3),
+]
+
+
 class Survivor(NamedTuple):
     project: ScratchProject
     runs: dict[str, str]
@@ -133,14 +142,8 @@ def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survivor]:
         for name in ("gated suspended", "gated any", "gated arguments", "inner", "cached"):
             project.marked(name)
         start("linked", "delayed", "superseded")
-        for name in ("suspended", "suspended_on_any"):
-            eventually(partial(_end_with, project, runs[name], name, ["queued"]))
-        for name, target, count in (
-            ("arguments", "consumer", 1),
-            ("linked", "cached", 1),
-            ("superseded", "deferred", 3),
-        ):
-            eventually(partial(_end_with, project, runs[name], target, ["queued"] * count))
+        for name, target, states in WAITING:
+            eventually(partial(_has_states, project, runs[name], target, states))
         project.marked("recurrent", len(project.marks("recurrent")) + 1)
         eventually(lambda: _statuses(project, runs["recurrent"], "recurrent")[-1] == "queued")
         os.kill(project.supervisor_pid(), signal.SIGKILL)
@@ -156,9 +159,8 @@ def _own(project: ScratchProject) -> set[int]:
     return {process.pid for process in project._started}
 
 
-def _end_with(project: ScratchProject, run: str, target: str, statuses: list[str]) -> bool:
-    """Whether the last executions of a target are in these states."""
-    return _statuses(project, run, target)[-len(statuses) :] == statuses
+def _has_states(project: ScratchProject, run: str, target: str, states: list[str]) -> bool:
+    return _statuses(project, run, target) == states
 
 
 def _statuses(project: ScratchProject, run: str, target: str) -> list[str]:
