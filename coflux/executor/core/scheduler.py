@@ -116,7 +116,7 @@ class Scheduler:
             max_depth: deepest nesting of calls.
             reuse: whether a process that was left clean takes another execution.
         """
-        order = count(1)
+        self._order = order = count(1)
         self.outbox = Outbox()
         self.deadlines: Agenda[Execution | Wait] = Agenda(_can_expire)  # on the monotonic clock
         self.slots = Slots(groups)
@@ -175,7 +175,7 @@ class Scheduler:
             case ev.WorkerReady():
                 self.fleet.ready(event.worker, event.pid, now)
             case ev.IdentifyAsked():
-                execution = self.fleet.running_on(event.worker)
+                execution = self._asking(event.worker)
                 if execution is not None:
                     submitted = execution.submissions[event.number - 1]
                     self.outbox.commands.append(Identified(event.worker, event.request, submitted))
@@ -271,7 +271,9 @@ class Scheduler:
     ) -> None:
         """Queue an unfinished execution that came from the store. `awaits` is what it was suspended for."""
         self.holds.for_any(execution, awaits)
-        execution.asked = execution.trigger != "submission"
+        step = execution.step
+        called = step.number == 1 and step.run.parent is not None  # the calling step has asked
+        execution.asked = called or execution.trigger != "submission"
         self.entrance.enter(execution, 0.0 if due_wall is None else due_wall - now.wall, now)
 
     def abandon(self, execution: Execution, evidence: str, now: Instant) -> None:
@@ -285,10 +287,10 @@ class Scheduler:
     def settle_restored(self, now: Instant) -> None:
         """Everything that came from the store is queued: go on. Families whose last execution had ended, but which were
         not seen to settle, do so now."""
+        for run in self.runs.values():
+            self.endings.follow_out(run)
         self.entrance.settle(now)
         for family in list(self.families.values()):
-            if family.root.root is not None:
-                self.endings.follow_out(family.root.root)
             self.register.check_settled(family)
 
     # -- slots ---------------------------------------------------------------------------------------------------
@@ -456,7 +458,7 @@ class Scheduler:
         execution.due_wall = now.wall + delay
         execution.reason = SUSPENDING
         self.outbox.executions[execution] = None
-        self.deadlines.put(now.monotonic + UNWINDING, execution.sequence, execution)
+        self.deadlines.put(now.monotonic + UNWINDING, next(self._order), execution)
 
     def _cancel_asked(self, event: ev.CancelAsked, now: Instant) -> None:
         execution = self._asking(event.worker)
@@ -473,7 +475,8 @@ class Scheduler:
             return
         worker = self.workers[event.worker]
         outcome = event.outcome
-        if isinstance(outcome, Succeeded) and outcome.value.references:
+        # What it returns after a suspension does not count, and may refer to submissions that were ignored.
+        if isinstance(outcome, Succeeded) and outcome.value.references and execution.suspension is None:
             outcome = Succeeded(with_ids((outcome.value,), execution)[0])
         execution.usage = event.usage
         execution.fingerprint = event.fingerprint
@@ -487,10 +490,10 @@ class Scheduler:
             self.endings.recur(execution, now)
         else:
             self.endings.end(execution, state, outcome, now, retryable=event.retryable)
-        execution.worker = None
         if used_up:
             self.fleet.retire(worker)
         else:
+            execution.worker = None
             self.fleet.now_idle(worker, now)
 
     def _worker_exited(self, event: ev.WorkerExited, now: Instant) -> None:
