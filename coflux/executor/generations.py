@@ -29,8 +29,17 @@ from coflux.executor.hosts import (
     own_environment,
 )
 from coflux.executor.interpreters import context_of_group
-from coflux.executor.messages import Configure, Context, Failed, Imported, Returned, WorkerFailed, WorkerStarted
-from coflux.executor.missing import describe_failure, modules_in
+from coflux.executor.messages import (
+    Configure,
+    Context,
+    Failed,
+    Imported,
+    ModuleError,
+    Returned,
+    WorkerFailed,
+    WorkerStarted,
+)
+from coflux.executor.missing import describe_failure, is_missing, modules_in
 from coflux.executor.processes import kill_strays
 from coflux.executor.sources import SourceWatch
 from coflux.executor.spawning import ChildProcess
@@ -364,7 +373,7 @@ class Generations:
         errors = [error for module in host.modules if (error := host.error_of(module)) is not None]
         failure = host.failure or (errors[0] if errors else None)
         if failure is not None:
-            self._refuse(families, describe_failure(failure, self._known_modules()), host.key, failure.traceback)
+            self._refuse(families, describe_failure(failure, self._known_modules()), host.key, failure)
         else:
             self._supervisor.happen(ev.HostReady(host.id, tuple(families)))
 
@@ -372,8 +381,13 @@ class Generations:
         """What somebody may have meant who named a module that does not exist."""
         return modules_in(self._supervisor.project.root).union(*(host.modules for host in self.hosts.values()))
 
-    def _refuse(self, families: list[str], message: str, site: SiteKey, traceback: str = "") -> None:
-        failure = Failure("coflux.errors.ExecutionError", message, traceback or message)
+    def _refuse(self, families: list[str], message: str, site: SiteKey, error: ModuleError | None = None) -> None:
+        """`error` is what the module raised, if it did: callers can catch that."""
+        failure = Failure("coflux.errors.ExecutionError", message, message)
+        if error is not None and error.type and not is_missing(error):
+            failure = Failure(error.type, message, error.traceback, exception=error.exception)
+        elif error is not None:
+            failure = Failure(failure.type, message, error.traceback)
         self._supervisor.happen(ev.HostRefused(tuple(families), Failed(failure), site))
 
     def bring_back(self) -> None:

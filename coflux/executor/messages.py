@@ -141,13 +141,18 @@ class Sources(Struct, frozen=True, array_like=True, gc=False):
 
 
 class ModuleError(Struct, frozen=True, gc=False):
-    """A module that does not import. `file` and `line` are where the user should look; `traceback` can be printed."""
+    """A module that does not import. `file` and `line` are where the user should look; `traceback` can be printed.
+
+    `type` and `exception` are those of the `Failure` that an exception is, empty where there was none.
+    """
 
     module: str
     message: str
     traceback: str
     file: str = ""
     line: int = 0
+    type: str = ""
+    exception: bytes | None = None
 
 
 class SharedResource(Struct, frozen=True, gc=False):

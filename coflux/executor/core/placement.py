@@ -12,7 +12,6 @@ from difflib import get_close_matches
 
 from msgspec.structs import replace
 
-from coflux.encoded import Failure
 from coflux.executor.core.catalogue import Catalogue
 from coflux.executor.core.commands import NeedHost
 from coflux.executor.core.effects import Outbox
@@ -257,5 +256,4 @@ def _naming(spec: TargetSpec, outcome: Outcome) -> Outcome:
     if not isinstance(outcome, Failed):
         return outcome
     failure = outcome.failure
-    message = f"{spec.module}/{spec.name}: {failure.message}"
-    return Failed(Failure(failure.type, message, failure.traceback))
+    return Failed(replace(failure, message=f"{spec.module}/{spec.name}: {failure.message}"))
