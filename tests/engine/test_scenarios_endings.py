@@ -183,7 +183,10 @@ def test_a_killed_engine_loses_nothing_that_it_told(project: ScratchProject) -> 
 
 
 def test_a_module_that_fails_to_import_in_the_worker_fails_its_step_only(shared: ScratchProject) -> None:
-    """ABAND-S05: it is imported on demand, for a stub; the step fails with its error, and the rest goes on."""
+    """ABAND-S05: it is imported on demand, for a stub; the step fails with its error, and the rest goes on.
+
+    The message says what was imported, and for what.
+    """
     shared.write("broken", 'raise RuntimeError("not today")', prelude=False)
     shared.write(
         "flow",
@@ -204,7 +207,8 @@ def test_a_module_that_fails_to_import_in_the_worker_fails_its_step_only(shared:
                 return [str(error), fine()]
         """,
     )
-    assert shared.run("flow/main").value == ["not today", "fine"]
+    message = "broken/child: module broken does not import: RuntimeError: not today"
+    assert shared.run("flow/main").value == [message, "fine"]
 
 
 # -- cancelling -------------------------------------------------------------------------------------------------------
