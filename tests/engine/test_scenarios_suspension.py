@@ -544,6 +544,32 @@ def test_a_failure_that_was_waited_for_is_met(shared: ScratchProject) -> None:
     assert kinds(document, "failing") == [["failed"]] * 3
 
 
+def test_a_failure_of_a_child_workflow_is_met(shared: ScratchProject) -> None:
+    """As above: at the end of its chain, which leads through its retries into its run."""
+    shared.write(
+        "flow",
+        """
+        @cf.workflow(retries=1)
+        def inner():
+            number = attempt("failing")
+            gate(f"go {number}")
+            raise ValueError(number)
+
+        @cf.workflow(memo=True)
+        def main():
+            with cf.suspense():
+                return inner()
+        """,
+    )
+    process = shared.start("run", "--json", "flow/main")
+    for number in (1, 2):
+        let_fail(shared, "main", ["suspended", "queued"], number)
+    document = shared.finish(process, 20).value
+    assert document["error"]["message"] == "2"
+    assert kinds(document, "main") == [["suspended", "failed"]]
+    assert kinds(document, "inner") == [["spawned"]]
+
+
 def test_a_retry_submits_again_what_has_failed(shared: ScratchProject) -> None:
     """Behaviour 5.3: it is no resumption, so memo counts as ever."""
     shared.write(
