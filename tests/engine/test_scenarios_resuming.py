@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from typing import Any
 
-from tests.engine.scratch import ScratchProject, attempts, kinds
+from tests.engine.scratch import ScratchProject, attempts, eventually, kinds
 
 ITEMS = 1000
 BAD = 637
@@ -128,3 +129,92 @@ def test_the_second_of_two_equal_submissions_is_answered_by_the_second(shared: S
     shared.write("flow", source.format(broken=""))
     document = resumed(shared, failed.value["run"]["id"])
     assert document["result"] == [1, 2, 3, 4]
+
+
+def test_a_run_that_was_interrupted_goes_on_from_there(project: ScratchProject) -> None:
+    """Cancelled half-way, its engine gone: what had succeeded is read from the store. And it can be resumed again."""
+    source = """
+        @cf.task()
+        def load(n):
+            mark(f"load {n}")
+            if n >= 3:
+                gate("go")
+            if n == BROKEN:
+                raise ValueError(n)
+            return n
+
+        @cf.workflow()
+        def main():
+            return sum(handle.result() for handle in [load.submit(n) for n in range(6)])
+    """
+    project.write("flow", source.replace("BROKEN", "4"))
+    process = project.start("run", "--json", "flow/main")
+    for n in range(6):
+        project.marked(f"load {n}")
+    process.send_signal(signal.SIGINT)
+    interrupted = project.finish(process)
+    assert interrupted.status == 130
+    run = interrupted.value["run"]["id"]
+    eventually(lambda: not project.processes())
+    project.clear()
+    project.open_gate("go")
+    assert project.coflux("runs", "resume", run).status == 1
+    assert counts(project) == Counter(["load 3", "load 4", "load 5"])
+    project.clear()
+    project.open_gate("go")
+    project.write("flow", source.replace("BROKEN", "None"))
+    document = resumed(project, run)
+    assert document["result"] == 15
+    assert counts(project) == Counter(["load 4"])
+    assert kinds(document, "main") == [["cancelled", "failed", "succeeded"]]
+
+
+def test_a_root_that_was_suspended_is_resumed(shared: ScratchProject) -> None:
+    """Its attempts before the last one submitted most of it."""
+    source = """
+        @cf.task(memo=True)
+        def load(n):
+            mark(f"load {n}")
+            time.sleep(0.05)
+            if n == BROKEN:
+                raise ValueError(n)
+            return n
+
+        @cf.workflow()
+        def main():
+            with cf.suspense():
+                return [load(n) for n in range(4)]
+    """
+    shared.write("flow", source.replace("BROKEN", "2"))
+    failed = shared.coflux("run", "--json", "flow/main").value
+    assert kinds(failed, "main") == [["suspended", "suspended", "suspended", "failed"]]
+    shared.clear()
+    shared.write("flow", source.replace("BROKEN", "None"))
+    document = resumed(shared, failed["run"]["id"])
+    assert document["result"] == [0, 1, 2, 3]
+    assert counts(shared) == Counter(["load 2", "load 3"])
+
+
+def test_what_can_not_be_resumed(shared: ScratchProject) -> None:
+    """One line that says what to do instead."""
+    shared.write(
+        "flow",
+        """
+        @cf.workflow()
+        def main():
+            mark("main")
+            gate("go")
+            return 1
+        """,
+    )
+    run = shared.detach("flow/main")
+    shared.marked("main")
+    unfinished = shared.coflux("runs", "resume", run)
+    assert unfinished.status == 1
+    assert f"coflux runs cancel {run}" in unfinished.err
+    shared.open_gate("go")
+    shared.settled(run)
+    finished = shared.coflux("runs", "resume", run)
+    assert finished.status == 1
+    assert f"coflux runs rerun {run}" in finished.err
+    assert shared.coflux("runs", "resume", "Rnone").status == 3
