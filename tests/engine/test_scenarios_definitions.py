@@ -195,7 +195,6 @@ def test_async_tasks_are_awaited_together(shared: ScratchProject) -> None:
         ("memo=True", "memo"),
         ("wait=True", "wait"),
         ("recurrent=True", "recurrent"),
-        ('requires={"gpu": True}', "requires"),
         ("defer=True", "defer"),
     ],
 )
