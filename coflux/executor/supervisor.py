@@ -315,6 +315,7 @@ class Supervisor:
                 self.generations.release()
             case cmd.NeedHost():
                 self.generations.provide(command.family, command.site)
+                self.wake_within(0.0)  # it may be there already
             case cmd.Stuck():
                 self.server.run_stuck(command.run, command.message)
             case _:

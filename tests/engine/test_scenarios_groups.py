@@ -486,3 +486,34 @@ def test_while_a_stubs_module_is_imported_the_others_get_on(project: ScratchProj
     project.open_gate("b")
     assert project.finish(process).value is True
     assert len(project.marks("importing")) == 1
+
+
+def test_a_module_host_that_dies_is_replaced_where_it_was(project: ScratchProject, environment: Path) -> None:
+    """Its steps are tried again by the same interpreter, and the rest of the run does not notice."""
+    heavy(project, environment)
+    project.write(
+        "flow",
+        """
+        @cf.stub("heavy", retries=1)
+        def held(): ...
+
+        @cf.workflow
+        def main():
+            return [held(), held()]
+        """,
+    )
+    (project.root / "heavy.py").write_text(
+        project.write("prelude", "").read_text()
+        + HEAVY
+        + "@cf.task\ndef held():\n    mark(f'host {os.getppid()}')\n    gate('go')\n    return where()\n"
+    )
+    process = project.start("run", "flow/main")
+    [mark] = eventually(project.marks)
+    os.kill(int(mark.text.removeprefix("host ")), 9)
+    eventually(lambda: len(project.marks()) == 2)
+    project.open_gate("go")
+    finished = project.finish(process)
+    assert finished.value == [[str(environment), 42]] * 2, finished.err
+    hosts = {mark.text for mark in project.marks()}
+    assert len(hosts) == 2
+    assert attempts(project.read(project.only_run()), "main")[0]["status"] == "succeeded"
