@@ -7,7 +7,7 @@ API modules know this protocol only, never pipes or processes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from coflux.handles import Execution
@@ -26,13 +26,22 @@ class Backend(Protocol):
         """Return the execution id of a handle that was submitted here."""
 
     def result(self, handle: Execution[Any]) -> Any:
-        """Block until the handle's chain ends; return its value or raise its failure."""
+        """Block until the handle's chain ends; return its value or raise its failure.
+
+        This, `result_async` and `select` suspend the execution after the time that `suspense` allows.
+        """
 
     async def result_async(self, handle: Execution[Any]) -> Any:
         """As `result`, without blocking the event loop."""
 
     def poll(self, handle: Execution[Any], timeout: float | None, default: Any) -> Any:
         """Return the value (or raise the failure) if it is there within `timeout` seconds, else `default`."""
+
+    def select(self, handles: Sequence[Execution[Any]]) -> int:
+        """Block until the chain of one of the handles ends; return the index of the first that has."""
+
+    def suspend(self, delay: float, until: float | None) -> NoReturn:
+        """Go on in another attempt, `delay` seconds from now or at the wall-clock time `until`; raise `Suspending`."""
 
     def cancel(self, handles: Sequence[Execution[Any]]) -> None:
         """Cancel the handles' pending executions and their descendants."""

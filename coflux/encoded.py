@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-__all__ = ["BlobDamaged", "BlobMissing", "Failure", "Frame", "Reference", "Value", "json_of", "preview_of"]
+__all__ = ["BlobDamaged", "BlobMissing", "Failure", "Frame", "Reference", "Value", "is_none", "json_of", "preview_of"]
 
 
 class Reference(Struct, frozen=True, array_like=True, gc=False):
@@ -73,6 +73,11 @@ class BlobMissing(Exception):
 
 class BlobDamaged(Exception):
     """A value's blob is not what was written: its size or its hash differs."""
+
+
+def is_none(value: Value) -> bool:
+    """Whether it is `None`."""
+    return value.format == "json" and value.data == b"null"
 
 
 def preview_of(value: Value) -> str:

@@ -27,7 +27,7 @@ from coflux.previews import class_name, message_of
 from coflux.tracebacks import RemoteTraceback, clip, describe, printable
 from coflux.values import BlobMissing, BlobStore, decode, pack
 
-__all__ = ["Failure", "Frame", "capture", "rebuild", "terminated_error"]
+__all__ = ["Failure", "Frame", "NoBlobs", "capture", "rebuild", "terminated_error"]
 
 
 class _Recipe(Struct, frozen=True, array_like=True):
@@ -71,7 +71,7 @@ def rebuild(failure: Failure, blobs: BlobStore | None = None) -> ExecutionError:
         failure: what `capture` returned.
         blobs: where `capture` put big arguments and attributes; without it, they are missing.
     """
-    error = _rebuild(failure, blobs or _NoBlobs())
+    error = _rebuild(failure, blobs or NoBlobs())
     error.__cause__ = RemoteTraceback(failure.traceback)
     return error
 
@@ -243,7 +243,7 @@ def _find_class(module: str, name: str) -> object:
     return found
 
 
-class _NoBlobs:
+class NoBlobs:
     """The store of a caller that has none."""
 
     def write(self, parts: Sequence[bytes | memoryview]) -> str:

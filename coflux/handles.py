@@ -189,7 +189,7 @@ def cancel(handles: Iterable[Execution[Any]]) -> None:
 
 
 def select(handles: Iterable[Execution[T]], cancel_remaining: bool = False) -> tuple[Execution[T], list[Execution[T]]]:
-    """Wait for the first of `handles` to end, well or not.
+    """Wait for the first of `handles` to end, well or not. How it has ended, the winner's `result()` tells.
 
     Args:
         handles: at least one; if several have ended, the earliest in this order wins.
@@ -200,19 +200,22 @@ def select(handles: Iterable[Execution[T]], cancel_remaining: bool = False) -> t
 
     Raises:
         ValueError: there are no handles.
+        TypeError: something is no handle; the message names it.
+        ExecutionError: each of the handles waits, in the end, for this execution itself.
     """
     candidates = _checked_handles("select", handles)
     if not candidates:
         raise ValueError("select() needs at least one handle")
-    if backend.current() is not None:
-        raise NotImplementedError("select() inside an execution is not available yet")
-    for winner in candidates:
-        if winner._outcome is not None:
-            remaining = [handle for handle in candidates if handle is not winner]
-            if cancel_remaining:
-                cancel(remaining)
-            return winner, remaining
-    raise _outside_error("select()")
+    # One of a call outside a run ended long before those that the engine would have to be asked about.
+    finished = (index for index, handle in enumerate(candidates) if handle._outcome is not None)
+    index = next(finished, None)
+    if index is None:
+        index = _engine("select()").select(candidates)
+    winner = candidates.pop(index)
+    if cancel_remaining:
+        # By id: equal calls may share one execution, and that of the winner has not lost.
+        cancel([handle for handle in candidates if handle != winner])
+    return winner, candidates
 
 
 def _checked_handles(function: str, handles: Iterable[Execution[T]]) -> list[Execution[T]]:

@@ -14,7 +14,7 @@ from coflux.binding import CallPlan, compile_binder
 from coflux.groups import current_group
 from coflux.handles import Execution
 from coflux.options import Cache, Defer, Duration, Names, Retries, RetryFilter
-from coflux.task_options import TaskOptions, unsupported
+from coflux.task_options import TaskOptions
 
 __all__ = ["Target", "TargetType", "declare", "duplicates", "registry"]
 
@@ -47,6 +47,8 @@ class Target(Generic[P, R_co]):
         fn: the function itself. Calling it makes no step.
         options: the options, normalised.
         when: tells whether an exception is retried; `None`: every one is.
+        run_memo: what a workflow was declared with as `memo`, the default of its own run's steps. `options.memo` is
+            about the target's own step.
         parameters: the names of the function's parameters.
         is_stub: whether this only refers to a target of another module.
         by_value: whether it cannot be imported by name elsewhere: it is in `__main__` or in another function.
@@ -65,6 +67,7 @@ class Target(Generic[P, R_co]):
         name: str,
         options: TaskOptions,
         when: RetryFilter | None = None,
+        run_memo: bool = False,
         is_stub: bool = False,
     ) -> None:
         """For the decorators: everything is checked already."""
@@ -76,6 +79,7 @@ class Target(Generic[P, R_co]):
         self.name = name
         self.options = options
         self.when = when
+        self.run_memo = run_memo
         self.is_stub = is_stub
         self.by_value = not is_stub and not _is_importable(fn)
         self.overrides: frozenset[str] = frozenset()
@@ -163,10 +167,6 @@ class Target(Generic[P, R_co]):
         """A copy with another `requires` option, for one call."""
         return self._changed("requires", self._checked(options.requirements, requires))
 
-    def unsupported(self) -> str | None:
-        """The first option in use that the engine does not run yet."""
-        return unsupported(self.options)
-
     @property
     def submitted_when(self) -> RetryFilter | None:
         """The retry filter that has to travel with a submission; `None`: the declared target has the right one."""
@@ -228,8 +228,10 @@ def declare(
     name = function.__name__ if name is None else name
     parameters = tuple(signature(function).parameters)
     _with_place(decorator, name or function.__name__, function, _check_name, name)
+    run_memo = False
     if decorator == "workflow":
-        _with_place(decorator, name, function, _check_run_memo, given["memo"])
+        run_memo = _with_place(decorator, name, function, _run_memo, given["memo"])
+        given = given | {"memo": options.UNSET}
     declared, when = _with_place(decorator, name, function, options.task_options, parameters, **given)
     target: Target[..., Any] = Target(
         function,
@@ -238,6 +240,7 @@ def declare(
         name=name,
         options=declared,
         when=when,
+        run_memo=run_memo,
         is_stub=module is not None,
     )
     if target.is_stub:
@@ -289,9 +292,10 @@ def _check_name(name: str) -> None:
         raise ValueError(f"name must not have slashes, line ends or outer blanks, but is {name!r}")
 
 
-def _check_run_memo(memo: object) -> None:
+def _run_memo(memo: object) -> bool:
     if memo is not options.UNSET and not isinstance(memo, bool):
         raise TypeError(f"memo of a workflow, the default of its run's steps, must be a bool, not {memo!r}")
+    return bool(memo)
 
 
 def _with_place(kind: str, name: str, fn: Callable[..., Any], check: Callable[..., Any], *args: Any, **kw: Any) -> Any:

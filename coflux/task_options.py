@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CacheOptions", "Keyed", "RetryOptions", "TaskOptions", "keyed_parameters", "unsupported"]
+__all__ = ["CacheOptions", "Keyed", "RetryOptions", "TaskOptions", "keyed_parameters"]
 
 
 class CacheOptions(NamedTuple):
@@ -64,11 +64,3 @@ def keyed_parameters(options: TaskOptions, parameters: tuple[str, ...], run_memo
         cache=None if cache is None else parameters if cache.params is None else cache.params,
         defer=options.defer,
     )
-
-
-def unsupported(options: TaskOptions) -> str | None:
-    """The first option in use that the engine does not run yet."""
-    for name in ("cache", "memo", "wait", "recurrent"):
-        if getattr(options, name):
-            return name
-    return None if options.defer is None else "defer"

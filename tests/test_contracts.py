@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import coflux
+from coflux.cli.app import COMMANDS
 
 ROOT = Path(coflux.__file__).parent.parent
 HEAVY = {"asyncio", "click", "logging", "msgspec", "rich", "sqlite3", "subprocess", "tempfile", "textual"}
@@ -37,7 +38,7 @@ def test_a_headless_run_loads_no_terminal_libraries() -> None:
     assert loaded_by("import coflux.cli.foreground") & {"asyncio", "rich", "textual"} == set()
 
 
-@pytest.mark.parametrize("command", ["run", "runs", "logs", "discover", "doctor", "stop", "completion"])
+@pytest.mark.parametrize("command", list(COMMANDS))
 def test_every_command_explains_itself(command: str) -> None:
     output = subprocess.check_output([sys.executable, "-m", "coflux", command, "--help"], text=True, cwd=ROOT)
     assert output.startswith(f"Usage: coflux {command} ")

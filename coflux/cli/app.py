@@ -18,8 +18,12 @@ __all__ = ["COMMANDS", "cli", "run"]
 
 COMMANDS = {
     "run": "Run a workflow or task and print its result.",
-    "runs": "List, inspect, cancel and delete runs.",
+    "runs": "List, inspect, repeat, cancel and delete runs.",
     "logs": "Show the log and output of a run, a step or an execution.",
+    "queue": "Show what is queued, and why it does not run yet.",
+    "why": "Show why a step was executed, or was not.",
+    "cache": "Forget cached results.",
+    "workspaces": "Keep runs and cached results apart.",
     "discover": "List the workflows and tasks of modules or files.",
     "doctor": "Check that coflux can work here, and say what to do where it cannot.",
     "stop": "Stop the project's engine.",

@@ -18,7 +18,8 @@ from coflux.cli.streams import open_streams
 from coflux.cli.targets import Sources, parse_sources
 from coflux.cli.terminal import Output
 from coflux.cli.text import visible, visible_lines
-from coflux.executor.messages import Discover, Discovered, ModuleError, ParameterInfo, TargetInfo
+from coflux.executor.messages import ModuleError, ParameterInfo, TargetInfo
+from coflux.executor.requests import Discover, Discovered
 from coflux.project import Project
 
 __all__ = ["command", "describe_error", "files_with_targets", "signature", "sources_of"]

@@ -29,7 +29,7 @@ from coflux.executor.client import Client, NoEngine
 from coflux.executor.database import NoStore, StoreError
 from coflux.executor.history import History
 from coflux.executor.launch import engine_runs
-from coflux.executor.messages import Discover, Discovered, Status, StatusReport
+from coflux.executor.requests import Discover, Discovered, Status, StatusReport
 from coflux.project import Project, usable_cpus
 from coflux.worker_groups import WorkerGroup
 

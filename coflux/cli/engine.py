@@ -7,17 +7,27 @@ from contextlib import closing, contextmanager
 from typing import Literal, TypeVar
 
 from coflux.cli import exits
+from coflux.cli.app import did_you_mean
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import RunId, parse_id
 from coflux.cli.text import visible_lines
 from coflux.executor.client import Client, ConnectionLost, EngineError, NoEngine, RequestError
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, NoStore, RunNotFound
-from coflux.executor.messages import Notice, ToSupervisor
+from coflux.executor.requests import Notice, ToSupervisor
 from coflux.executor.rows import format_execution_id
 from coflux.project import Project
 
-__all__ = ["NothingStored", "connect", "describe_notice", "open_history", "requested", "resolve_id", "show_notices"]
+__all__ = [
+    "NothingStored",
+    "check_workspace",
+    "connect",
+    "describe_notice",
+    "open_history",
+    "requested",
+    "resolve_id",
+    "show_notices",
+]
 
 _STATUS = {"usage": exits.USAGE, "not_found": exits.NOT_FOUND, "failed": exits.FAILED}
 
@@ -90,7 +100,19 @@ def resolve_id(history: History, text: str) -> RunId:
     if found.attempt is not None:
         execution_id = format_execution_id(found.run, found.step, found.attempt)
         if history.execution(execution_id) is None:
-            raise exits.CommandError(f"there is no execution {execution_id}", exits.NOT_FOUND)
+            raise exits.CommandError(f"there is no execution {execution_id}; {_remedy(found)}", exits.NOT_FOUND)
     elif not any(step.number == found.step for step in history.steps(found.run, found.step - 1, limit=1)):
-        raise exits.CommandError(f"there is no step {found.run}:{found.step}", exits.NOT_FOUND)
+        raise exits.CommandError(f"there is no step {found.run}:{found.step}; {_remedy(found)}", exits.NOT_FOUND)
     return found
+
+
+def check_workspace(history: History, name: str | None) -> None:
+    """See to it that there is a workspace of this name, if one is given."""
+    known = [row.name for row in history.workspaces()]
+    if name is not None and name not in known:
+        hint = did_you_mean(name, known) or "; `coflux workspaces list` shows those there are"
+        raise exits.CommandError(f"there is no workspace {name!r}{hint}")
+
+
+def _remedy(found: RunId) -> str:
+    return f"`coflux runs inspect {found.run}` shows the steps there are"

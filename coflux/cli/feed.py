@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from coflux.executor.history import PAGE, History, LogEntry, StepInfo
 from coflux.executor.messages import Outcome
-from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, parse_execution_id
+from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, SharedRow, parse_execution_id
 
-__all__ = ["Event", "ExecutionChanged", "Feed", "GroupOpened", "Key", "Logged", "RunChanged", "StepSubmitted"]
+__all__ = [
+    "Event",
+    "ExecutionChanged",
+    "Feed",
+    "GroupOpened",
+    "HandleShared",
+    "Key",
+    "Logged",
+    "RunChanged",
+    "StepSubmitted",
+]
 
 FAILURES = ("failed", "timed_out", "abandoned")
 
@@ -31,6 +42,12 @@ class StepSubmitted(NamedTuple):
     spawned_by: str | None
 
 
+class HandleShared(NamedTuple):
+    """A submission was given a step that was there already."""
+
+    row: SharedRow
+
+
 class ExecutionChanged(NamedTuple):
     """A new state. `outcome` is there for failures only. What was quick is seen once, finished."""
 
@@ -42,13 +59,13 @@ class Logged(NamedTuple):
     entry: LogEntry
 
 
-Event = RunChanged | GroupOpened | StepSubmitted | ExecutionChanged | Logged
+Event = RunChanged | GroupOpened | StepSubmitted | HandleShared | ExecutionChanged | Logged
 
 
 class _Position:
     """How far one run has been read."""
 
-    __slots__ = ("ended", "groups", "log", "row", "step")
+    __slots__ = ("ended", "groups", "log", "row", "shared", "shared_count", "step")
 
     def __init__(self) -> None:
         self.ended = False
@@ -56,6 +73,15 @@ class _Position:
         self.step = 0
         self.log = 0
         self.groups: set[tuple[int, int, int]] = set()
+        self.shared: set[tuple[int, int, int]] = set()
+        self.shared_count = 0
+
+
+def _by_run(keys: Iterable[Key]) -> dict[str, list[Key]]:
+    runs: dict[str, list[Key]] = {}
+    for key in keys:
+        runs.setdefault(key[0], []).append(key)
+    return runs
 
 
 class Feed:
@@ -63,8 +89,11 @@ class Feed:
 
     def __init__(self, history: History, run: str) -> None:
         self._history = history
+        self._top = run
         self._positions = {run: _Position()}
         self._told: dict[str, tuple[str, str, str | None]] = {}  # execution -> its state, as it was told last
+        self._skipping = False
+        self._logged = 0  # the newest log entry of any run when they were looked through last
 
     def events(self, changed: Collection[Key] | None = None) -> Iterator[Event]:
         """What is new: a run before its steps, a step after its group and before its executions, log entries and states
@@ -75,11 +104,12 @@ class Feed:
         Args:
             changed: the executions that may have changed; `None` for any.
         """
-        unread = [run for run, position in self._positions.items() if not position.ended]
+        by_run = None if changed is None else _by_run(changed)
+        unread = deque(self._with_news(by_run))
         while unread:
-            run = unread.pop(0)
+            run = unread.popleft()
             position = self._positions[run]
-            keys = None if changed is None or position.row is None else [key for key in changed if key[0] == run]
+            keys = None if by_run is None or position.row is None else by_run.get(run, [])
             # A run that had settled before this pass has nothing new after it.
             position.ended = position.row is not None and position.row.settled
             pages = self._pages(run, keys)
@@ -97,6 +127,28 @@ class Feed:
                     position.log = entries[-1].id
                 unread += self._follow_spawned(rows)
 
+    def _with_news(self, changed: dict[str, list[Key]] | None) -> list[str]:
+        """The runs that may have something new. There can be thousands of child runs, most of them at rest."""
+        before, self._logged = self._logged, self._history.newest_log_id()
+        logged = set() if changed is None else self._history.runs_logged(before, self._logged)
+        return [
+            run
+            for run, position in self._positions.items()
+            if not position.ended
+            and (changed is None or position.row is None or run == self._top or run in changed or run in logged)
+        ]
+
+    def skip(self) -> Iterator[Event]:
+        """As `events`, but for log entries, which are passed over: for whoever shows only what happens from now on. The
+        run may have settled, and go on all the same."""
+        self._skipping = True
+        yield from self.events()
+        self._skipping = False
+        for run, position in self._positions.items():
+            position.log = self._last_entry(run)
+            position.row = None  # to be read again, settled or not
+            position.ended = False
+
     def _last_entry(self, run: str) -> int:
         """The id of the last log entry that there is; 0 when there is none."""
         entries = self._history.logs(run, limit=1, before=1 << 62)
@@ -104,7 +156,7 @@ class Feed:
 
     def _entries(self, run: str, after: int, last: int) -> list[LogEntry]:
         """A page of the entries after `after`, up to `last`."""
-        if after >= last:
+        if after >= last or self._skipping:
             return []
         return [entry for entry in self._history.logs(run, after=after) if entry.id <= last]
 
@@ -128,28 +180,43 @@ class Feed:
         while steps := self._history.steps(run, after=position.step):
             for step in steps:
                 if step.group is not None:
-                    yield from self._groups(step, position)
+                    _, parent, attempt = parse_execution_id(step.parent or "")
+                    yield from self._groups_of(run, (parent, attempt, step.group), position)
                 yield StepSubmitted(step, row.parent if step.parent is None else None)
             position.step = steps[-1].number
+        yield from self._shared(run, position)
 
-    def _groups(self, step: StepInfo, position: _Position) -> Iterator[Event]:
-        """The groups that are new, when the step's own group is."""
-        assert step.parent is not None
-        assert step.group is not None
-        _, parent, attempt = parse_execution_id(step.parent)
-        if (parent, attempt, step.group) in position.groups:
+    def _shared(self, run: str, position: _Position) -> Iterator[Event]:
+        count = self._history.shared_count(run)
+        if count == position.shared_count:
             return
-        for row in self._history.groups(step.run):
+        position.shared_count = count
+        for row in self._history.shared(run):
+            key = (row.step, row.attempt, row.number)
+            if key not in position.shared:
+                position.shared.add(key)
+                if row.group is not None:
+                    yield from self._groups_of(run, (row.step, row.attempt, row.group), position)
+                yield HandleShared(row)
+
+    def _groups_of(self, run: str, group: tuple[int, int, int], position: _Position) -> Iterator[Event]:
+        """The groups of the run that are new, if this one is."""
+        if group in position.groups:
+            return
+        for row in self._history.groups(run):
             key = (row.step, row.attempt, row.number)
             if key not in position.groups:
                 position.groups.add(key)
                 yield GroupOpened(row)
 
     def _in_order(self, rows: list[ExecutionRow], entries: list[LogEntry]) -> list[ExecutionChanged | Logged]:
-        changes: list[tuple[float, ExecutionChanged | Logged]] = [(entry.at, Logged(entry)) for entry in entries]
+        changes: list[tuple[tuple[float, bool], ExecutionChanged | Logged]] = []
+        changes += [((entry.at, False), Logged(entry)) for entry in entries]
         for row in filter(self._is_news, rows):
             outcome = self._history.outcome(row.id) if row.status in FAILURES else None
-            changes.append((row.finished_at or row.started_at or row.created_at, ExecutionChanged(row, outcome)))
+            at = row.finished_at or row.started_at or row.created_at
+            # An attempt that begins at the moment in which the one before it ends comes after that.
+            changes.append(((at, row.finished_at is None), ExecutionChanged(row, outcome)))
         return [event for _, event in sorted(changes, key=lambda change: change[0])]
 
     def _is_news(self, row: ExecutionRow) -> bool:

@@ -1,4 +1,5 @@
-"""Starting a run and seeing it through: what `coflux run` does once its command line is understood."""
+"""Starting something and seeing it through: `coflux run`, `runs rerun` and `runs resume`, once their command line is
+understood."""
 
 from __future__ import annotations
 
@@ -7,20 +8,23 @@ from typing import NamedTuple
 
 from coflux.cli import exits
 from coflux.cli.engine import connect, open_history, requested, show_notices
-from coflux.cli.feed import Feed
+from coflux.cli.feed import Event, Feed
+from coflux.cli.following import Form
 from coflux.cli.ndjson import Events
 from coflux.cli.progress import Display, open_display
-from coflux.cli.result import describe_end, end_of, print_result
+from coflux.cli.result import describe_end, end_of, newest_attempt, print_result
 from coflux.cli.session import EngineLost, Session
 from coflux.cli.signals import hangup_postponed, listening
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import Target
 from coflux.executor.client import Client
 from coflux.executor.history import History
-from coflux.executor.messages import RunOptions, RunStarted, StartRun
+from coflux.executor.messages import RunOptions
+from coflux.executor.requests import Rerun, RunStarted, StartRun
+from coflux.executor.rows import ExecutionRow, format_execution_id
 from coflux.project import Project
 
-__all__ = ["Form", "Request", "start"]
+__all__ = ["Again", "Request", "rerun", "run"]
 
 
 class Request(NamedTuple):
@@ -32,17 +36,17 @@ class Request(NamedTuple):
     options: RunOptions
 
 
-class Form(NamedTuple):
-    """What goes to standard output, and when the command returns."""
+class Again(NamedTuple):
+    """Which step to execute again, and where: `workspace` is "" for its own."""
 
-    as_json: bool
-    events: bool
-    raw: bool
-    wait_children: bool
+    run: str
+    step: int
+    workspace: str
+    resume: bool = False
 
 
-def start(project: Project, request: Request, form: Form) -> int:
-    """Start the run, follow it unless it is detached, and return the exit status."""
+def run(project: Project, request: Request, form: Form) -> int:
+    """Start a run, follow it unless it is detached, and return the exit status."""
     streams = open_streams()
     with connect(project, "foreground") as client, hangup_postponed():
         started = requested(
@@ -59,12 +63,34 @@ def start(project: Project, request: Request, form: Form) -> int:
             RunStarted,
         )
         with open_history(project) as history:
-            if request.options.detach:
-                show_notices(client, streams)
-                _print_detached(streams, history, started.run, form)
+            followed = _Followed(client, history, streams, form, started.run, 1)
+            if form.detach:
+                followed.leave(started.run)
                 status = exits.SUCCEEDED
             else:
-                status = _follow(client, history, project, started, form, streams)
+                greeting = f"run {started.run} has this idempotency key already" if started.existing else ""
+                status = followed.see_through(Feed(history, started.run), [], greeting, project.settings.grace)
+    return _flushed(streams, status)
+
+
+def rerun(project: Project, again: Again, form: Form) -> int:
+    """Execute a step again, follow it unless it is detached, and return the exit status."""
+    streams = open_streams()
+    with connect(project, "foreground") as client, hangup_postponed(), open_history(project) as history:
+        feed = Feed(history, again.run)
+        past = [] if form.detach else list(feed.skip())
+        message = Rerun(client.next_request(), *again, detach=form.detach)
+        requested(client, message, RunStarted)
+        followed = _Followed(client, history, streams, form, again.run, again.step)
+        if form.detach:
+            followed.leave(followed.execution)
+            status = exits.SUCCEEDED
+        else:
+            status = followed.see_through(feed, past, "", project.settings.grace)
+    return _flushed(streams, status)
+
+
+def _flushed(streams: Streams, status: int) -> int:
     if status == exits.SUCCEEDED:
         streams.finish()
     else:
@@ -72,58 +98,79 @@ def start(project: Project, request: Request, form: Form) -> int:
     return status
 
 
-def _print_detached(streams: Streams, history: History, run: str, form: Form) -> None:
-    if form.as_json:
-        streams.out.json(history.document_json(run))
-    else:
-        streams.out.line(run)
+class _Followed:
+    """The attempt that this command has started."""
 
+    def __init__(self, client: Client, history: History, streams: Streams, form: Form, run_id: str, step: int) -> None:
+        self._client = client
+        self._history = history
+        self._streams = streams
+        self._form = form
+        self._run = run_id
+        self._step = step
+        self.execution = format_execution_id(run_id, step, newest_attempt(history, run_id, step))
 
-def _follow(
-    client: Client, history: History, project: Project, started: RunStarted, form: Form, streams: Streams
-) -> int:
-    display: Display = (
-        Events(streams.out, streams.err) if form.events else open_display(streams.err, streams.err_terminal)
-    )
-    if started.existing:
-        display.say(f"run {started.run} has this idempotency key already")
-    session = Session(
-        client, started.run, Feed(history, started.run), display, (streams.out, streams.err), project.settings.grace
-    )
-    root = f"{started.run}:1:1"
-    # A result in the middle of a tree that is still drawn on the same terminal would be drawn over.
-    at_once = not (form.as_json or form.events or (display.animated and streams.out_terminal.live))
+    def leave(self, name: str) -> None:
+        """Say what runs now, under that name."""
+        show_notices(self._client, self._streams)
+        if self._form.as_json:
+            self._streams.out.json(self._history.document_json(self._run))
+        else:
+            self._streams.out.line(name)
 
-    def print_root_result() -> None:
-        print_result(streams.out, end_of(history, root)[1], raw=form.raw)
+    def see_through(self, feed: Feed, past: list[Event], greeting: str, grace: float) -> int:
+        """Show what happens until its end, then the result; `past` is what had happened before."""
+        form, streams = self._form, self._streams
+        display: Display = (
+            Events(streams.out, streams.err) if form.events else open_display(streams.err, streams.err_terminal)
+        )
+        session = Session(self._client, self._run, feed, display, (streams.out, streams.err), grace)
+        if self._step != 1:
+            session.follow_execution(self.execution, self._status)
+        session.recall(past)
+        if greeting:
+            display.say(greeting)
+        # A result in the middle of a tree that is still drawn on the same terminal would be drawn over.
+        at_once = not (form.as_json or form.events or (display.animated and streams.out_terminal.live))
 
-    def on_finished() -> None:
-        if at_once:
-            print_root_result()
+        def on_finished() -> None:
+            if at_once:
+                self._print_result()
 
-    try:
-        with closing(display), listening() as signals:
-            status = session.follow(signals, on_finished, wait_children=form.wait_children)
-    except EngineLost:
+        try:
+            with closing(display), listening() as signals:
+                status = session.follow(signals, on_finished, wait_children=not form.no_wait_children)
+        except EngineLost:
+            if form.as_json:
+                streams.out.json(self._history.document_json(self._run, engine=False))
+                streams.flush()
+            raise
+        if status == exits.HUNG_UP:
+            return status  # nobody is there to read, and there is no result yet
         if form.as_json:
-            streams.out.json(history.document_json(started.run, engine=False))
-            streams.flush()
-        raise
-    if status == exits.HUNG_UP:
-        return status  # nobody is there to read, and there is no result yet
-    if form.as_json:
-        streams.out.json(history.document_json(started.run))
-    elif isinstance(display, Events):
-        display.result(history.document_json(started.run))
-    elif not at_once:
-        print_root_result()
-    _summarise(session, history, started.run, streams)
-    return status
+            streams.out.json(self._history.document_json(self._run))
+        elif isinstance(display, Events):
+            display.result(self._history.document_json(self._run))
+        elif not at_once:
+            self._print_result()
+        self._summarise(session)
+        return status
 
+    def _end(self) -> ExecutionRow:
+        return end_of(self._history, self.execution)[0]
 
-def _summarise(session: Session, history: History, run: str, streams: Streams) -> None:
-    """Say what did not succeed: other steps first, the run itself last."""
-    for line in session.problems.lines():
-        streams.err.line(line)
-    if session.status != "succeeded":
-        streams.err.line(describe_end(run, *end_of(history, f"{run}:1:1")))
+    def _status(self) -> str:
+        """The state in which it has ended, "" while it has not."""
+        end = self._end()
+        return "" if end.status in ("queued", "running") else end.status
+
+    def _print_result(self) -> None:
+        print_result(self._streams.out, end_of(self._history, self.execution)[1], raw=self._form.raw)
+
+    def _summarise(self, session: Session) -> None:
+        """Say what did not succeed: other steps first, what was asked for last."""
+        for line in session.problems.lines():
+            self._streams.err.line(line)
+        if session.status != "succeeded":
+            named = f"run {self._run}" if self._step == 1 else f"{self._run}:{self._step}"
+            self._streams.err.line(describe_end(named, *end_of(self._history, self.execution)))

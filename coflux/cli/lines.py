@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, Logged, RunChanged, StepSubmitted
+from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Logged, RunChanged, StepSubmitted
 from coflux.cli.marks import MARKS
 from coflux.cli.terminal import Terminal
 from coflux.cli.text import crop, duration, visible
@@ -98,7 +98,7 @@ class Narrator:
                 return [self._state(row, outcome), *(_traceback(outcome) if row.next is None else ())]
             case Logged(entry):
                 return log_lines(entry, self._names.get((entry.run, entry.step), ""), self.painter)
-            case RunChanged() | GroupOpened() | ExecutionChanged():
+            case RunChanged() | GroupOpened() | HandleShared() | ExecutionChanged():
                 return []
 
     def _state(self, row: ExecutionRow, outcome: Outcome | None) -> str:

@@ -13,13 +13,13 @@ from coflux.cli.engine import connect, open_history, resolve_id
 from coflux.cli.lines import Painter, log_lines
 from coflux.cli.ndjson import VERSION, log_object
 from coflux.cli.options import complete_runs, project_option
-from coflux.cli.result import describe_end, end_of
+from coflux.cli.result import describe_end, end_of_step
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import RunId
 from coflux.cli.terminal import Output
 from coflux.executor.client import Client
 from coflux.executor.history import History, LogEntry
-from coflux.executor.messages import RunSettled, Subscribe
+from coflux.executor.requests import RunSettled, Subscribe
 from coflux.logs import Level
 from coflux.project import Project
 
@@ -65,7 +65,7 @@ def command(
             _follow(client, history, selection, printer, streams)
         printer.end()
         if follow and not as_json and streams.out.error is None:
-            streams.err.line(describe_end(selection.run, *end_of(history, f"{selection.run}:1:1")))
+            streams.err.line(describe_end(f"run {selection.run}", *end_of_step(history, selection.run)))
     streams.finish()
 
 

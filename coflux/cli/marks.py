@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from coflux.cli.view import GROUP, MORE
+from coflux.cli.view import GROUP, MORE, SHARED
 
 __all__ = ["MARKS", "Mark"]
 
@@ -29,5 +29,6 @@ MARKS = {
     "suspended": Mark("‖", "=", "dim"),
     "recurred": Mark("∞", "@", "green"),
     GROUP: Mark("▾", "-", "bold"),
+    SHARED: Mark("↺", "*", "dim"),
     MORE: Mark("…", "~", "dim"),
 }

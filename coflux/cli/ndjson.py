@@ -5,11 +5,14 @@ Every object has `version` (1), `event`, and by its kind:
                when the run appears and when one of these changes
     step       id, target, parent (execution id or null), group (null, or its number, name and parent), arguments
                (previews), created_at
+    shared     execution (whose handle a submission was given, instead of a step of its own), with (the execution that
+               submitted), group
     execution  id, attempt, status, reason, next (execution id or null), created_at, started_at, finished_at,
                cpu_seconds, peak_memory, error (null or type, message, traceback); at every change of state that is
                seen: an execution that was quick comes once, finished
     log        execution, at, level, text (with the values filled in), template, values
     result     run, result, result_repr, error, as in the document of `--json`; the last line
+Of a run that is executed again, only what happens from then on is told.
 Times are ISO 8601 in UTC, durations seconds, sizes bytes. Keys may be added within a version, never renamed.
 """
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import msgspec
 
-from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, Logged, RunChanged, StepSubmitted
+from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Logged, RunChanged, StepSubmitted
 from coflux.cli.lines import log_text
 from coflux.cli.terminal import Output
 from coflux.cli.text import visible_lines
@@ -56,15 +59,23 @@ class Events:
                         "id": step.id,
                         "target": f"{step.module}/{step.name}",
                         "parent": step.parent,
-                        "group": group and {"number": group.number, "name": group.name, "parent": group.parent},
+                        "group": _group_object(group),
                         "arguments": step.arguments,
                         "created_at": iso_time(step.created_at),
                     },
                 )
+            case HandleShared(row):
+                submitter = format_execution_id(row.run, row.step, row.attempt)
+                group = None if row.group is None else self._groups.get((submitter, row.group))
+                self._write("shared", {"execution": row.child, "with": submitter, "group": _group_object(group)})
             case ExecutionChanged(row, outcome):
                 self._write("execution", {**execution_object(row), "error": result_fields(outcome)["error"]})
             case Logged(entry):
                 self._write("log", log_object(entry))
+
+    def recall(self, event: Event) -> None:
+        if isinstance(event, GroupOpened):
+            self.take(event)
 
     def result(self, document: bytes) -> None:
         """The last line, from the run's document."""
@@ -85,6 +96,10 @@ class Events:
     def _write(self, kind: str, fields: object) -> None:
         assert isinstance(fields, dict)
         self._output.json(msgspec.json.encode({"version": VERSION, "event": kind, **fields}))
+
+
+def _group_object(group: GroupRow | None) -> dict[str, object] | None:
+    return None if group is None else {"number": group.number, "name": group.name, "parent": group.parent}
 
 
 def run_object(row: RunRow) -> dict[str, object]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,7 +15,21 @@ if TYPE_CHECKING:
 
     from coflux.executor.history import History
 
-__all__ = ["complete_runs", "complete_targets", "json_option", "project_option", "retries", "seconds"]
+__all__ = [
+    "complete_runs",
+    "complete_targets",
+    "complete_workspaces",
+    "json_option",
+    "project_option",
+    "requirements",
+    "retries",
+    "seconds",
+    "workspace_option",
+]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_WORDS = {"true": True, "false": False}
 
 
 def _find_project(ctx: click.Context, parameter: click.Parameter, value: str | None) -> object:
@@ -60,6 +74,28 @@ def retries(ctx: click.Context, parameter: click.Parameter, text: str | None) ->
     return int(text)
 
 
+def requirements(
+    ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, bool | list[str]] | None:
+    """What tags have to be provided: `gpu` with any value, `gpu=A100` with that one, `gpu=false` not at all. Several
+    values of one tag are alternatives. `None` when nothing is said."""
+    tags: dict[str, bool | list[str]] = {}
+    for text in texts:
+        tag, separator, value = text.partition("=")
+        tag, value = tag.strip(), value.strip()
+        if not tag or (separator and not value):
+            raise click.BadParameter(f"{text!r} is neither TAG nor TAG=VALUE", ctx, parameter)
+        accepted = _WORDS.get(value, [value]) if separator else True
+        known = tags.get(tag)
+        if isinstance(known, list) and isinstance(accepted, list):
+            known += accepted
+        elif known is None or known == accepted:
+            tags[tag] = accepted
+        else:
+            raise click.BadParameter(f"{tag!r} is required in ways that contradict each other", ctx, parameter)
+    return tags or None
+
+
 # -- completion: from the store, so that no user code is imported -----------------------------------------------------
 
 
@@ -82,6 +118,27 @@ def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete:
     names = dict.fromkeys(f"{row.module}/{row.name}" for row in rows)
     targets = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return [*targets, CompletionItem(incomplete, type="file")]
+
+
+def complete_workspaces(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Workspaces that take work."""
+    from click.shell_completion import CompletionItem
+
+    with _history() as history:
+        rows = history.workspaces() if history else []
+    return [CompletionItem(row.name) for row in rows if row.name.startswith(incomplete) and row.state != "archived"]
+
+
+def workspace_option(text: str) -> Callable[[_Command], _Command]:
+    """`--workspace`, explained by `text`."""
+    return click.option(
+        "--workspace",
+        metavar="NAME",
+        default="default",
+        show_default=True,
+        shell_complete=complete_workspaces,
+        help=text,
+    )
 
 
 @contextmanager

@@ -20,6 +20,9 @@ class Display(Protocol):
     def take(self, event: Event) -> None:
         """Show one event, with the output's next push at the latest."""
 
+    def recall(self, event: Event) -> None:
+        """Take note of what had happened before: it is the background of what is shown."""
+
     def say(self, text: str) -> None:
         """Show a line that is not about one step."""
 
@@ -52,6 +55,9 @@ class Lines:
         for line in self._narrator.lines(event):
             self._output.put(line + "\n")
 
+    def recall(self, event: Event) -> None:
+        self._narrator.lines(event)
+
     def say(self, text: str) -> None:
         for line in visible_lines(text):
             self._output.line(line)
@@ -64,10 +70,10 @@ class Lines:
 
 
 class Problems:
-    """The steps whose last attempt did not succeed, but for the root: it speaks for itself."""
+    """The steps whose last attempt did not succeed, but for the one that is followed: it speaks for itself."""
 
-    def __init__(self, run: str) -> None:
-        self._root = (run, 1)
+    def __init__(self, run: str, step: int = 1) -> None:
+        self._followed = (run, step)
         self._names: dict[tuple[str, int], str] = {}
         self._problems: dict[tuple[str, int], str] = {}
 
@@ -75,13 +81,18 @@ class Problems:
         match event:
             case StepSubmitted(step, _):
                 self._names[step.run, step.number] = step.name
-            case ExecutionChanged(row, outcome) if (row.run, row.step) != self._root:
+            case ExecutionChanged(row, outcome) if (row.run, row.step) != self._followed:
                 key = row.run, row.step
                 if row.status in FAILURES and row.next is None:
                     why = problem_of(outcome) or row.reason
                     self._problems[key] = f"{row.status.replace('_', ' ')}: {why}"
                 else:
                     self._problems.pop(key, None)
+
+    def recall(self, event: Event) -> None:
+        """Take note of what had happened before: only the names of the steps matter."""
+        if isinstance(event, StepSubmitted):
+            self.take(event)
 
     def name_of(self, row: ExecutionRow) -> str:
         return self._names.get((row.run, row.step), "")

@@ -11,9 +11,25 @@ from coflux.cli.text import visible
 from coflux.encoded import json_of, preview_of
 from coflux.executor.history import History
 from coflux.executor.messages import Outcome, Succeeded
-from coflux.executor.rows import ExecutionRow
+from coflux.executor.rows import ExecutionRow, format_execution_id
 
-__all__ = ["describe_end", "end_of", "print_result"]
+__all__ = ["describe_end", "end_of", "end_of_step", "newest_attempt", "print_result"]
+
+
+def newest_attempt(history: History, run_id: str, step: int) -> int:
+    """The number of the step's newest attempt, 0 when there is none."""
+    newest = 0
+    while page := history.executions(run_id, after=(step, newest)):
+        attempts = [row.attempt for row in page if row.step == step]
+        newest = max([newest, *attempts])
+        if len(attempts) < len(page):
+            break
+    return newest
+
+
+def end_of_step(history: History, run_id: str, step: int = 1) -> tuple[ExecutionRow, Outcome | None]:
+    """As `end_of`, of the step's newest attempt."""
+    return end_of(history, format_execution_id(run_id, step, newest_attempt(history, run_id, step)))
 
 
 def end_of(history: History, execution_id: str) -> tuple[ExecutionRow, Outcome | None]:
@@ -38,7 +54,7 @@ def print_result(out: Output, outcome: Outcome | None, *, raw: bool) -> None:
         out.json(text)
 
 
-def describe_end(run: str, row: ExecutionRow, outcome: Outcome | None) -> str:
-    """One line on how a run ended that did not succeed."""
+def describe_end(name: str, row: ExecutionRow, outcome: Outcome | None) -> str:
+    """One line on how a run or a step ended that did not succeed."""
     why = visible(problem_of(outcome) or row.reason)
-    return f"run {run} {row.status.replace('_', ' ')}{f': {why}' if why else ''}"
+    return f"{name} {row.status.replace('_', ' ')}{f': {why}' if why else ''}"

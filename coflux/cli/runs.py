@@ -1,4 +1,4 @@
-"""`coflux runs`: list, inspect, result, cancel, delete. Reading needs no engine."""
+"""`coflux runs`: list, inspect, result, rerun, resume, cancel, delete. Reading needs no engine."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import cast, get_args
 import click
 import msgspec
 
-from coflux.cli import exits
-from coflux.cli.engine import NothingStored, connect, open_history, requested, resolve_id
-from coflux.cli.feed import ExecutionChanged, Feed, GroupOpened, StepSubmitted
+from coflux.cli import exits, foreground
+from coflux.cli.engine import NothingStored, check_workspace, connect, open_history, requested, resolve_id
+from coflux.cli.feed import ExecutionChanged, Feed, GroupOpened, HandleShared, StepSubmitted
+from coflux.cli.following import following_options, form_of
 from coflux.cli.interrupted import INTERRUPTED, advice, known_until, state_of
 from coflux.cli.lines import Painter, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.ndjson import VERSION, result_fields, run_object
-from coflux.cli.options import complete_runs, json_option, project_option
-from coflux.cli.result import describe_end, end_of, print_result
+from coflux.cli.options import complete_runs, complete_workspaces, json_option, project_option
+from coflux.cli.result import describe_end, end_of, end_of_step, newest_attempt, print_result
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import RunId
 from coflux.cli.terminal import Terminal
@@ -24,8 +25,9 @@ from coflux.cli.text import duration, visible
 from coflux.cli.view import Line, RunView
 from coflux.executor.history import History
 from coflux.executor.launch import engine_runs
-from coflux.executor.messages import CancelRun, DeleteRun, Done, Outcome
-from coflux.executor.rows import ExecutionRow, RunRow, Status, format_execution_id
+from coflux.executor.messages import Outcome
+from coflux.executor.requests import CancelRun, DeleteRun, Done
+from coflux.executor.rows import DEFAULT_WORKSPACE, ExecutionRow, RunRow, Status, format_execution_id
 from coflux.project import Project
 
 __all__ = ["command"]
@@ -35,7 +37,7 @@ INSPECT_LINES = 1000  # of the tree; `--json` has everything
 
 @click.group()
 def command() -> None:
-    """List, inspect, cancel and delete runs."""
+    """List, inspect, repeat, cancel and delete runs."""
 
 
 # -- list -------------------------------------------------------------------------------------------------------------
@@ -46,10 +48,17 @@ def command() -> None:
 @click.option("--status", type=click.Choice(get_args(Status)), metavar="STATE", help="Only runs in this state.")
 @click.option("--before", metavar="RUN", help="Only runs older than this one.")
 @click.option("--children", is_flag=True, help="Also runs that other runs called.")
+@click.option("--workspace", metavar="NAME", shell_complete=complete_workspaces, help="Only runs of this workspace.")
 @json_option
 @project_option
 def list_runs(
-    project: Project, limit: int, status: str | None, before: str | None, children: bool, as_json: bool
+    project: Project,
+    limit: int,
+    status: str | None,
+    before: str | None,
+    children: bool,
+    workspace: str | None,
+    as_json: bool,
 ) -> None:
     """List runs, the newest first."""
     streams = open_streams()
@@ -58,8 +67,9 @@ def list_runs(
     engine = engine_runs(project)
     try:
         with open_history(project) as history:
+            check_workspace(history, workspace)
             older_than = history.resolve_run(before) if before else None
-            rows = history.runs(limit, older_than, cast("Status | None", status), children)
+            rows = history.runs(limit, older_than, cast("Status | None", status), children, workspace)
             now = time.time()
             ends = [row.finished_at or known_until(history, row, engine, now) for row in rows]
     except NothingStored as error:
@@ -84,7 +94,8 @@ def _print_table(streams: Streams, rows: list[RunRow], ends: list[float], engine
         took = "" if row.started_at is None else duration(end - row.started_at)
         # Padded before it is painted: escape sequences have no width.
         padded = painter.paint(f"{state:<{width}}", MARKS[row.status].style)
-        streams.out.line(f"{row.id:<6} {padded}  {started}  {took:>7}  {visible(f'{row.module}/{row.name}')}")
+        place = "" if row.workspace == DEFAULT_WORKSPACE else f"  in {row.workspace}"
+        streams.out.line(f"{row.id:<6} {padded}  {started}  {took:>7}  {visible(f'{row.module}/{row.name}')}{place}")
     unfinished = [row.id for row in rows if not row.settled]
     if unfinished and not engine:
         streams.err.line(advice(unfinished))
@@ -115,18 +126,19 @@ def _print_run(streams: Streams, history: History, run_id: str, engine: bool) ->
     assert row is not None
     painter = Painter(streams.out_terminal.color)
     state = painter.paint(state_of(row, engine).replace("_", " "), MARKS[row.status].style)
-    streams.out.line(f"run {row.id} {visible(f'{row.module}/{row.name}')} {state}")
+    place = "" if row.workspace == DEFAULT_WORKSPACE else f" in workspace {row.workspace}"
+    streams.out.line(f"run {row.id} {visible(f'{row.module}/{row.name}')} {state}{place}")
     if row.parent is not None:
         streams.out.line(f"called by {row.parent}")
     until = known_until(history, row, engine, time.time())
     for line in _tree(history, run_id).lines(INSPECT_LINES, until):
         streams.out.line(_tree_line(line, streams.out_terminal, painter))
-    end, outcome = end_of(history, f"{run_id}:1:1")
+    end, outcome = end_of_step(history, run_id)
     if end.status == "succeeded":
         streams.out.write("result: ")
         print_result(streams.out, outcome, raw=False)
     elif outcome is not None:
-        streams.out.line(describe_end(run_id, end, outcome))
+        streams.out.line(describe_end(f"run {run_id}", end, outcome))
     if not (engine or row.settled):
         streams.err.line(advice([run_id]))
 
@@ -139,6 +151,8 @@ def _tree(history: History, run_id: str) -> RunView:
                 view.add_group(row)
             case StepSubmitted(step, spawned_by):
                 view.add_step(step, spawned_by)
+            case HandleShared(row):
+                view.add_shared(row)
             case ExecutionChanged(row, outcome):
                 view.update(row, problem_of(outcome))
             case _:
@@ -190,7 +204,7 @@ def show_result(project: Project, identifier: str, raw: bool, as_json: bool) -> 
 
 def _outcome_of(history: History, identifier: RunId) -> tuple[ExecutionRow, Outcome | None]:
     """An attempt's own outcome if it has one, else that of the execution its chain ends with."""
-    attempt = identifier.attempt or _latest_attempt(history, identifier.run, identifier.step or 1)
+    attempt = identifier.attempt or newest_attempt(history, identifier.run, identifier.step or 1)
     execution_id = format_execution_id(identifier.run, identifier.step or 1, attempt)
     row = history.execution(execution_id)
     outcome = history.outcome(execution_id)
@@ -199,14 +213,46 @@ def _outcome_of(history: History, identifier: RunId) -> tuple[ExecutionRow, Outc
     return end_of(history, execution_id)
 
 
-def _latest_attempt(history: History, run_id: str, step: int) -> int:
-    latest = 0
-    while page := history.executions(run_id, after=(step, latest)):
-        attempts = [row.attempt for row in page if row.step == step]
-        latest = max([latest, *attempts])
-        if len(attempts) < len(page):
-            break
-    return latest
+# -- rerun and resume -------------------------------------------------------------------------------------------------
+
+_own_workspace = click.option(
+    "--workspace",
+    metavar="NAME",
+    shell_complete=complete_workspaces,
+    help="Where to: in its own workspace, or one based on that.  [default: its own]",
+)
+
+
+@command.command("rerun", short_help="Execute a step again, with its arguments and the code as it is now.")
+@click.argument("identifier", metavar="RUN[:STEP[:ATTEMPT]]", shell_complete=complete_runs)
+@following_options
+@_own_workspace
+@project_option
+def rerun_step(project: Project, identifier: str, workspace: str | None, **form_options: bool) -> int:
+    """Execute a step again, or the run's root, with the arguments that it had and the code as it is now.
+
+    What submitted it is not executed again. An attempt that is unfinished is cancelled.
+    """
+    form = form_of(**form_options)
+    with open_history(project) as history:
+        found = resolve_id(history, identifier)
+    return foreground.rerun(project, foreground.Again(found.run, found.step or 1, workspace or ""), form)
+
+
+@command.command("resume", short_help="Execute what did not succeed in a run, and keep what did.")
+@click.argument("run", metavar="RUN", shell_complete=complete_runs)
+@following_options
+@_own_workspace
+@project_option
+def resume_run(project: Project, run: str, workspace: str | None, **form_options: bool) -> int:
+    """Execute a run again, with the code as it is now, and keep what had succeeded below its root.
+
+    Whatever is submitted with equal arguments as before is answered with the result from then, one by one.
+    """
+    form = form_of(**form_options)
+    with open_history(project) as history:
+        run_id = history.resolve_run(run)
+    return foreground.rerun(project, foreground.Again(run_id, 1, workspace or "", resume=True), form)
 
 
 # -- cancel and delete ------------------------------------------------------------------------------------------------
@@ -225,7 +271,7 @@ def cancel_runs(project: Project, identifiers: tuple[str, ...]) -> None:
             assert row is not None
             target = row.id
             if found.step is not None:
-                attempt = found.attempt or _latest_attempt(history, row.id, found.step)
+                attempt = found.attempt or newest_attempt(history, row.id, found.step)
                 target = format_execution_id(row.id, found.step, attempt)
             if row.settled:
                 click.echo(f"{target} has ended already: run {row.id} {row.status.replace('_', ' ')}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -20,10 +20,11 @@ from coflux.cli import exits
 from coflux.cli.engine import describe_notice
 from coflux.cli.feed import Event, ExecutionChanged, Feed, Key, RunChanged
 from coflux.cli.progress import Display, Problems
+from coflux.cli.reasons import reason_of
 from coflux.cli.signals import Signals
 from coflux.cli.terminal import BACKLOG, Output
 from coflux.executor.client import Client, ConnectionLost, describe_loss
-from coflux.executor.messages import (
+from coflux.executor.requests import (
     Advanced,
     CancelRun,
     FromSupervisor,
@@ -35,7 +36,7 @@ from coflux.executor.messages import (
     Subscribe,
     ToSupervisor,
 )
-from coflux.executor.rows import ExecutionRow, RunRow
+from coflux.executor.rows import ExecutionRow, RunRow, parse_execution_id
 
 __all__ = ["EngineLost", "Session"]
 
@@ -78,7 +79,8 @@ class Session:
         self._streams = streams
         self._grace = grace
         self.problems = Problems(run)
-        self._subscribed: set[str] = set()  # child runs
+        self._target = run  # what a signal cancels
+        self._find_end: Callable[[], str] | None = None
         self._unfinished: dict[str, ExecutionRow] = {}
         self._row: RunRow | None = None  # the run, as it was read last
         self.status = ""  # of the root, once it has ended
@@ -94,6 +96,21 @@ class Session:
         self._explain_at: float | None = None
         self._refreshed_at = 0.0
 
+    def follow_execution(self, execution_id: str, find_end: Callable[[], str]) -> None:
+        """Follow an attempt of another step than the root. Nobody tells of its end: `find_end` returns the state in
+        which it has ended, "" while it has not."""
+        self.problems = Problems(self._run, parse_execution_id(execution_id)[1])
+        self._target = execution_id
+        self._find_end = find_end
+
+    def recall(self, past: Iterable[Event]) -> None:
+        """Take note of what had happened before."""
+        for event in past:
+            self._display.recall(event)
+            self.problems.recall(event)
+            if isinstance(event, ExecutionChanged):
+                self._note(event.row)
+
     def follow(self, signals: Signals, on_finished: OnFinished, *, wait_children: bool) -> int:
         """Wait until the run has settled, or only until its root has finished, and return the exit status."""
         self._send(Subscribe(self._run))
@@ -102,7 +119,7 @@ class Session:
             self._show(on_finished)
             if self._settled:
                 return self._exit_status()
-            if self.status and not wait_children and not self._signal:
+            if self.status and self._is_enough(wait_children):
                 self._send(Release(self._run))
                 return self._exit_status()
             for number in signals.read():
@@ -112,6 +129,11 @@ class Session:
                 self._give_up(on_finished)
                 return self._exit_status()
             self._wait(signals)
+
+    def _is_enough(self, wait_children: bool) -> bool:
+        """Whether the end of what is followed is all that there is to wait for. What else a step's run does is no
+        business of whoever interrupts that step."""
+        return self._find_end is not None if self._signal else not wait_children
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
@@ -141,7 +163,7 @@ class Session:
                     self._changed.update(dict.fromkeys(executions))
             case Notice():
                 self._display.say(describe_notice(message))
-            case RunFinished(run) if run == self._run:
+            case RunFinished(run) if run == self._run and self._find_end is None:
                 self._hear(message)
             case RunSettled(run) if run == self._run:
                 self._over = True
@@ -159,6 +181,12 @@ class Session:
     def _hear(self, end: End) -> None:
         self._advanced = True
         self._ends.append(end)
+
+    def _look(self, on_finished: OnFinished) -> None:
+        """Whether what is followed has ended, where nobody tells."""
+        status = self._find_end() if self._find_end is not None and not self.status else ""
+        if status:
+            self._finish(status, on_finished)
 
     def _reach(self, end: End, on_finished: OnFinished) -> None:
         """Act upon an end: everything before it has been shown."""
@@ -216,6 +244,7 @@ class Session:
                 return
         ends = self._pass.ends
         self._pass = None
+        self._look(on_finished)
         for end in ends:
             self._reach(end, on_finished)
 
@@ -230,19 +259,18 @@ class Session:
         self.problems.take(event)
         if isinstance(event, RunChanged) and event.row.id == self._run:
             self._row = event.row
-        elif isinstance(event, RunChanged) and event.row.id not in self._subscribed:
-            self._subscribed.add(event.row.id)
-            self._send(Subscribe(event.row.id))
         elif isinstance(event, ExecutionChanged):
-            row = event.row
-            if row.status in ("queued", "running"):
-                self._unfinished[row.id] = row
-            else:
-                self._unfinished.pop(row.id, None)
+            self._note(event.row)
+
+    def _note(self, row: ExecutionRow) -> None:
+        if row.status in ("queued", "running"):
+            self._unfinished[row.id] = row
+        else:
+            self._unfinished.pop(row.id, None)
 
     def _what_runs(self, limit: int = 5) -> str:
-        rows = islice(self._unfinished.values(), limit)
-        named = [f"{row.id} {self.problems.name_of(row)} ({row.reason or row.status})" for row in rows]
+        rows, now = islice(self._unfinished.values(), limit), time.time()
+        named = [f"{row.id} {self.problems.name_of(row)} ({reason_of(row, now) or row.status})" for row in rows]
         more = len(self._unfinished) - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "") or "the last processes to end"
 
@@ -271,15 +299,16 @@ class Session:
             return True
         if self._signal:
             if number == signal.SIGINT:
-                self._send(CancelRun(self._client.next_request(), self._run, now=True))
+                self._send(CancelRun(self._client.next_request(), self._target, now=True))
             return number == signal.SIGINT
         self._signal = number
         self._give_up_at = time.monotonic()
         if not self._over:  # else only what is left to show is interrupted
             self._give_up_at += self._grace + PATIENCE
-            self._send(CancelRun(self._client.next_request(), self._run))
+            self._send(CancelRun(self._client.next_request(), self._target))
             again = "; Ctrl-C again kills it" if number == signal.SIGINT else ""
-            self._display.say(f"cancelling run {self._run}{again}")
+            what = f"run {self._run}" if self._target == self._run else self._target
+            self._display.say(f"cancelling {what}{again}")
         return False
 
     def _give_up(self, on_finished: OnFinished) -> None:

@@ -8,7 +8,7 @@ from coflux.cli.engine import connect, requested
 from coflux.cli.options import project_option
 from coflux.cli.text import visible
 from coflux.executor.client import NoEngine
-from coflux.executor.messages import Done, Stop
+from coflux.executor.requests import Done, Stop
 from coflux.project import Project
 
 __all__ = ["command"]

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, Logged, RunChanged, StepSubmitted
+from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Logged, RunChanged, StepSubmitted
 from coflux.cli.lines import Narrator, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.terminal import BACKLOG, Output, Terminal
@@ -71,12 +71,18 @@ class Tree:
                 self._view.add_group(row)
             case StepSubmitted(step, spawned_by):
                 self._view.add_step(step, spawned_by)
+            case HandleShared(row):
+                self._view.add_shared(row)
             case ExecutionChanged(row, outcome):
                 self._view.update(row, problem_of(outcome))
                 if len(lines) > 1:  # with a traceback
                     self._above += lines
             case Logged():
                 self._above += lines
+
+    def recall(self, event: Event) -> None:
+        self.take(event)
+        self._above.clear()
 
     def say(self, text: str) -> None:
         self._above += visible_lines(text)

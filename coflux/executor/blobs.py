@@ -20,6 +20,7 @@ __all__ = ["FileBlobs"]
 PIECES_PER_WRITE = 1024  # what one writev takes (IOV_MAX)
 CONCURRENT_SIZE = 8 << 20  # bytes from which hashing and writing go on at the same time
 SLICE = 4 << 20  # bytes written between two looks at whether the blob is there already
+HASHED_SIZE = 16 << 20  # bytes up to which `check` looks at the content
 MAPPED_SIZE = 256 * 1024  # bytes; below, reading is as quick, and a process can have only some 65,000 mappings
 
 
@@ -37,6 +38,7 @@ class FileBlobs:
         self._directory = directory
         self._temporary = os.path.join(directory, "tmp")
         self._verified: set[str] = set()
+        self._checked: dict[str, tuple[int, int]] = {}
 
     def path_of(self, digest: str) -> str:
         return os.path.join(self._directory, digest[:2], digest[2:])
@@ -110,6 +112,19 @@ class FileBlobs:
                 raise BlobDamaged(f"blob {digest} has the wrong content, with hash {actual} ({path})")
             self._verified.add(digest)
         return view
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise what `open` would, if it would. The content is looked at up to 16 MiB, and again when the file has
+        changed."""
+        try:
+            status = os.stat(self.path_of(digest))
+        except FileNotFoundError:
+            raise self._missing(digest) from None
+        state = (status.st_ino, status.st_mtime_ns)
+        if status.st_size != size or (size <= HASHED_SIZE and self._checked.get(digest) != state):
+            self._verified.discard(digest)
+            self.open(digest, size)
+            self._checked[digest] = state
 
     def _install(self, write: Callable[[int], str | None]) -> None:
         """Let `write` fill a new file and tell the digest of what it wrote, or `None` if it is not needed."""

@@ -16,23 +16,20 @@ from coflux import __version__
 from coflux.errors import ClientError
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.launch import EngineError, launch, launched_ahead
-from coflux.executor.messages import (
+from coflux.executor.messages import Context, Outcome, RunOptions, Terminated
+from coflux.executor.requests import (
     CancelRun,
-    Context,
     FromSupervisor,
     Hello,
     Notice,
-    Outcome,
     Refused,
     Release,
     RequestFailed,
     RunFinished,
-    RunOptions,
     RunSettled,
     RunStarted,
     RunStuck,
     StartRun,
-    Terminated,
     Welcome,
 )
 from coflux.project import Project, find_project
@@ -259,10 +256,9 @@ class ClientRun:
         _unread.add(self)
 
     def result(self) -> Any:
-        """Block until the root's chain has ended; return its value or raise its error, a new one each time. A run of
-        which nothing can ever get on is cancelled.
+        """Block until the root's chain has ended; return its value or raise its error, a new one each time.
 
-        Raises `ConnectionLost` when the engine ends before that.
+        A run of which nothing can ever get on is cancelled. Raises `ConnectionLost` when the engine ends before that.
         """
         from coflux.executor.blobs import FileBlobs
         from coflux.executor.runtime import decode_outcome
@@ -304,7 +300,7 @@ class ClientRun:
         history = History.open(self._project.data_dir)
         try:
             run = history.run(self.id)
-            end = history.chain_end(f"{self.id}:1:1")
+            end = history.newest_end(self.id)
             return run is None or run.settled, None if end is None else history.outcome(end.id)
         finally:
             history.close()
@@ -327,6 +323,7 @@ def describe_loss(error: ConnectionLost, run: str) -> str:
 
 def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
     """Start a run of a target from a script or notebook. Targets that cannot be imported by name travel by value."""
+    from coflux.executor.argument_keys import argument_keys, key_plan
     from coflux.executor.blobs import FileBlobs
     from coflux.executor.manifest import encoded_arguments, submitted_spec
 
@@ -335,11 +332,12 @@ def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
     blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
     spec = submitted_spec(target, blobs)
     encoded = encoded_arguments(target, arguments, blobs)
+    keys = argument_keys(key_plan(target, run_memo=False), target, arguments)
     client = Client.connect(project, "foreground")
     number = client.next_request()
     try:
         started = client.request(
-            StartRun(number, target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec)
+            StartRun(number, target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec, keys=keys)
         )
     except ConnectionLost as error:
         log = os.path.join(project.data_dir, "supervisor.log")

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from coflux.executor.core.routing import interpreter_for
-from coflux.executor.messages import Context, Discover, Discovered, ModuleError
+from coflux.executor.messages import Context, ModuleError
+from coflux.executor.requests import Discover, Discovered
 from coflux.executor.starting import importing_from
 from coflux.project import ConfigError, module_of_file
 

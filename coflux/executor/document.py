@@ -13,9 +13,9 @@ import msgspec
 from coflux.encoded import json_of, preview_of
 from coflux.errors import ExecutionAbandoned, ExecutionCancelled, ExecutionTimeout
 from coflux.executor.messages import Failed, Outcome, Succeeded, Terminated
-from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, format_execution_id
+from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, SharedRow, format_execution_id
 
-__all__ = ["StepInfo", "execution_object", "iso_time", "render", "result_fields"]
+__all__ = ["StepInfo", "error_object", "execution_object", "iso_time", "render", "result_fields"]
 
 VERSION = 1
 
@@ -23,7 +23,8 @@ _TERMINATED = {"cancelled": ExecutionCancelled, "timed_out": ExecutionTimeout, "
 
 
 class StepInfo(Row, frozen=True):
-    """A step for people: `parameters` are the target's parameter names, `arguments` a preview of each argument."""
+    """A step for people: `parameters` are the target's parameter names, `arguments` a preview of each argument, and
+    `spawned` is the run of its own that a workflow became."""
 
     run: str
     number: int
@@ -36,6 +37,7 @@ class StepInfo(Row, frozen=True):
     arguments: tuple[str, ...]
     depth: int
     created_at: float
+    spawned: str | None = None
 
     @property
     def id(self) -> str:
@@ -48,6 +50,7 @@ def render(
     steps: Iterable[StepInfo],
     executions: Iterable[ExecutionRow],
     groups: Iterable[GroupRow],
+    shared: Iterable[SharedRow],
     problems: Mapping[str, Outcome],
     *,
     interrupted: bool = False,
@@ -58,6 +61,10 @@ def render(
     attempts: dict[int, list[ExecutionRow]] = {}
     for execution in executions:
         attempts.setdefault(execution.step, []).append(execution)
+    sharers: dict[str, list[str]] = {}
+    for share in shared:
+        step_id = share.child.rpartition(":")[0]
+        sharers.setdefault(step_id, []).append(format_execution_id(share.run, share.step, share.attempt))
     # A step names its group by number, which counts the groups of the execution that submitted it.
     named = {(format_execution_id(group.run, group.step, group.attempt), group.number): group for group in groups}
     document = {
@@ -66,6 +73,7 @@ def render(
             "id": run.id,
             "target": f"{run.module}/{run.name}",
             "workspace": run.workspace,
+            "parent": run.parent,
             "status": run.status,
             "interrupted": interrupted,
             "created_at": iso_time(run.created_at),
@@ -80,8 +88,10 @@ def render(
                 "parent": step.parent,
                 "group": None if step.group is None else _group(named[step.parent or "", step.group]),
                 "arguments": step.arguments,
+                "spawned": step.spawned,
+                "shared_by": sharers.get(step.id, []),
                 "executions": [
-                    {**execution_object(row), "error": _error(problems.get(row.id), traceback=False)}
+                    {**execution_object(row), "error": error_object(problems.get(row.id))}
                     for row in attempts.get(step.number, ())
                 ],
             }
@@ -99,10 +109,10 @@ def result_fields(outcome: Outcome | None) -> dict[str, object]:
         projection = json_of(outcome.value)
         result = None if projection is None else msgspec.Raw(projection.encode())
         text = preview_of(outcome.value)
-    return {"result": result, "result_repr": text, "error": _error(outcome, traceback=True)}
+    return {"result": result, "result_repr": text, "error": error_object(outcome, traceback=True)}
 
 
-def _error(outcome: Outcome | None, *, traceback: bool) -> dict[str, str] | None:
+def error_object(outcome: Outcome | None, *, traceback: bool = False) -> dict[str, str] | None:
     match outcome:
         case Failed(failure):
             error, text = {"type": failure.type, "message": failure.message}, failure.traceback
@@ -119,8 +129,13 @@ def execution_object(row: ExecutionRow) -> dict[str, object]:
         "id": row.id,
         "attempt": row.attempt,
         "status": row.status,
+        "trigger": row.trigger,
+        "workspace": row.workspace,
         "reason": row.reason,
+        "due_at": iso_time(row.due_at),
+        "waits_for": row.waits_for,
         "next": row.next,
+        "older_code": row.older_code,
         "created_at": iso_time(row.created_at),
         "started_at": iso_time(row.started_at),
         "finished_at": iso_time(row.finished_at),

@@ -29,8 +29,17 @@ from coflux.executor.hosts import (
     own_environment,
 )
 from coflux.executor.interpreters import context_of_group
-from coflux.executor.messages import Configure, Context, Failed, Imported, Returned, WorkerFailed, WorkerStarted
-from coflux.executor.missing import describe_failure, modules_in
+from coflux.executor.messages import (
+    Configure,
+    Context,
+    Failed,
+    Imported,
+    ModuleError,
+    Returned,
+    WorkerFailed,
+    WorkerStarted,
+)
+from coflux.executor.missing import describe_failure, is_missing, modules_in
 from coflux.executor.processes import kill_strays
 from coflux.executor.sources import SourceWatch
 from coflux.executor.spawning import ChildProcess
@@ -348,7 +357,7 @@ class Generations:
         if not self._is_current(host.guardian):
             self.bring_back()
             return
-        self._start_host(host.guardian, host.modules).waiting.append(lambda new: self._serve(new, others))
+        self._start_host(host.guardian, host.modules).waiting.append(lambda new: self.serve(new, others))
 
     def _count_losses(self, host: ModuleHost, families: list[str]) -> list[str]:
         """Those of the families that have lost their host too often, without that work was done in between."""
@@ -359,12 +368,12 @@ class Generations:
             self._losses[root, host.key] = 1 if was_well else self._losses.get((root, host.key), 0) + 1
         return [root for root in families if self._losses[root, host.key] > HOST_RESTARTS]
 
-    def _serve(self, host: ModuleHost, families: list[str]) -> None:
-        """A host for a site of families that had none there has imported its modules, or could not."""
+    def serve(self, host: ModuleHost, families: list[str]) -> None:
+        """A host for a site of families that had none there, or an older one, has its modules, or could not import."""
         errors = [error for module in host.modules if (error := host.error_of(module)) is not None]
         failure = host.failure or (errors[0] if errors else None)
         if failure is not None:
-            self._refuse(families, describe_failure(failure, self._known_modules()), host.key, failure.traceback)
+            self._refuse(families, describe_failure(failure, self._known_modules()), host.key, failure)
         else:
             self._supervisor.happen(ev.HostReady(host.id, tuple(families)))
 
@@ -372,8 +381,13 @@ class Generations:
         """What somebody may have meant who named a module that does not exist."""
         return modules_in(self._supervisor.project.root).union(*(host.modules for host in self.hosts.values()))
 
-    def _refuse(self, families: list[str], message: str, site: SiteKey, traceback: str = "") -> None:
-        failure = Failure("coflux.errors.ExecutionError", message, traceback or message)
+    def _refuse(self, families: list[str], message: str, site: SiteKey, error: ModuleError | None = None) -> None:
+        """`error` is what the module raised, if it did: callers can catch that."""
+        failure = Failure("coflux.errors.ExecutionError", message, message)
+        if error is not None and error.type and not is_missing(error):
+            failure = Failure(error.type, message, error.traceback, exception=error.exception)
+        elif error is not None:
+            failure = Failure(failure.type, message, error.traceback)
         self._supervisor.happen(ev.HostRefused(tuple(families), Failed(failure), site))
 
     def bring_back(self) -> None:
@@ -391,17 +405,19 @@ class Generations:
         if self._losses.get((root, site), 0) > HOST_RESTARTS:
             self._refuse([root], _lost_too_often(site), site)
             return
-        context = self._stored_context(family.root.context)
+        context = self.stored_context(family.root.context)
         if context is None:
             self._refuse([root], f"the environment that {root} was started in is not in the store any more", site)
             return
         try:
-            self.host_for(context, site.modules, lambda host: self._serve(host, [root]), site.python)
+            self.host_for(context, site.modules, lambda host: self.serve(host, [root]), site.python)
         except OSError as error:
             interpreter = site.python or context.interpreter
             self._refuse([root], f"{interpreter} cannot be started: {error.strerror}", site)
 
-    def _stored_context(self, context_id: int) -> Context | None:
+    def stored_context(self, context_id: int) -> Context | None:
+        """The context that a run was started in, with the secrets that are not stored taken from our own environment;
+        `None` when it is not in the store any more."""
         row = self._supervisor.store.context(context_id)
         if row is None:
             return None

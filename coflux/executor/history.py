@@ -13,12 +13,40 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from coflux.encoded import Value, preview_of
-from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
+from coflux.encoded import Value
+from coflux.executor import decisions
+from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError
+from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
-from coflux.executor.messages import Outcome, TargetSpec
+from coflux.executor.messages import Outcome
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
-from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, Status, format_execution_id, parse_execution_id
+from coflux.executor.reading import (
+    ARGUMENTS,
+    BARE_EXECUTION_FIELDS,
+    OUTCOME,
+    RUN_FIELDS,
+    STEP_FIELDS,
+    TARGET,
+    chain_end,
+    decode,
+    groups_of,
+    previews,
+    select,
+    shared_of,
+    workspaces_in,
+)
+from coflux.executor.rows import (
+    ExecutionRow,
+    GroupRow,
+    Row,
+    RunRow,
+    SharedRow,
+    Status,
+    StepRow,
+    WorkspaceRow,
+    format_execution_id,
+    parse_execution_id,
+)
 
 __all__ = ["History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
 
@@ -27,21 +55,7 @@ PATIENCE = 5.0  # seconds to wait while a store is being created, recovered or c
 KEYS_AT_ONCE = 300  # executions that one query asks for by key
 _NEWEST = 1 << 62  # above every log id
 
-_Row = TypeVar("_Row", bound=Row)
 _Any = TypeVar("_Any")
-
-_outcome = msgspec.msgpack.Decoder(Outcome)
-_arguments: msgspec.msgpack.Decoder[tuple[Value, ...]] = msgspec.msgpack.Decoder(tuple[Value, ...])
-_target = msgspec.msgpack.Decoder(TargetSpec)
-
-_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError)  # TypeError: text where bytes should be
-
-_RUN_FIELDS = ", ".join(RunRow.__struct_fields__)
-_EXECUTION_FIELDS = ", ".join("NULL" if name == "outcome" else name for name in ExecutionRow.__struct_fields__)
-_STEP_FIELDS = (
-    'run, number, parent, "group", targets.module, targets.name, targets.type, targets.spec, arguments, depth,'
-    " created_at"
-)
 
 _CONTAINS = r"""(template LIKE ? ESCAPE '\' OR CAST("values" AS TEXT) LIKE ? ESCAPE '\')"""
 
@@ -96,9 +110,15 @@ class History:
     # -- runs ---------------------------------------------------------------------------------------------------------
 
     def runs(
-        self, limit: int = 50, before: str | None = None, status: Status | None = None, children: bool = False
+        self,
+        limit: int = 50,
+        before: str | None = None,
+        status: Status | None = None,
+        children: bool = False,
+        workspace: str | None = None,
     ) -> list[RunRow]:
-        """Return the newest runs, newest first: those created before the run `before`, those in state `status`.
+        """Return the newest runs, newest first: those created before the run `before`, those in state `status`, and
+        those of `workspace`.
 
         Runs that were started by another run are left out, unless `children`.
         """
@@ -109,20 +129,27 @@ class History:
         if status is not None:
             where.append("status = ?")
             parameters.append(status)
+        if workspace is not None:
+            where.append("workspace = ?")
+            parameters.append(workspace)
         if not children:
             where.append("parent IS NULL")
-        sql = f"SELECT {_RUN_FIELDS} FROM runs WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
-        return self._run_rows(self._main.run(sql, (*parameters, limit)))
+        sql = f"SELECT {RUN_FIELDS} FROM runs WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
+        return select(self._main, RunRow, sql, (*parameters, limit))
 
     def run(self, run_id: str) -> RunRow | None:
         """Return the run with exactly this id."""
-        rows = self._main.run(f"SELECT {_RUN_FIELDS} FROM runs WHERE id = ? AND NOT hidden", (run_id,))
-        return next(iter(self._run_rows(rows)), None)
+        sql = f"SELECT {RUN_FIELDS} FROM runs WHERE id = ? AND NOT hidden"
+        return next(iter(select(self._main, RunRow, sql, (run_id,))), None)
 
     def unfinished_runs(self) -> list[RunRow]:
         """Return the runs of which something is unfinished, the newest first, without those that others started."""
-        sql = f"SELECT {_RUN_FIELDS} FROM runs WHERE NOT settled AND parent IS NULL AND NOT hidden ORDER BY number DESC"
-        return self._run_rows(self._main.run(sql))
+        sql = f"SELECT {RUN_FIELDS} FROM runs WHERE NOT settled AND parent IS NULL AND NOT hidden ORDER BY number DESC"
+        return select(self._main, RunRow, sql)
+
+    def workspaces(self) -> list[WorkspaceRow]:
+        """Return all workspaces by name, archived ones as well."""
+        return workspaces_in(self._main)
 
     def last_sign_of(self, run_id: str) -> float:
         """Return the time of the last that is recorded of a run and its child runs, in seconds since the epoch."""
@@ -160,53 +187,77 @@ class History:
     def steps(self, run_id: str, after: int = 0, limit: int = PAGE) -> list[StepInfo]:
         """Return the steps of a run by number, those after number `after`."""
         sql = (
-            f"SELECT {_STEP_FIELDS} FROM steps JOIN targets ON targets.id = target"
+            f"SELECT {STEP_FIELDS} FROM steps JOIN targets ON targets.id = target"
             " WHERE run = ? AND number > ? ORDER BY number LIMIT ?"
         )
         parameters: dict[bytes, tuple[str, ...]] = {}
-        rows = []
-        for *start, spec, arguments, depth, created_at in self._main.run(sql, (run_id, after, limit)):
-            if spec not in parameters:
-                parameters[spec] = self._decode(_target, spec).parameters
-            rows.append((*start, parameters[spec], self._previews(arguments), depth, created_at))
-        return self._rows(rows, StepInfo)
+        infos = []
+        for row in select(self._main, StepRow, sql, (run_id, after, limit)):
+            if row.target not in parameters:
+                parameters[row.target] = self._decode(TARGET, row.target).parameters
+            infos.append(self._step_info(row, parameters[row.target]))
+        return infos
+
+    def _step_info(self, row: StepRow, parameters: tuple[str, ...]) -> StepInfo:
+        return StepInfo(
+            row.run,
+            row.number,
+            row.parent,
+            row.group,
+            row.module,
+            row.name,
+            row.type,
+            parameters,
+            previews(self._main, row.arguments),
+            row.depth,
+            row.created_at,
+            row.spawned,
+        )
 
     def executions(self, run_id: str, after: tuple[int, int] = (0, 0), limit: int = PAGE) -> list[ExecutionRow]:
         """Return the executions of a run by step and attempt, those after the step and attempt `after`."""
         sql = (
-            f"SELECT {_EXECUTION_FIELDS} FROM executions WHERE run = ? AND (step, attempt) > (?, ?)"
+            f"SELECT {BARE_EXECUTION_FIELDS} FROM executions WHERE run = ? AND (step, attempt) > (?, ?)"
             " ORDER BY step, attempt LIMIT ?"
         )
-        return self._rows(self._main.run(sql, (run_id, *after, limit)), ExecutionRow)
+        return select(self._main, ExecutionRow, sql, (run_id, *after, limit))
 
     def execution(self, execution_id: str) -> ExecutionRow | None:
         """Return one execution. Raises `ValueError` if that is no execution id."""
-        sql = f"SELECT {_EXECUTION_FIELDS} FROM executions WHERE run = ? AND step = ? AND attempt = ?"
-        return next(iter(self._rows(self._main.run(sql, parse_execution_id(execution_id)), ExecutionRow)), None)
+        sql = f"SELECT {BARE_EXECUTION_FIELDS} FROM executions WHERE run = ? AND step = ? AND attempt = ?"
+        return next(iter(select(self._main, ExecutionRow, sql, parse_execution_id(execution_id))), None)
 
     def executions_among(self, keys: Sequence[tuple[str, int, int]]) -> list[ExecutionRow]:
         """Return the executions with these runs, steps and attempts, as far as they are there, in no order."""
-        rows: list[Any] = []
+        rows: list[ExecutionRow] = []
         for start in range(0, len(keys), KEYS_AT_ONCE):
             some = keys[start : start + KEYS_AT_ONCE]
             places = ", ".join(["(?, ?, ?)"] * len(some))
             # The planner would read the whole table for `(run, step, attempt) IN (VALUES …)`.
             sql = (
                 f"WITH wanted (run, step, attempt) AS (VALUES {places})"
-                f" SELECT {_EXECUTION_FIELDS} FROM wanted CROSS JOIN executions USING (run, step, attempt)"
+                f" SELECT {BARE_EXECUTION_FIELDS} FROM wanted CROSS JOIN executions USING (run, step, attempt)"
             )
-            rows += self._main.run(sql, [part for key in some for part in key])
-        return self._rows(rows, ExecutionRow)
+            rows += select(self._main, ExecutionRow, sql, [part for key in some for part in key])
+        return rows
 
     def groups(self, run_id: str) -> list[GroupRow]:
         """Return the groups of a run's executions."""
-        rows = self._main.run("SELECT * FROM groups WHERE run = ? ORDER BY step, attempt, number", (run_id,))
-        return self._rows(rows, GroupRow)
+        return groups_of(self._main, run_id)
+
+    def shared(self, run_id: str) -> list[SharedRow]:
+        """Return the submissions of a run's executions that made no step, but were given one that was there."""
+        return shared_of(self._main, run_id)
+
+    def shared_count(self, run_id: str) -> int:
+        """Return how many `shared` would return."""
+        count: int = self._main.run("SELECT count(*) FROM shared WHERE run = ?", (run_id,))[0][0]
+        return count
 
     def arguments(self, run_id: str, step: int) -> tuple[Value, ...]:
         """Return the encoded arguments of a step, one for each parameter; empty when there is no such step."""
         rows = self._main.run("SELECT arguments FROM steps WHERE run = ? AND number = ?", (run_id, step))
-        return self._decode(_arguments, rows[0][0]) if rows else ()
+        return self._decode(ARGUMENTS, rows[0][0]) if rows else ()
 
     def outcome(self, execution_id: str) -> Outcome | None:
         """Return what an execution ended with, `None` if it has none (yet). Raises `ValueError` as `execution`."""
@@ -214,8 +265,7 @@ class History:
         rows = self._main.run(sql, parse_execution_id(execution_id))
         if not rows or rows[0][0] is None:
             return None
-        outcome: Outcome = self._decode(_outcome, rows[0][0])
-        return outcome
+        return self._decode(OUTCOME, rows[0][0])
 
     def chain_end(self, execution_id: str) -> ExecutionRow | None:
         """Return the execution whose outcome a waiter for this one sees: the last one of its chain, so far.
@@ -223,15 +273,26 @@ class History:
         A chain leads through retries, resumptions, recurrences, spawned runs and cache hits, also into other runs.
         `None` when there is no such execution. Raises `ValueError` as `execution`.
         """
-        end = self.execution(execution_id)
-        seen = {execution_id}
-        while end is not None and end.next is not None and end.next not in seen:
-            seen.add(end.next)
-            following = self.execution(end.next)
-            if following is None:
-                break
-            end = following
-        return end
+        return chain_end(self._main, execution_id, BARE_EXECUTION_FIELDS)
+
+    def newest_end(self, run_id: str, step: int = 1) -> ExecutionRow | None:
+        """Return the end of a step's newest chain, so far: after a re-run, that of the re-run. `None` when there is no
+        such step."""
+        sql = "SELECT max(attempt) FROM executions WHERE run = ? AND step = ?"
+        attempt = self._main.run(sql, (run_id, step))[0][0]
+        return None if attempt is None else self.chain_end(format_execution_id(run_id, step, attempt))
+
+    # -- why ----------------------------------------------------------------------------------------------------------
+
+    def queue(self, workspace: str | None = None) -> list[Queued]:
+        """Return what is queued, of all workspaces or of one, in the order in which it was."""
+        with self._snapshot():
+            return decisions.queue(self._main, workspace)
+
+    def why(self, run_id: str, step: int) -> Why | None:
+        """Return why a step is as it is, attempt by attempt; `None` when there is no such step."""
+        with self._snapshot():
+            return decisions.why(self._main, run_id, step)
 
     # -- logs ---------------------------------------------------------------------------------------------------------
 
@@ -253,9 +314,9 @@ class History:
             levels: only entries of these levels.
             text: only entries with this text in template or values, in upper or lower case.
         """
-        database = self._logs = self._logs or _open_database(self._logs_path, LOGS)
+        database = self._log_database()
         if database is None:
-            return []  # pruned, as it may be: a log database that was removed has no entries
+            return []
         conditions: list[tuple[str, tuple[object, ...]]] = [("run = ?", (run_id,)), ("id > ?", (after,))]
         if before is not None:
             conditions.append(("id < ?", (before,)))
@@ -271,9 +332,27 @@ class History:
         where = " AND ".join(condition for condition, _ in conditions)
         order = "id" if before is None else "id DESC"
         parameters = [parameter for _, parameters in conditions for parameter in parameters]
-        rows = database.run(f"SELECT {fields} FROM logs WHERE {where} ORDER BY {order} LIMIT ?", (*parameters, limit))
-        entries = self._rows(rows, LogEntry)
+        sql = f"SELECT {fields} FROM logs WHERE {where} ORDER BY {order} LIMIT ?"
+        entries = select(database, LogEntry, sql, (*parameters, limit))
         return entries if before is None else entries[::-1]
+
+    def newest_log_id(self) -> int:
+        """Return the id of the newest log entry of all runs, 0 when there is none."""
+        database = self._log_database()
+        newest: int = 0 if database is None else database.run("SELECT coalesce(max(id), 0) FROM logs")[0][0]
+        return newest
+
+    def runs_logged(self, after: int, until: int) -> set[str]:
+        """Return the runs that have log entries after the id `after`, up to the id `until`."""
+        database = self._log_database()
+        if database is None or after >= until:
+            return set()
+        return {run for (run,) in database.run("SELECT run FROM logs WHERE id > ? AND id <= ?", (after, until))}
+
+    def _log_database(self) -> Database | None:
+        """Logs can be pruned as a whole: a database that was removed has no entries."""
+        self._logs = self._logs or _open_database(self._logs_path, LOGS)
+        return self._logs
 
     # -- the whole run ------------------------------------------------------------------------------------------------
 
@@ -293,12 +372,12 @@ class History:
             if run is None:
                 raise RunNotFound(f"there is no run {run_id!r}")
             steps, executions = self.steps(run_id, limit=-1), self.executions(run_id, limit=-1)
-            root = [execution for execution in executions if execution.step == 1]
-            end = self.chain_end(root[-1].id) if root else None
+            end = self.newest_end(run_id)
             outcome = self.outcome(end.id) if end else None
-            groups = self.groups(run_id)
+            groups, shared = self.groups(run_id), self.shared(run_id)
             problems = self._problems(run_id)
-        return render(run, outcome, steps, executions, groups, problems, interrupted=not (engine or run.settled))
+        interrupted = not (engine or run.settled)
+        return render(run, outcome, steps, executions, groups, shared, problems, interrupted=interrupted)
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 
@@ -309,7 +388,7 @@ class History:
             " AND status IN ('failed', 'timed_out', 'abandoned', 'cancelled')"
         )
         return {
-            format_execution_id(run_id, step, attempt): self._decode(_outcome, outcome)
+            format_execution_id(run_id, step, attempt): self._decode(OUTCOME, outcome)
             for step, attempt, outcome in self._main.run(sql, (run_id,))
         }
 
@@ -321,27 +400,8 @@ class History:
         finally:
             self._main.roll_back()
 
-    def _run_rows(self, rows: list[Any]) -> list[RunRow]:
-        return self._rows([(*columns, bool(settled)) for *columns, settled in rows], RunRow)
-
-    def _rows(self, rows: list[Any], row_type: type[_Row]) -> list[_Row]:
-        try:
-            return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]
-        except msgspec.ValidationError as error:
-            raise damaged(self._main.path, error) from error
-
-    def _previews(self, arguments: bytes) -> tuple[str, ...]:
-        values = self._decode(_arguments, arguments)
-        try:
-            return tuple(preview_of(value) for value in values)
-        except _UNDECODABLE as error:
-            raise damaged(self._main.path, error) from error
-
     def _decode(self, decoder: msgspec.msgpack.Decoder[_Any], data: bytes) -> _Any:
-        try:
-            return decoder.decode(data)
-        except _UNDECODABLE as error:
-            raise damaged(self._main.path, error) from error
+        return decode(self._main.path, decoder, data)
 
 
 def _open_database(path: str, migrations: tuple[Migration, ...]) -> Database | None:

@@ -27,6 +27,7 @@ from coflux.executor.messages import (
     StartHost,
     StartMethod,
     StartWorker,
+    TargetInfo,
     TargetSpec,
     WorkerFailed,
     WorkerStarted,
@@ -160,7 +161,7 @@ class ModuleHost:
         self.output = bytearray()  # what the imports print
         self.waiting: list[Callable[[ModuleHost], None]] = []  # called when the imports are over, in one way or another
         self.failure: ModuleError | None = None  # why nothing can be run on it
-        self._targets: dict[str, dict[str, TargetSpec]] | None = None  # by module and name, once somebody asked
+        self._targets: dict[str, dict[str, TargetInfo]] | None = None  # by module and name, once somebody asked
         self._shell = shell
         self._overdue = ""  # why its imports are being ended
         self._oom_kills = oom_kills()
@@ -254,12 +255,12 @@ class ModuleHost:
             return self.failure
         return next((error for error in self.failed_modules if f"{module}.".startswith(f"{error.module}.")), None)
 
-    def targets(self, module: str) -> dict[str, TargetSpec]:
+    def targets(self, module: str) -> dict[str, TargetInfo]:
         """The targets that the module defines, by name."""
         if self._targets is None:
             self._targets = {}
             for info in self.imported.targets if self.imported is not None else ():
-                self._targets.setdefault(info.spec.module, {})[info.spec.name] = info.spec
+                self._targets.setdefault(info.spec.module, {})[info.spec.name] = info
         return self._targets.get(module, {})
 
     def has_module(self, module: str) -> bool:
@@ -322,7 +323,12 @@ class ImportedModules:
         return known is not None and known.has_module(module)
 
     def targets(self, host: int, module: str) -> dict[str, TargetSpec]:
-        return self.hosts[host].targets(module)
+        return {name: info.spec for name, info in self.hosts[host].targets(module).items()}
+
+    def fingerprint(self, host: int, module: str, name: str) -> bytes:
+        known = self.hosts.get(host)
+        info = None if known is None else known.targets(module).get(name)
+        return b"" if info is None else info.fingerprint
 
 
 def end_guardian(guardian: Guardian) -> None:

@@ -233,7 +233,10 @@ def describe_import_error(module: str, error: BaseException) -> ModuleError:
     header = "Traceback (most recent call last):\n" if own else ""
     text = header + "".join(traceback.format_list(own)) + "".join(traceback.format_exception_only(error))
     message = f"{type(error).__name__}: {error}"
-    return ModuleError(module, message, text, file, line)
+    from coflux.failures import NoBlobs, capture  # only now: most imports go well
+
+    failure = capture(error, NoBlobs())
+    return ModuleError(module, message, text, file, line, failure.type, failure.exception)
 
 
 def _is_machinery(path: str) -> bool:

@@ -83,7 +83,7 @@ def main() -> None:
     guardian = _fork_guardian(lock, first)
     from coflux.executor.channel import encode, frame
     from coflux.executor.database import StoreError
-    from coflux.executor.messages import Refused
+    from coflux.executor.requests import Refused
     from coflux.executor.store import Store
     from coflux.executor.supervisor import Supervisor
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from coflux import values
 from coflux.encoded import Value
+from coflux.executor.fingerprints import fingerprint, remember
 from coflux.executor.importing import is_third_party
 from coflux.executor.messages import ModuleError, ParameterInfo, Reexport, TargetInfo, TargetSpec
 from coflux.target import Target, duplicates, registry
@@ -26,6 +27,7 @@ def spec_of(target: Target[..., object]) -> TargetSpec:
         target.type,
         target.parameters,
         target.options,
+        run_memo=target.run_memo,
         stub=target.is_stub,
         overrides=tuple(sorted(target.overrides)),
     )
@@ -57,6 +59,7 @@ def encoded_arguments(target: Target[..., object], arguments: Sequence[object], 
 
 def discovered_targets(asked_for: Collection[str] = ()) -> tuple[TargetInfo, ...]:
     """Every target that has a name in an imported module of the user's own, or in one that was asked for."""
+    remember(registry.values())
     return tuple(
         _describe(target)
         for (module, _), target in sorted(registry.items())
@@ -84,7 +87,7 @@ def _describe(target: Target[..., object]) -> TargetInfo:
     code = inspect.unwrap(target.fn).__code__
     parameters = tuple(_parameter(parameter) for parameter in target.signature.parameters.values())
     doc = inspect.getdoc(target.fn) or ""
-    return TargetInfo(spec_of(target), parameters, doc, code.co_filename, code.co_firstlineno)
+    return TargetInfo(spec_of(target), parameters, doc, code.co_filename, code.co_firstlineno, fingerprint(target))
 
 
 def _parameter(parameter: inspect.Parameter) -> ParameterInfo:

@@ -1,10 +1,11 @@
-"""Every message between processes, as typed structs. Pure data: the core speaks them directly.
+"""Every message between the engine's processes, as typed structs. Pure data: the core speaks them directly.
 
 Peers and unions:
     supervisor -> worker        ToWorker          worker -> supervisor      FromWorker
     supervisor -> guardian      ToGuardian        guardian -> supervisor    FromGuardian
     supervisor -> module host   ToHost            module host -> supervisor FromHost
-    client -> supervisor        ToSupervisor      supervisor -> client      FromSupervisor
+
+Those between clients and the supervisor are in `coflux.executor.requests`.
 
 `coflux.executor.channel` turns them into frames and back. Durations are seconds; instants are wall-clock seconds since
 the epoch. A union is tagged by the class name.
@@ -140,13 +141,18 @@ class Sources(Struct, frozen=True, array_like=True, gc=False):
 
 
 class ModuleError(Struct, frozen=True, gc=False):
-    """A module that does not import. `file` and `line` are where the user should look; `traceback` can be printed."""
+    """A module that does not import. `file` and `line` are where the user should look; `traceback` can be printed.
+
+    `type` and `exception` are those of the `Failure` that an exception is, empty where there was none.
+    """
 
     module: str
     message: str
     traceback: str
     file: str = ""
     line: int = 0
+    type: str = ""
+    exception: bytes | None = None
 
 
 class SharedResource(Struct, frozen=True, gc=False):
@@ -163,6 +169,21 @@ class Usage(Struct, frozen=True, array_like=True, gc=False):
 
     cpu_seconds: float
     peak_memory: int
+
+
+class RunOptions(Struct, frozen=True, gc=False):
+    """What one `coflux run` overrides. `None` leaves the target's own option."""
+
+    memo: bool | None = None
+    cache: bool | None = None  # only False has a meaning: run the root without cache
+    delay: float | None = None
+    retries: int | None = None  # -1: unlimited
+    timeout: float | None = None
+    requires: dict[str, bool | list[str]] | None = None
+    concurrency: int | None = None
+    idempotency_key: str | None = None
+    workspace: str = "default"
+    detach: bool = False
 
 
 # -- supervisor -> worker ---------------------------------------------------------------------------------------------
@@ -439,268 +460,6 @@ class WorkerFailed(Message, frozen=True):
 FromHost = Imported | WorkerStarted | WorkerFailed
 
 
-# -- client -> supervisor ---------------------------------------------------------------------------------------------
-
-
-class Hello(Message, frozen=True):
-    version: str
-    context: Context
-    role: Literal["foreground", "dashboard", "command"]
-
-
-class RunOptions(Struct, frozen=True, gc=False):
-    """What one `coflux run` overrides. `None` leaves the target's own option."""
-
-    memo: bool | None = None
-    cache: bool | None = None  # only False has a meaning: run the root without cache
-    delay: float | None = None
-    retries: int | None = None  # -1: unlimited
-    timeout: float | None = None
-    requires: dict[str, bool | list[str]] | None = None
-    concurrency: int | None = None
-    idempotency_key: str | None = None
-    workspace: str = "default"
-    detach: bool = False
-
-
-class StartRun(Message, frozen=True):
-    """Start a run of `module`/`name` (or of a file's target), with words from a command line, a JSON document,
-    or values that were encoded by the client (`cf.run`)."""
-
-    request: int
-    module: str
-    file: str
-    name: str
-    options: RunOptions
-    words: tuple[str, ...] = ()
-    document: bytes | None = None
-    arguments: tuple[Value, ...] | None = None
-    spec: TargetSpec | None = None  # by-value targets bring their own
-    keys: tuple[ArgumentKey | None, ...] = ()  # of `arguments`, as in `Submit`
-
-
-class Rerun(Message, frozen=True):
-    """Execute a step again, with its stored arguments and the code as it is now: `step` 1 is the run's root.
-
-    With `resume` (of the root) what succeeded below it is kept: see `Submit.earlier`. Answered with `RunStarted`.
-    """
-
-    request: int
-    run: str
-    step: int
-    workspace: str
-    resume: bool = False
-    detach: bool = False
-
-
-class ClearCache(Message, frozen=True):
-    """Forget results for the cache: those of `target` (`module/name`), "" for all, in a workspace. The results stay."""
-
-    request: int
-    workspace: str
-    target: str = ""
-
-
-class CreateWorkspace(Message, frozen=True):
-    request: int
-    name: str
-    base: str | None
-
-
-class ChangeWorkspace(Message, frozen=True):
-    """`pause`: nothing queued starts until `resume`. `archive`: what is unfinished is cancelled, it takes no more."""
-
-    request: int
-    name: str
-    change: Literal["pause", "resume", "archive"]
-
-
-class CancelRun(Message, frozen=True):
-    """Cancel a run (`R…`), or one execution (`R:step:attempt`). `now` skips the grace period."""
-
-    request: int
-    id: str
-    now: bool = False
-
-
-class DeleteRun(Message, frozen=True):
-    request: int
-    run: str
-
-
-class Release(Message, frozen=True):
-    """The client has what it wanted of its run: what is unfinished goes on when it leaves."""
-
-    run: str
-
-
-class Subscribe(Message, frozen=True):
-    """Ask to be told (`Advanced`) when the store holds something new. What, the client reads from the store itself."""
-
-    run: str | None
-
-
-class Discover(Message, frozen=True):
-    """Import modules and files, and tell what they hold. With `try_worker` a worker is started as well, so that the
-    reply tells how workers of these modules start. `group` is the worker group whose interpreter imports them, "" for
-    that in which a run would find them."""
-
-    request: int
-    modules: tuple[str, ...]
-    files: tuple[str, ...]
-    try_worker: bool = False
-    group: str = ""
-
-
-class Status(Message, frozen=True):
-    request: int
-
-
-class Stop(Message, frozen=True):
-    """Leave. What is queued goes on at the next start; while something runs, only `cancel` makes it leave."""
-
-    request: int
-    cancel: bool
-
-
-ToSupervisor = (
-    Hello
-    | StartRun
-    | Rerun
-    | CancelRun
-    | DeleteRun
-    | ClearCache
-    | CreateWorkspace
-    | ChangeWorkspace
-    | Release
-    | Subscribe
-    | Discover
-    | Status
-    | Stop
-)
-
-
-# -- supervisor -> client ---------------------------------------------------------------------------------------------
-
-
-class Welcome(Message, frozen=True):
-    version: str
-    pid: int
-
-
-class Refused(Message, frozen=True):
-    """The supervisor will not serve this client, which has another version. One line, for people; when `leaving`, it is
-    idle and makes room for a supervisor of the client's version."""
-
-    message: str
-    leaving: bool
-
-
-class RunStarted(Message, frozen=True):
-    request: int
-    run: str
-    existing: bool  # an idempotency key matched
-
-
-class RequestFailed(Message, frozen=True):
-    """`kind` decides the exit status: usage 2, not_found 3, failed 1."""
-
-    request: int
-    kind: Literal["usage", "not_found", "failed"]
-    message: str
-
-
-class Done(Message, frozen=True):
-    request: int
-    message: str
-
-
-class Discovered(Message, frozen=True):
-    """`start_method` is how workers of these modules start, `None` when none can; `no_fork` says why it is spawn, when
-    fork was asked for."""
-
-    request: int
-    targets: tuple[TargetInfo, ...]
-    errors: tuple[ModuleError, ...]
-    start_method: StartMethod | None = None
-    no_fork: str = ""
-    shared: tuple[SharedResource, ...] = ()
-
-
-class RunFinished(Message, frozen=True):
-    """The root's chain has ended: the result is in the store. `status` is the state's word."""
-
-    run: str
-    status: str
-
-
-class RunSettled(Message, frozen=True):
-    """Nothing of the run or its child runs is unfinished, and no process of theirs is left."""
-
-    run: str
-    status: str
-
-
-class RunStuck(Message, frozen=True):
-    """Nothing of the run can get on, and `message` says why: no worker group can ever run what is queued."""
-
-    run: str
-    message: str
-
-
-class Advanced(Message, frozen=True):
-    """The store has something new, log rows up to id `logs`.
-
-    `executions` are the run, step and attempt of those that changed since the last time, in the runs that the client
-    has subscribed to; `None` for too many to name, and the first time: all of them are to be read.
-    """
-
-    logs: int
-    executions: tuple[tuple[str, int, int], ...] | None
-
-
-class Notice(Message, frozen=True):
-    """A line for people: the store is busy, a module host fell back to spawn, …"""
-
-    level: Literal["info", "warning", "error"]
-    text: str
-
-
-class WorkerInfo(Struct, frozen=True, gc=False):
-    id: int
-    pid: int
-    state: str
-    execution: str | None
-
-
-class StatusReport(Message, frozen=True):
-    request: int
-    pid: int
-    started_at: float
-    data_dir: str
-    concurrency: int
-    workers: tuple[WorkerInfo, ...]
-    queued: int
-    running: int
-    waiting: int
-    keeps: str  # what keeps the supervisor alive, in words; "" when it would leave
-
-
-FromSupervisor = (
-    Welcome
-    | Refused
-    | RunStarted
-    | RequestFailed
-    | Done
-    | Discovered
-    | RunFinished
-    | RunSettled
-    | RunStuck
-    | Advanced
-    | Notice
-    | StatusReport
-)
-
 __all__ = [name for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Struct)]
-__all__ += ["FromGuardian", "FromHost", "FromSupervisor", "FromWorker", "Outcome", "Reference", "StartMethod"]
-__all__ += ["TargetType", "ToGuardian", "ToHost", "ToSupervisor", "ToWorker"]
+__all__ += ["FromGuardian", "FromHost", "FromWorker", "Outcome", "Reference", "StartMethod"]
+__all__ += ["TargetType", "ToGuardian", "ToHost", "ToWorker"]

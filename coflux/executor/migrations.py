@@ -58,8 +58,15 @@ MAIN: tuple[Migration, ...] = (
             depth INTEGER NOT NULL,
             created_at REAL NOT NULL,
             arguments BLOB NOT NULL,
+            keys BLOB,
+            memo_key BLOB,
+            cache_key BLOB,
+            defer_key BLOB,
+            spawned TEXT,
             PRIMARY KEY (run, number)
         ) WITHOUT ROWID""",
+        # To explain a miss: what else was there to be compared with.
+        "CREATE INDEX steps_cached ON steps (target, created_at) WHERE cache_key IS NOT NULL",
         """CREATE TABLE executions (
             run TEXT NOT NULL,
             step INTEGER NOT NULL,
@@ -75,10 +82,21 @@ MAIN: tuple[Migration, ...] = (
             generation INTEGER,
             cpu_seconds REAL,
             peak_memory INTEGER,
+            workspace TEXT NOT NULL,
+            "trigger" TEXT NOT NULL,
+            older_code INTEGER NOT NULL,
+            resumes INTEGER NOT NULL,
+            forgotten INTEGER NOT NULL DEFAULT 0, -- the cache was cleared: its result is used no more
+            fingerprint BLOB,
+            cache_key BLOB,
+            awaits TEXT,
             outcome BLOB,
             PRIMARY KEY (run, step, attempt)
         ) WITHOUT ROWID""",
         "CREATE INDEX executions_by_next ON executions (next) WHERE next IS NOT NULL",
+        # Only results that the cache may use are in it, so that thousands of hits cost their source's lookup nothing.
+        """CREATE INDEX executions_cached ON executions (cache_key, finished_at, created_at, workspace)
+            WHERE cache_key IS NOT NULL AND NOT forgotten""",
         """CREATE TABLE groups (
             run TEXT NOT NULL,
             step INTEGER NOT NULL,
@@ -88,6 +106,23 @@ MAIN: tuple[Migration, ...] = (
             parent INTEGER,
             PRIMARY KEY (run, step, attempt, number)
         ) WITHOUT ROWID""",
+        """CREATE TABLE shared (
+            run TEXT NOT NULL,
+            step INTEGER NOT NULL,
+            attempt INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            child TEXT NOT NULL,
+            "group" INTEGER,
+            PRIMARY KEY (run, step, attempt, number)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX shared_by_child ON shared (child)",
+        """CREATE TABLE workspaces (
+            name TEXT PRIMARY KEY,
+            base TEXT,
+            state TEXT NOT NULL,
+            created_at REAL NOT NULL
+        ) WITHOUT ROWID""",
+        "INSERT INTO workspaces VALUES ('default', NULL, 'active', (julianday('now') - 2440587.5) * 86400.0)",
         """CREATE TABLE contexts (
             id INTEGER PRIMARY KEY,
             key TEXT NOT NULL UNIQUE,

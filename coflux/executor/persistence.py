@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
+from msgspec.msgpack import Decoder
 
-from coflux.encoded import Value
-from coflux.executor.channel import decoder, encode
+from coflux.executor.archive import recorded
+from coflux.executor.channel import encode
+from coflux.executor.core.detached import detached_execution
 from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import Scheduler
-from coflux.executor.core.state import Execution, Instant, Run, State, Step
-from coflux.executor.messages import Outcome, RunOptions, Succeeded, TargetSpec
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LoadedRun, RunRow, StepRow
+from coflux.executor.core.state import SUSPENDING, Execution, Instant, Run, State, Step, StepKeys, Suspension
+from coflux.executor.database import damaged
+from coflux.executor.messages import Succeeded, Usage
+from coflux.executor.reading import ARGUMENTS, KEYS, OPTIONS, OUTCOME, TARGET, decode
+from coflux.executor.rows import (
+    Batch,
+    ExecutionRow,
+    GroupRow,
+    LoadedRun,
+    LogRow,
+    PrunedRow,
+    RunRow,
+    SharedRow,
+    StepRow,
+    format_execution_id,
+)
+from coflux.executor.store import Store
+from coflux.logs import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["blobs_of", "restore", "to_batch"]
+__all__ = ["blobs_of", "load_family", "restore", "to_batch"]
 
-_outcomes = decoder(Outcome)
-_specs = decoder(TargetSpec)
-_arguments = decoder(tuple[Value, ...])
-_options = decoder(RunOptions)
+_Decoded = TypeVar("_Decoded")
 
 
-def to_batch(effects: Effects, batch: Batch) -> None:
-    """Add the rows of one turn to `batch`."""
+# -- to the store -----------------------------------------------------------------------------------------------------
+
+
+def to_batch(effects: Effects, batch: Batch, wall: float) -> None:
+    """Add the rows of one turn to `batch`; `wall` is when it was, in seconds since the epoch."""
     batch.runs += [_run_row(run) for run in effects.runs]
     batch.steps += [_step_row(step) for step in effects.steps]
     batch.executions += [_execution_row(execution) for execution in effects.executions]
@@ -35,6 +52,20 @@ def to_batch(effects: Effects, batch: Batch) -> None:
         batch.groups.append(
             GroupRow(step.run.id, step.number, execution.attempt, group.number, group.name, group.parent)
         )
+    batch.shared += [
+        SharedRow(*_attempt(execution), number, child.id, group) for execution, number, child, group in effects.shared
+    ]
+    batch.logs += [
+        LogRow(*_attempt(execution), wall, Level.WARNING, text, None) for execution, text in effects.warnings
+    ]
+    for execution in effects.pruned:
+        submitted = [child.step.number for child in execution.children]
+        batch.pruned.append(PrunedRow(*_attempt(execution), min(submitted, default=None)))
+
+
+def _attempt(execution: Execution) -> tuple[str, int, int]:
+    step = execution.step
+    return step.run.id, step.number, execution.attempt
 
 
 def _run_row(run: Run) -> RunRow:
@@ -73,29 +104,55 @@ def _step_row(step: Step) -> StepRow:
         encode(step.arguments),
         step.depth,
         step.created_at,
+        encode(step.keys) if step.keys else None,
+        step.memo_key,
+        step.cache_key,
+        step.defer_key,
+        None if step.spawned is None else step.spawned.id,
     )
 
 
 def _execution_row(execution: Execution) -> ExecutionRow:
-    step = execution.step
+    step, state = execution.step, execution.state
     usage = execution.usage
+    outcome = None if state is State.CACHED else execution.outcome  # that is its source's
     return ExecutionRow(
         step.run.id,
         step.number,
         execution.attempt,
-        execution.state.value,
+        state.value,
         execution.reason,
-        None if execution.successor is None else execution.successor.id,
+        (execution.cached_from or None) if execution.successor is None else execution.successor.id,
         execution.created_at,
         execution.due_wall,
         execution.started_at,
         execution.finished_at,
         execution.pid,
         None if execution.host is None else execution.host.id,
-        None if execution.outcome is None else encode(execution.outcome),
+        None if outcome is None else encode(outcome),
         None if usage is None else usage.cpu_seconds,
         None if usage is None else usage.peak_memory,
+        execution.workspace,
+        execution.trigger,
+        execution.fingerprint or None,
+        step.cache_key if state is State.SUCCEEDED else None,
+        _awaited(execution) if execution.unfinished else None,
+        execution.older_code,
+        execution.resumes,
     )
+
+
+def _awaited(execution: Execution) -> str | None:
+    """What it waits for, but for its arguments: these can be thousands, and are in the step's row anyway."""
+    hold, suspension = execution.hold, execution.suspension
+    awaited: Sequence[Execution]
+    if suspension is not None:
+        awaited = suspension.targets
+    elif hold is not None and hold.any and not hold.over:
+        awaited = hold.targets
+    else:
+        awaited = [one for one in (execution.source, execution.superseded_by) if one is not None]
+    return " ".join(one.id for one in awaited) or None
 
 
 def blobs_of(effects: Effects) -> Iterable[str]:
@@ -105,70 +162,198 @@ def blobs_of(effects: Effects) -> Iterable[str]:
             if value.blob is not None:
                 yield value.blob
     for execution in effects.executions:
-        if isinstance(execution.outcome, Succeeded) and execution.outcome.value.blob is not None:
-            yield execution.outcome.value.blob
+        if execution.state is State.SUCCEEDED and isinstance(execution.outcome, Succeeded):
+            blob = execution.outcome.value.blob
+            if blob is not None:
+                yield blob
 
 
-def restore(scheduler: Scheduler, loaded: list[LoadedRun], now: Instant) -> None:
-    """Take unfinished runs back in: what was queued is queued, what ran is abandoned, and retries go on."""
+# -- and back ---------------------------------------------------------------------------------------------------------
+
+
+def restore(scheduler: Scheduler, store: Store, now: Instant) -> None:
+    """Take unfinished runs back in: what was queued is queued, what ran is abandoned, and retries go on.
+
+    Raises `StoreError` if the store cannot be read.
+    """
+    intake = _Intake(scheduler, store)
+    intake.take(store.unfinished())
     lost: list[Execution] = []
-    queued: list[Execution] = []
-    for record in loaded:
-        for execution in _restore_run(scheduler, record):
-            (lost if execution.state is State.RUNNING else queued).append(execution)
-    for execution in queued:
-        scheduler.requeue(execution, execution.due_wall, now)
+    for execution, row in sorted(intake.taken, key=lambda one: one[0].created_at):  # as they were submitted
+        if execution.state is State.RUNNING:
+            intake.suspend(execution, row, now)
+            lost.append(execution)
+        elif execution.state is State.QUEUED:
+            scheduler.requeue(execution, row.due_at, now, awaits=intake.awaited(row))
     for execution in lost:
         scheduler.abandon(execution, "the engine ended while it was running", now)
-    scheduler.settle_restored()
+    scheduler.settle_restored(now)
 
 
-def _restore_run(scheduler: Scheduler, record: LoadedRun) -> list[Execution]:
-    run = Run(record.run.id, None, None, _options.decode(record.run.options), record.run.created_at)
-    run.context = record.run.context
-    run.family.cap = run.options.concurrency
-    run.started_at, run.finished_at = record.run.started_at, record.run.finished_at
-    run.steps = max(row.number for row in record.steps)
-    scheduler.register.adopt_run(run)
-    rows: dict[int, list[ExecutionRow]] = {}
-    for row in record.executions:
-        rows.setdefault(row.step, []).append(row)
-    for step_row in record.steps:
-        _restore_step(scheduler, run, step_row, rows.get(step_row.number, []))
-    scheduler.placement.settle_restored(run)
-    return [execution for execution in run.family.executions.values() if execution.unfinished]
+def load_family(scheduler: Scheduler, store: Store, run_id: str) -> Run | None:
+    """The run, taken in with its whole family if it has settled; `None` if there is no such run.
+
+    Raises `StoreError` if the store cannot be read.
+    """
+    run = scheduler.runs.get(run_id)
+    if run is None:
+        _Intake(scheduler, store).take(store.load_family(run_id))
+        run = scheduler.runs.get(run_id)
+    return run
 
 
-def _restore_step(scheduler: Scheduler, run: Run, row: StepRow, attempts: list[ExecutionRow]) -> None:
-    parent = None if row.parent is None else run.family.executions[row.parent]
-    spec = _specs.decode(row.target)
-    arguments = _arguments.decode(row.arguments)
-    step = Step(run, row.number, parent, row.group, spec, row.target, arguments, row.depth, row.created_at)
-    streak = 0
-    for attempt in attempts:
-        execution = scheduler.register.restored_execution(step, attempt.attempt, attempt.created_at)
-        execution.state = State(attempt.status)
-        execution.due_wall = attempt.due_at
-        execution.started_at, execution.finished_at = attempt.started_at, attempt.finished_at
-        execution.pid = attempt.pid
-        execution.streak = streak
-        if attempt.outcome is not None:
-            execution.outcome = _decode_outcome(attempt.outcome)
-        scheduler.register.adopt_execution(execution)
-        streak = streak + 1 if execution.outcome is not None and execution.state is not State.SUCCEEDED else 0
-        if attempt.attempt == 1 and parent is not None:
-            parent.children.append(execution)
-            parent.submissions.append(execution)
-        if attempt.attempt == 1 and row.number == 1:
-            run.root = execution
-    for attempt in attempts:
-        if attempt.next is not None:
-            run.family.executions[attempt.id].successor = run.family.executions[attempt.next]
+class _Intake:
+    """Makes the scheduler's objects of recorded runs: first all executions, then the links between them.
+
+    Links lead from one family into others, also into some that are not taken in.
+    """
+
+    def __init__(self, scheduler: Scheduler, store: Store) -> None:
+        self.taken: list[tuple[Execution, ExecutionRow]] = []
+        self._scheduler = scheduler
+        self._store = store
+        self._steps: list[tuple[Step, StepRow]] = []
+        self._elsewhere: dict[str, Execution | None] = {}
+
+    def take(self, loaded: list[LoadedRun]) -> None:
+        """Take in whole families, each root run before its child runs."""
+        for record in loaded:
+            self._take_run(record)
+        for execution, row in self.taken:
+            if row.next is not None:
+                self._link(execution, row.next)
+        for step, step_row in self._steps:
+            if step_row.spawned is not None:
+                step.spawned = self._scheduler.runs.get(step_row.spawned)
+        for record in loaded:
+            for shared in record.shared:
+                self._link_shared(shared)
+
+    def awaited(self, row: ExecutionRow) -> list[Execution]:
+        """What an attempt after a suspension was told to wait for; nothing, if some of it is not there any more."""
+        found = [self._find(awaited) for awaited in row.waits_for] if row.trigger == "resumption" else []
+        targets = [execution for execution in found if execution is not None]
+        return targets if len(targets) == len(found) else []
+
+    def suspend(self, execution: Execution, row: ExecutionRow, now: Instant) -> None:
+        """If it had asked to go on in another attempt, it still does so, although its process is gone."""
+        if row.reason == SUSPENDING and row.due_at is not None:
+            found = [self._find(awaited) for awaited in row.waits_for]
+            targets = tuple(target for target in found if target is not None)
+            execution.suspension = Suspension(now.elapsed + row.due_at - now.wall, row.due_at, targets)
+
+    # -- runs, steps and executions -----------------------------------------------------------------------------------
+
+    def _take_run(self, record: LoadedRun) -> None:
+        row, register = record.run, self._scheduler.register
+        top = None if row.root_run == row.id else register.runs[row.root_run]
+        parent = None if top is None or row.parent is None else top.family.executions[row.parent]
+        run = Run(
+            row.id, None if top is None else top.family, parent, self._decode(OPTIONS, row.options), row.created_at
+        )
+        run.context = row.context
+        run.started_at, run.finished_at = row.started_at, row.finished_at
+        run.steps = max(step.number for step in record.steps)
+        if top is None:
+            run.family.cap = run.options.concurrency
+        else:
+            run.family.runs.append(run)
+        register.adopt_run(run)
+        attempts: dict[int, list[ExecutionRow]] = {}
+        for execution_row in record.executions:
+            attempts.setdefault(execution_row.step, []).append(execution_row)
+        for step_row in record.steps:
+            step = self._take_step(run, step_row, attempts.get(step_row.number, []))
+            if step.number == 1:
+                run.root = _head(step.executions)
+        if top is None:
+            self._scheduler.placement.settle_restored(run)
+
+    def _take_step(self, run: Run, row: StepRow, attempts: list[ExecutionRow]) -> Step:
+        parent = None if row.parent is None else run.family.executions[row.parent]
+        spec, arguments = self._decode(TARGET, row.target), self._decode(ARGUMENTS, row.arguments)
+        arguments_keys = () if row.keys is None else self._decode(KEYS, row.keys)
+        keys = StepKeys(arguments_keys, row.memo_key, row.cache_key, row.defer_key)
+        step = Step(run, row.number, parent, row.group, spec, row.target, arguments, row.depth, row.created_at, keys)
+        self._scheduler.register.adopt_step(step)
+        executions = [self._take_execution(step, attempt) for attempt in attempts]
+        for earlier, later in pairwise(executions):
+            if later.trigger == "retry":
+                later.streak = earlier.streak + 1
+        self._steps.append((step, row))
+        if parent is not None:
+            parent.children.append(executions[0])
+            parent.submissions.append(executions[0])
+        return step
+
+    def _take_execution(self, step: Step, row: ExecutionRow) -> Execution:
+        register = self._scheduler.register
+        execution = register.restored_execution(step, row.attempt, row.created_at)
+        execution.state = State(row.status)
+        execution.reason = row.reason
+        execution.due_wall = row.due_at
+        execution.started_at, execution.finished_at = row.started_at, row.finished_at
+        execution.pid = row.pid
+        if row.outcome is not None:
+            execution.outcome = self._decode(OUTCOME, row.outcome)
+        if row.cpu_seconds is not None and row.peak_memory is not None:
+            execution.usage = Usage(row.cpu_seconds, row.peak_memory)
+        execution.workspace, execution.trigger = row.workspace, row.trigger
+        execution.fingerprint = row.fingerprint or b""
+        execution.older_code, execution.resumes = row.older_code, row.resumes
+        register.adopt_execution(execution)
+        self.taken.append((execution, row))
+        return execution
+
+    # -- the links between them ---------------------------------------------------------------------------------------
+
+    def _link(self, execution: Execution, following: str) -> None:
+        found = self._find(following)
+        if found is None:
+            raise damaged(self._store.path, f"{execution.id} leads to {following}, which is not there")
+        if execution.state is State.CACHED:
+            execution.cached_from = following
+            execution.outcome = found.end().outcome
+        else:
+            execution.successor = found
+
+    def _link_shared(self, row: SharedRow) -> None:
+        """Submissions are in the order of their numbers, so rows have to come in that order."""
+        execution = self._scheduler.register.runs[row.run].family.executions[
+            format_execution_id(row.run, row.step, row.attempt)
+        ]
+        child = self._find(row.child)
+        if child is None:
+            raise damaged(self._store.path, f"{execution.id} shares {row.child}, which is not there")
+        execution.submissions.insert(row.number - 1, child)
+        if child not in execution.children:
+            execution.children.append(child)
+        if child.step.parent is not execution and execution not in child.step.shared_by:
+            child.step.shared_by.append(execution)
+
+    def _find(self, execution_id: str) -> Execution | None:
+        """An execution, wherever it is; in the place of one that was pruned or not taken in, the end of its chain."""
+        found = self._scheduler.find(execution_id)
+        if found is not None:
+            return found
+        if execution_id not in self._elsewhere:
+            end = self._store.chain_end(execution_id)
+            self._elsewhere[execution_id] = None if end is None else self._scheduler.find(end.id) or self._detached(end)
+        return self._elsewhere[execution_id]
+
+    def _decode(self, decoder: Decoder[_Decoded], data: bytes) -> _Decoded:
+        return decode(self._store.path, decoder, data)
+
+    def _detached(self, row: ExecutionRow) -> Execution | None:
+        found = recorded(self._store, row)
+        return None if found is None else detached_execution(found)
 
 
-def _decode_outcome(data: bytes) -> Outcome:
-    try:
-        outcome: Outcome = _outcomes.decode(data)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"the store holds an outcome that cannot be read: {error}") from error
-    return outcome
+def _head(attempts: list[Execution]) -> Execution:
+    """The first attempt of the newest chain, as far as it is there."""
+    head = attempts[-1]
+    for earlier in reversed(attempts[:-1]):
+        if head.trigger in ("submission", "rerun") or earlier.attempt != head.attempt - 1:
+            break
+        head = earlier
+    return head

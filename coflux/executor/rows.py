@@ -10,16 +10,25 @@ from typing import Literal
 
 from msgspec import Struct
 
+from coflux.executor.core.state import Trigger
+
 __all__ = [
+    "DEFAULT_WORKSPACE",
+    "UNFINISHED",
     "Batch",
     "ContextRow",
     "ExecutionRow",
     "GroupRow",
     "LoadedRun",
     "LogRow",
+    "PrunedRow",
     "RunRow",
+    "SharedRow",
     "Status",
     "StepRow",
+    "Trigger",
+    "WorkspaceRow",
+    "WorkspaceState",
     "format_execution_id",
     "parse_execution_id",
 ]
@@ -38,6 +47,12 @@ Status = Literal[
     "suspended",
     "recurred",
 ]
+
+UNFINISHED = ("queued", "running")
+
+WorkspaceState = Literal["active", "paused", "archived"]
+
+DEFAULT_WORKSPACE = "default"
 
 
 class Row(Struct, frozen=True, array_like=True, gc=False):
@@ -67,7 +82,8 @@ class RunRow(Row, frozen=True):
 
 class StepRow(Row, frozen=True):
     """Key: `run`, `number`. `target` is an encoded `TargetSpec`, `arguments` the msgpack of `tuple[Value, ...]`;
-    `parent` is the submitting execution and `group` one of that execution's groups."""
+    `parent` is the submitting execution and `group` one of that execution's groups. `keys` is the msgpack of
+    `tuple[ArgumentKey | None, ...]`, `None` when no option needs one; `spawned` is the run that a workflow became."""
 
     run: str
     number: int
@@ -80,11 +96,23 @@ class StepRow(Row, frozen=True):
     arguments: bytes
     depth: int
     created_at: float
+    keys: bytes | None = None
+    memo_key: bytes | None = None
+    cache_key: bytes | None = None
+    defer_key: bytes | None = None
+    spawned: str | None = None
 
 
 class ExecutionRow(Row, frozen=True):
-    """Key: `run`, `step`, `attempt`. `reason` says in words why it is in this state, `next` is the execution that the
-    chain continues with, `outcome` the msgpack of `messages.Outcome`."""
+    """Key: `run`, `step`, `attempt`. `reason` says in words why it is in this state, `outcome` is the msgpack of
+    `messages.Outcome`.
+
+    `next` is the execution that the chain continues with; for a cache hit the one whose result it has, and then there
+    is no outcome of its own, and `older_code` says that the result came of other code. `trigger` says why there is this
+    attempt, and `resumes` that its submissions are answered by what earlier attempts submitted. `awaits` are the
+    ids of the executions that a queued one waits for, other than in its arguments, with spaces between. `cache_key` is
+    the step's once this is a result that the cache may use, and `fingerprint` tells versions of its code apart.
+    """
 
     run: str
     step: int
@@ -101,10 +129,22 @@ class ExecutionRow(Row, frozen=True):
     outcome: bytes | None = None
     cpu_seconds: float | None = None
     peak_memory: int | None = None
+    workspace: str = DEFAULT_WORKSPACE
+    trigger: Trigger = "submission"
+    fingerprint: bytes | None = None
+    cache_key: bytes | None = None
+    awaits: str | None = None
+    older_code: bool = False
+    resumes: bool = False
 
     @property
     def id(self) -> str:
         return format_execution_id(self.run, self.step, self.attempt)
+
+    @property
+    def waits_for(self) -> list[str]:
+        """The ids in `awaits`."""
+        return [] if self.awaits is None else self.awaits.split()
 
 
 class GroupRow(Row, frozen=True):
@@ -116,6 +156,37 @@ class GroupRow(Row, frozen=True):
     number: int
     name: str | None
     parent: int | None
+
+
+class SharedRow(Row, frozen=True):
+    """Key: the execution (`run`, `step`, `attempt`) and `number`, which counts its submissions. This one made no step:
+    its handle is that of an execution which was there already, `child`. `group` is one of the execution's groups."""
+
+    run: str
+    step: int
+    attempt: int
+    number: int
+    child: str
+    group: int | None
+
+
+class PrunedRow(Row, frozen=True):
+    """An attempt to be deleted with all that is below it. `first_step` is the number of the first step that it
+    submitted, `None` if there is none."""
+
+    run: str
+    step: int
+    attempt: int
+    first_step: int | None
+
+
+class WorkspaceRow(Row, frozen=True):
+    """Key: `name`. Nothing queued of a paused workspace starts; an archived one takes no more work."""
+
+    name: str
+    base: str | None
+    state: WorkspaceState
+    created_at: float
 
 
 class LogRow(Row, frozen=True):
@@ -143,28 +214,32 @@ class ContextRow(Row, frozen=True):
 
 
 class LoadedRun(Struct, frozen=True):
-    """Every row of one run; steps by number, executions and groups by step and attempt."""
+    """Every row of one run; steps by number, all else by step and attempt."""
 
     run: RunRow
     steps: list[StepRow]
     executions: list[ExecutionRow]
     groups: list[GroupRow]
+    shared: list[SharedRow]
 
 
 class Batch:
-    """Rows to be committed together. Of two rows with one key the later one counts."""
+    """Rows to be committed together. Of two rows with one key the later one counts; what is pruned goes last."""
 
-    __slots__ = ("executions", "groups", "logs", "runs", "steps")
+    __slots__ = ("executions", "groups", "logs", "pruned", "runs", "shared", "steps")
 
     def __init__(self) -> None:
         self.runs: list[RunRow] = []
         self.steps: list[StepRow] = []
         self.executions: list[ExecutionRow] = []
         self.groups: list[GroupRow] = []
+        self.shared: list[SharedRow] = []
         self.logs: list[LogRow] = []
+        self.pruned: list[PrunedRow] = []
 
     def __bool__(self) -> bool:
-        return bool(self.executions or self.logs or self.steps or self.runs or self.groups)
+        rows = self.executions or self.logs or self.steps or self.runs or self.groups or self.shared or self.pruned
+        return bool(rows)
 
 
 def format_execution_id(run: str, step: int, attempt: int) -> str:

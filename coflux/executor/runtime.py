@@ -2,6 +2,8 @@
 
 There is no thread of ours in a worker. Whoever waits for a reply reads the channel, hands the replies of others to
 them, and passes the reading on when its own has come; an event loop that waits reads when the channel is readable.
+
+Once the execution is suspended, nothing but log entries is sent any more: whoever asks for something is unwound.
 """
 
 from __future__ import annotations
@@ -10,15 +12,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from coflux import values
 from coflux.executor import log_values
+from coflux.executor.argument_keys import KeyPlan, argument_keys, key_plan
 from coflux.executor.channel import Channel, ChannelClosed, encode
 from coflux.executor.manifest import encoded_arguments, submitted_spec
 from coflux.executor.messages import (
     Answer,
+    ArgumentKey,
     Cancel,
+    EarlierChild,
     Failed,
     Identified,
     Identify,
@@ -27,19 +32,26 @@ from coflux.executor.messages import (
     Outcome,
     Submit,
     Succeeded,
+    Suspend,
     ToWorker,
     Wait,
 )
+from coflux.executor.unwinding import unwind
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
+from coflux.logs import Level
+from coflux.suspension import wait_limit
 
 if TYPE_CHECKING:
     import asyncio
 
+    from coflux.executor.resumption import EarlierChildren
     from coflux.target import Target
     from coflux.values import BlobStore
 
 __all__ = ["Runtime", "decode_outcome"]
+
+_UNKEYABLE = "argument {argument} of {target} cannot be keyed, so it runs without {options}: {reason}"
 
 
 class _Pending:
@@ -58,17 +70,32 @@ class _Pending:
 class Runtime:
     """The engine as seen from one execution. Created anew for each; the channel is the process's."""
 
-    def __init__(self, channel: Channel[ToWorker], blobs: BlobStore, execution: str, project: str) -> None:
+    def __init__(
+        self,
+        channel: Channel[ToWorker],
+        blobs: BlobStore,
+        execution: str,
+        project: str,
+        *,
+        memo: bool = False,
+        earlier: tuple[EarlierChild, ...] | None = None,
+    ) -> None:
+        """`memo` and `earlier` are those of `Execute`."""
         self._channel = channel
         self._blobs = blobs
         self._execution = execution
         self._project = project
+        self._memo = memo
+        self._earlier = None if earlier is None else self._earlier_children(earlier)
         self._pid = os.getpid()
         self._submissions = 0
         self._groups = 0
         self._requests = 0
-        self._specs: dict[int, tuple[Target[..., Any], bytes]] = {}
+        self._specs: dict[int, tuple[Target[..., Any], bytes, KeyPlan]] = {}
+        self._unkeyable: set[tuple[str, str]] = set()  # what has been warned of
+        self._suspended = False
         self._send_lock = threading.Lock()
+        self._send_locked: Callable[[object], None] = channel.send
         self._replies = threading.Condition()
         self._reading = False  # a thread is in the blocking read
         self._pending: dict[int, _Pending] = {}
@@ -84,39 +111,40 @@ class Runtime:
         return self._project
 
     def submit(self, target: Target[..., Any], arguments: Sequence[object], group: int | None) -> Execution[Any]:
-        unsupported = target.unsupported()
-        if unsupported is not None:
-            raise NotImplementedError(f"{target.module}/{target.name}: {unsupported} is not available yet")
-        if target.type == "workflow":
-            raise NotImplementedError(
-                f"{target.module}/{target.name}: a workflow called from code, as a run of its own, is not available yet"
-            )
-        spec = self._encoded_spec(target)
+        self._enter()
+        _, spec, plan = self._specs.get(id(target)) or self._prepare(target)
         encoded = encoded_arguments(target, arguments, self._blobs)
-        with self._sending():
+        keys = self._keys(plan, target, arguments) if plan else ()
+        earlier = self._earlier.take(target, arguments, encoded) if self._earlier is not None else ""
+        with self._send_lock:
             self._submissions += 1
-            self._channel.send(Submit(self._submissions, spec, encoded, group))
+            self._send_locked(Submit(self._submissions, spec, encoded, group, keys, earlier))
             number = self._submissions
         return Execution(module=target.module, target=target.name, number=number)
 
     def identify(self, handle: Execution[Any]) -> str:
+        self._enter()
         number = handle.number
         assert number is not None  # a handle with an id is not asked about
-        reply = self._ask(lambda request: Identify(request, number))
-        assert isinstance(reply, Identified)
-        return reply.execution
+        return self._identify(number)
 
     def result(self, handle: Execution[Any]) -> Any:
+        self._enter()
         token = handle.reference().id
-        reply = self._sent_ahead(token) or self._ask(lambda request: Wait(request, (token,), None))
-        return self._value(reply)
+        return self._value(self._sent_ahead(token) or self._first((token,)))
 
     async def result_async(self, handle: Execution[Any]) -> Any:
+        self._enter()
         token = handle.reference().id
-        reply = self._sent_ahead(token) or await self._ask_async(lambda request: Wait(request, (token,), None))
-        return self._value(reply)
+        answer = self._sent_ahead(token)
+        if answer is None:
+            limit = wait_limit()
+            reply = await self._ask_async(lambda request: Wait(request, (token,), limit, limit is not None))
+            answer = self._in_time(reply, (token,))
+        return self._value(answer)
 
     def poll(self, handle: Execution[Any], timeout: float | None, default: Any) -> Any:
+        self._enter()
         token = handle.reference().id
         reply = self._sent_ahead(token) or self._ask(lambda request: Wait(request, (token,), timeout or 0.0))
         assert isinstance(reply, Answer)
@@ -124,42 +152,121 @@ class Runtime:
             return default
         return self._value(reply)
 
+    def select(self, handles: Sequence[Execution[Any]]) -> int:
+        self._enter()
+        tokens = tuple([handle.reference().id for handle in handles])
+        if tokens[0] in self._ahead:
+            return 0
+        answer = self._first(tokens)
+        outcome = self._outcome(answer)
+        self._ahead[tokens[answer.index]] = outcome  # for its `result()`
+        return answer.index
+
+    def suspend(self, delay: float, until: float | None) -> NoReturn:
+        self._enter()
+        self._suspend(Suspend(delay, until))
+
     def cancel(self, handles: Sequence[Execution[Any]]) -> None:
+        self._enter()
         if handles:
             self._send(Cancel(tuple(handle.reference().id for handle in handles)))
 
     def open_group(self, name: str | None, parent: int | None) -> int:
-        with self._sending():
+        self._enter()
+        with self._send_lock:
             number = self._groups
             self._groups += 1
-            self._channel.send(OpenGroup(number, name, parent))
+            self._send_locked(OpenGroup(number, name, parent))
         return number
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
+        self._check_process()
         encoded, references = log_values.encode(values)
-        self._send(Log(time.time(), level, template, encoded, references))
+        with self._send_lock:
+            self._channel.send(Log(time.time(), level, template, encoded, references))
 
-    # -- requests and replies ------------------------------------------------------------------------------------
+    # -- submissions ---------------------------------------------------------------------------------------------
 
-    def _encoded_spec(self, target: Target[..., Any]) -> bytes:
-        cached = self._specs.get(id(target))
-        if cached is not None:
-            return cached[1]
-        encoded = encode(submitted_spec(target, self._blobs))
+    def _prepare(self, target: Target[..., Any]) -> tuple[Target[..., Any], bytes, KeyPlan]:
+        """The target, what is sent of it, and which of its arguments need keys."""
+        prepared = target, encode(submitted_spec(target, self._blobs)), key_plan(target, run_memo=self._memo)
         if not target.overrides:  # copies of `with_*` are often made per call: keeping them would grow without end
-            self._specs[id(target)] = (target, encoded)
-        return encoded
+            self._specs[id(target)] = prepared
+        return prepared
 
-    def _sending(self) -> threading.Lock:
+    def _keys(
+        self, plan: KeyPlan, target: Target[..., Any], arguments: Sequence[object]
+    ) -> tuple[ArgumentKey | None, ...]:
+        """The keys of the arguments. Of one that has none, the execution's log says so, once."""
+        place = f"{target.module}/{target.name}"
+
+        def warn(parameter: str, options: tuple[str, ...], reason: str) -> None:
+            if (place, parameter) not in self._unkeyable:
+                self._unkeyable.add((place, parameter))
+                values: dict[str, object] = {
+                    "argument": parameter,
+                    "target": place,
+                    "options": "/".join(options),
+                    "reason": reason,
+                }
+                self.log(Level.WARNING, _UNKEYABLE, values)
+
+        return argument_keys(plan, target, arguments, warn)
+
+    def _earlier_children(self, children: tuple[EarlierChild, ...]) -> EarlierChildren:
+        from coflux.executor.resumption import EarlierChildren
+
+        return EarlierChildren(children, self._blobs, self._identify)
+
+    def _identify(self, number: int) -> str:
+        reply = self._ask(lambda request: Identify(request, number))
+        assert isinstance(reply, Identified)
+        return reply.execution
+
+    # -- suspension ----------------------------------------------------------------------------------------------
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the execution goes on in another attempt: what its code does or returns does not count."""
+        return self._suspended
+
+    def _suspend(self, message: Suspend) -> NoReturn:
+        with self._send_lock:
+            self._send_locked(message)
+            self._suspended = True
+            self._send_locked = _refuse
+        with self._replies:
+            self._replies.notify_all()
+        unwind()
+
+    def _enter(self) -> None:
+        """Raise where the engine must not be asked for anything."""
+        self._check_process()
+        if self._suspended:
+            unwind()
+
+    def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise RuntimeError(
                 "this is a forked child of an execution: only the execution's own process can call coflux"
             )
-        return self._send_lock
+
+    # -- requests and replies ------------------------------------------------------------------------------------
 
     def _send(self, message: object) -> None:
-        with self._sending():
-            self._channel.send(message)
+        with self._send_lock:
+            self._send_locked(message)
+
+    def _first(self, tokens: tuple[str, ...]) -> Answer:
+        """Wait for the first of these handles to end, or, after the time that `suspense` allows, suspend."""
+        limit = wait_limit()
+        return self._in_time(self._ask(lambda request: Wait(request, tokens, limit, limit is not None)), tokens)
+
+    def _in_time(self, reply: Answer | Identified, tokens: tuple[str, ...]) -> Answer:
+        assert isinstance(reply, Answer)
+        if reply.index < 0 and not reply.error:
+            self._suspend(Suspend(handles=tokens))
+        return reply
 
     def _register(self, pending: _Pending) -> int:
         with self._replies:
@@ -172,8 +279,10 @@ class Runtime:
         self._send(message(self._register(pending)))
         while True:
             with self._replies:
-                while pending.reply is None and self._reading:
+                while pending.reply is None and self._reading and not self._suspended:
                     self._replies.wait()
+                if self._suspended:
+                    unwind()
                 if pending.reply is not None:
                     return pending.reply
                 self._reading = True
@@ -198,11 +307,13 @@ class Runtime:
         self._loop_waits += 1
         try:
             reply: Answer | Identified = await pending.future
-            return reply
         finally:
             self._loop_waits -= 1
             if not self._loop_waits:
                 loop.remove_reader(self._channel.fileno())
+        if self._suspended:
+            unwind()
+        return reply
 
     def _channel_readable(self) -> None:
         with self._replies:
@@ -229,14 +340,16 @@ class Runtime:
         outcome = self._ahead.pop(token, None)
         return None if outcome is None else Answer(0, 0, outcome)
 
-    def _value(self, reply: Answer | Identified) -> Any:
-        assert isinstance(reply, Answer)
-        if reply.error:
+    def _value(self, answer: Answer) -> Any:
+        return decode_outcome(self._outcome(answer), self._blobs)
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        if answer.error:
             from coflux.errors import ExecutionError
 
-            raise ExecutionError(reply.error)
-        assert reply.outcome is not None
-        return decode_outcome(reply.outcome, self._blobs)
+            raise ExecutionError(answer.error)
+        assert answer.outcome is not None
+        return answer.outcome
 
 
 def decode_outcome(outcome: Outcome, blobs: BlobStore) -> Any:
@@ -246,6 +359,10 @@ def decode_outcome(outcome: Outcome, blobs: BlobStore) -> Any:
     if isinstance(outcome, Failed):
         raise rebuild(outcome.failure, blobs)
     raise terminated_error(outcome.kind, outcome.message)
+
+
+def _refuse(message: object) -> NoReturn:
+    unwind()
 
 
 def _settle(future: asyncio.Future[Any], reply: Answer | Identified) -> None:

@@ -8,14 +8,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
+from coflux.executor.administration import Administration
 from coflux.executor.core import events as ev
 from coflux.executor.core.state import Execution, Family, WorkerState
 from coflux.executor.database import StoreError
 from coflux.executor.discovering import Discovery
-from coflux.executor.messages import (
+from coflux.executor.messages import Context
+from coflux.executor.peers import Peer
+from coflux.executor.requests import (
     Advanced,
     CancelRun,
-    Context,
+    ChangeWorkspace,
+    ClearCache,
+    CreateWorkspace,
     DeleteRun,
     Discover,
     Done,
@@ -24,6 +29,7 @@ from coflux.executor.messages import (
     Refused,
     Release,
     RequestFailed,
+    Rerun,
     RunFinished,
     RunSettled,
     RunStuck,
@@ -36,7 +42,7 @@ from coflux.executor.messages import (
     Welcome,
     WorkerInfo,
 )
-from coflux.executor.peers import Peer
+from coflux.executor.rerunning import Rerunner
 from coflux.executor.starting import RunStarter
 
 if TYPE_CHECKING:
@@ -57,9 +63,9 @@ class Session:
         self._server = server
         self.context: Context | None = None
         self.role = ""
-        self.follows: set[str] = set()  # runs whose end it is told of
+        self.follows: dict[str, str] = {}  # runs whose end it is told of, each with the top of its family
         self.subscribed: set[str | None] = set()
-        self.own_runs: set[str] = set()  # cancelled if the client vanishes
+        self.own_runs: dict[str, int] = {}  # runs of which that step is cancelled if the client vanishes
         self.discoveries: set[Discovery] = set()  # that it waits for
         self.behind = False  # the store has something that it was not told of
         self.changed: dict[tuple[str, int, int], None] | None = None  # executions that it was not told of; None: many
@@ -102,7 +108,9 @@ class Server:
         self.supervisor = supervisor
         self._listener = listener
         self._sessions: set[Session] = set()
+        self.administration = Administration(supervisor)
         self._starter = RunStarter(supervisor)
+        self._rerunner = Rerunner(supervisor)
         listener.setblocking(False)
         supervisor.poller.add(listener.fileno(), self._accept)
 
@@ -125,7 +133,7 @@ class Server:
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    def received(self, session: Session, message: Any) -> None:
+    def received(self, session: Session, message: Any) -> None:  # noqa: C901, PLR0912  # an arm for each kind
         if session.context is None:
             if isinstance(message, Hello):
                 self._hello(session, message)
@@ -135,16 +143,24 @@ class Server:
                 pass
             case StartRun():
                 self._starter.start(session, message)
+            case Rerun():
+                self._rerunner.rerun(session, message)
             case CancelRun():
                 self._cancel(session, message)
             case Release():
-                session.own_runs.discard(message.run)
+                session.own_runs.pop(message.run, None)
             case Subscribe():
                 self._subscribe(session, message.run)
             case Discover():
                 Discovery(self.supervisor, session, message).start()
             case DeleteRun():
                 self._delete(session, message)
+            case ClearCache():
+                self.administration.clear_cache(session, message)
+            case CreateWorkspace():
+                self.administration.create(session, message)
+            case ChangeWorkspace():
+                self.administration.change(session, message)
             case Status():
                 session.send(self._report(message.request))
             case Stop():
@@ -171,16 +187,19 @@ class Server:
 
     def _subscribe(self, session: Session, run: str | None) -> None:
         session.subscribed.add(run)
+        family = self.supervisor.scheduler.families.get(run) if run is not None else None
+        if family is not None:
+            session.subscribed.update(member.id for member in family.runs)
         session.behind = True
         session.changed = None
         if run is not None and run not in session.follows:  # who started a run is told of its end in any case
-            self.supervisor.after_commit(lambda: self._follow(session, run))
+            self.supervisor.after_commit(lambda: self.follow(session, run))
 
-    def _follow(self, session: Session, run_id: str) -> None:
-        """Tell of the run's end when it comes, and at once if it has come."""
-        session.follows.add(run_id)
+    def follow(self, session: Session, run_id: str) -> None:
+        """Tell of the run's end when it comes, and at once if it has come. For after a commit."""
         run = self.supervisor.scheduler.runs.get(run_id)
         if run is not None:
+            session.follows[run_id] = run.family.root.id
             if run.root is not None and not run.root.end().unfinished:
                 session.send(RunFinished(run_id, run.root.end().state.value))
             if run.family.unroutable and run.family.stuck:
@@ -202,24 +221,34 @@ class Server:
             else:
                 session.send(Done(message.request, f"{message.id} has ended already ({known.run.status})"))
             return
-        execution = run.root if ":" not in message.id else self._latest(run_id, message.id)
-        if execution is None:
+        attempts = self._named(message.id)
+        if not attempts:
             session.fail(message.request, "not_found", f"there is no execution {message.id}")
             return
-        already = not execution.end().unfinished
-        ended = execution.end().state.value
-        self.supervisor.happen(ev.CancelRequested(execution.id, message.now))
+        newest = attempts[-1].end()
+        already, ended = not newest.unfinished, newest.state.value
+        for attempt in attempts:
+            self.supervisor.happen(ev.CancelRequested(attempt.id, message.now))
         if already:
             text = f"{message.id} has ended already ({ended}); what it left running is cancelled"
         else:
             text = f"cancelled {message.id}"
         self.supervisor.after_commit(lambda: session.send(Done(message.request, text)))
 
-    def _latest(self, run: str, text: str) -> Any:
-        """The execution that `RUN:STEP` or `RUN:STEP:ATTEMPT` names."""
-        parts = text.split(":")
-        execution = self.supervisor.scheduler.find(text if len(parts) == 3 else f"{text}:1")
-        return execution if execution is None or len(parts) == 3 else execution.end()
+    def _named(self, text: str) -> list[Execution]:
+        """The attempt that `RUN:STEP:ATTEMPT` names, or all attempts of `RUN:STEP`, and of the root for `RUN`."""
+        run, _, rest = text.partition(":")
+        if ":" not in rest:
+            return self._attempts(run, int(rest) if rest else 1)
+        execution = self.supervisor.scheduler.find(text)
+        return [] if execution is None else [execution]
+
+    def _attempts(self, run_id: str, step: int) -> list[Execution]:
+        """The attempts of a step of an unfinished run, in order: each with what is below it."""
+        run = self.supervisor.scheduler.runs.get(run_id)
+        executions = run.family.executions.values() if run is not None else ()
+        attempts = [one for one in executions if one.step.run is run and one.step.number == step]
+        return sorted(attempts, key=lambda one: one.attempt)
 
     def _delete(self, session: Session, message: DeleteRun) -> None:
         if message.run in self.supervisor.scheduler.runs:
@@ -307,11 +336,12 @@ class Server:
                 session.send(RunFinished(run, status))
 
     def run_settled(self, run: str, status: str) -> None:
+        """Nothing of a family is unfinished: whoever follows one of its runs is told of that one."""
         for session in self._sessions:
-            session.own_runs.discard(run)
-            if run in session.follows:
+            for followed in [one for one, root in session.follows.items() if root == run]:
+                session.own_runs.pop(followed, None)
                 self._advance(session)
-                session.send(RunSettled(run, status))
+                session.send(RunSettled(followed, status))
 
     def run_stuck(self, run: str, message: str) -> None:
         for session in self._sessions:
@@ -326,8 +356,10 @@ class Server:
 
     def advanced(self, batch: Batch) -> None:
         """The store has these rows now: subscribers are told soon."""
+        started = [row for row in batch.runs if row.parent is not None]
         for session in self._sessions:
             if session.subscribed:
+                session.subscribed.update(row.id for row in started if row.root_run in session.subscribed)
                 session.note(batch.executions)
 
     def tell_advance(self) -> None:
@@ -356,10 +388,10 @@ class Server:
         self._starter.vanished(session)
         for discovery in list(session.discoveries):
             discovery.abandon()
-        for run_id in session.own_runs:
-            run = self.supervisor.scheduler.runs.get(run_id)
-            if run is not None and run.root is not None:
-                self.supervisor.happen(ev.CancelRequested(run.root.id, False))
+        self._rerunner.vanished(session)
+        for run_id, step in session.own_runs.items():
+            for attempt in self._attempts(run_id, step):
+                self.supervisor.happen(ev.CancelRequested(attempt.id, False))
 
     def close(self) -> None:
         self.supervisor.poller.remove(self._listener.fileno())

@@ -12,12 +12,14 @@ import msgspec
 from blake3 import blake3
 
 from coflux.encoded import Value
+from coflux.executor.administration import Refusal
 from coflux.executor.channel import encode
 from coflux.executor.core import events as ev
 from coflux.executor.core.routing import interpreter_for
 from coflux.executor.database import StoreError
 from coflux.executor.hosts import HostState, ModuleHost
 from coflux.executor.messages import (
+    ArgumentKey,
     Bind,
     BindFailed,
     Bound,
@@ -25,19 +27,18 @@ from coflux.executor.messages import (
     ModuleError,
     Ready,
     RunOptions,
-    RunStarted,
-    StartRun,
     TargetSpec,
 )
+from coflux.executor.requests import RunStarted, StartRun
 from coflux.executor.workers import WorkerProcess
 from coflux.project import ConfigError, module_of_file
-from coflux.task_options import RetryOptions, TaskOptions, unsupported
+from coflux.task_options import RetryOptions, TaskOptions
 
 if TYPE_CHECKING:
     from coflux.executor.server import Session
     from coflux.executor.supervisor import Supervisor
 
-__all__ = ["RunStarter", "importing_from"]
+__all__ = ["RunStarter", "import_message", "importing_from"]
 
 BIND_TIMEOUT = 60.0  # seconds that reading the arguments may take, validators of the user's included
 
@@ -50,6 +51,11 @@ class RunStarter:
     def start(self, session: Session, message: StartRun) -> None:
         """Answered with `RunStarted`, once the run is recorded, or `RequestFailed`."""
         assert session.context is not None
+        try:
+            self._supervisor.server.administration.admit(session, message.options.workspace)
+        except Refusal as refusal:
+            session.fail(message.request, refusal.kind, str(refusal))
+            return
         context, module = session.context, message.module
         if message.file:
             try:
@@ -130,20 +136,16 @@ class _Start:
         self._session.show_output(host)
         error = host.error_of(self._module) if host.modules else host.failure
         if error is not None:
-            self._refuse(_import_message(error))
+            self._refuse(import_message(error))
             return
         spec = self._message.spec if self._message.spec is not None else self._find(host)
         if spec is None:
             return
-        unavailable = unsupported(spec.options)
-        if unavailable is not None:
-            self._refuse(f"{spec.module}/{spec.name}: {unavailable} is not available yet")
-            return
         self._spec = spec
         if self._message.arguments is not None:
-            self._create(self._message.arguments)
+            self._create(self._message.arguments, self._message.keys)
         elif not spec.parameters and not self._message.words and self._message.document is None:
-            self._create(())
+            self._create((), ())
         else:
             self._start_binder(host)
 
@@ -200,7 +202,7 @@ class _Start:
             self._binder.peer.send(Bind(0, spec.module, spec.name, words, document, directory))
         elif isinstance(message, Bound):
             self._binder.on_end = None
-            self._create(message.arguments)
+            self._create(message.arguments, message.keys)
             self._binder.retire()
         elif isinstance(message, BindFailed):
             self._binder.on_end = None
@@ -223,7 +225,7 @@ class _Start:
 
     # -- the run -------------------------------------------------------------------------------------------------
 
-    def _create(self, arguments: tuple[Value, ...]) -> None:
+    def _create(self, arguments: tuple[Value, ...], keys: tuple[ArgumentKey | None, ...]) -> None:
         assert self._spec is not None
         assert self._host is not None
         if self._host.state is not HostState.READY:  # it died while the arguments were read
@@ -248,12 +250,12 @@ class _Start:
         self._starter.over(self)
         options = self._message.options
         encoded = encode(spec)
-        event = ev.RunRequested(run_id, spec, encoded, arguments, options, context_id, self._host.id)
+        event = ev.RunRequested(run_id, spec, encoded, arguments, options, context_id, self._host.id, keys)
         self._supervisor.happen(event)
-        self._session.follows.add(run_id)
+        self._session.follows[run_id] = run_id
         self._session.subscribed.add(run_id)
         if self._session.role == "foreground" and not options.detach:
-            self._session.own_runs.add(run_id)
+            self._session.own_runs[run_id] = 1
         started = RunStarted(self._message.request, run_id, False)
         self._supervisor.after_commit(lambda: self._session.send(started))
 
@@ -280,6 +282,8 @@ class _Start:
 def overridden(spec: TargetSpec, options: RunOptions) -> TargetSpec:
     """The root's spec with what the client overrides."""
     changed: TaskOptions = spec.options
+    if options.cache is False:
+        changed = changed._replace(cache=None)
     if options.delay is not None:
         changed = changed._replace(delay=options.delay)
     if options.timeout is not None:
@@ -298,7 +302,8 @@ def _retries(declared: RetryOptions | None, limit: int) -> RetryOptions | None:
     return RetryOptions(None) if unlimited else RetryOptions(limit, 0.0, 0.0)
 
 
-def _import_message(error: ModuleError) -> str:
+def import_message(error: ModuleError) -> str:
+    """What to say of a module that does not import, with the place."""
     place = f"{error.file}:{error.line}" if error.line else error.file
     return f"module {error.module} does not import{place and f' ({place})'}\n{error.traceback.rstrip()}"
 

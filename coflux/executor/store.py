@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 import msgspec
 from blake3 import blake3
@@ -26,8 +25,29 @@ from coflux.executor.database import (
     StoreFull,
     damaged,
 )
+from coflux.executor.deletion import prune, purge_families, remove_logs
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version, migrate
-from coflux.executor.rows import Batch, ContextRow, ExecutionRow, GroupRow, LoadedRun, LogRow, Row, RunRow, StepRow
+from coflux.executor.reading import (
+    EXECUTION_FIELDS,
+    RUN_FIELDS,
+    STEP_FIELDS,
+    chain_end,
+    groups_of,
+    select,
+    shared_of,
+)
+from coflux.executor.rows import (
+    Batch,
+    ContextRow,
+    ExecutionRow,
+    GroupRow,
+    LoadedRun,
+    LogRow,
+    RunRow,
+    SharedRow,
+    StepRow,
+)
+from coflux.executor.workspaces import Workspaces
 
 __all__ = ["Store", "StoreBusy", "StoreError", "StoreFull", "is_secret_name"]
 
@@ -41,7 +61,6 @@ RUN_ID_LENGTH = 4
 
 _SECRET_SEGMENTS = {"KEY", "TOKEN", "PASSWORD", "SECRET"}
 
-_RowType = TypeVar("_RowType", bound=Row)
 _TargetKey = tuple[bytes, str, str, str]
 
 
@@ -55,20 +74,17 @@ def _upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
     return f"INSERT {_insert(table, columns)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
 
 
-_STEP_COLUMNS = ("run", "number", "parent", "group", "target", "arguments", "depth", "created_at")
+_STEP_COLUMNS = (
+    "run", "number", "parent", "group", "target", "arguments", "depth", "created_at",
+    "keys", "memo_key", "cache_key", "defer_key", "spawned",
+)  # fmt: skip
 _PUT_RUN = _upsert("runs", RunRow.__struct_fields__, ("id",))
 _PUT_STEP = _upsert("steps", _STEP_COLUMNS, ("run", "number"))
 _PUT_EXECUTION = _upsert("executions", ExecutionRow.__struct_fields__, ("run", "step", "attempt"))
 _PUT_GROUP = _upsert("groups", GroupRow.__struct_fields__, ("run", "step", "attempt", "number"))
+_PUT_SHARED = _upsert("shared", SharedRow.__struct_fields__, ("run", "step", "attempt", "number"))
 _PUT_LOG = f"INSERT OR REPLACE {_insert('logs', ('id', *LogRow.__struct_fields__))}"
 _PUT_SETTING = _upsert("settings", ("key", "value"), ("key",))
-
-_RUN_FIELDS = ", ".join(RunRow.__struct_fields__)
-_EXECUTION_FIELDS = ", ".join(ExecutionRow.__struct_fields__)
-_STEP_FIELDS = (
-    'run, number, parent, "group", targets.module, targets.name, targets.type, targets.spec, arguments, depth,'
-    " created_at"
-)
 
 # Runs with something left to do, and all of their families. (An index of unfinished executions would say the same, but
 # every execution would be written to it and deleted from it again.)
@@ -76,14 +92,19 @@ _UNFINISHED_RUNS = """
     SELECT id FROM runs WHERE root_run IN (SELECT root_run FROM runs WHERE NOT settled) ORDER BY number
 """
 
-# Families that were deleted and into which no chain of another family points.
-_UNREFERENCED_FAMILIES = """
-    SELECT id FROM runs AS top WHERE hidden AND id = root_run AND NOT EXISTS (
-        SELECT 1 FROM runs AS member
-        JOIN executions AS link ON link.next > member.id || ':' AND link.next < member.id || ';'
-        JOIN runs AS source ON source.id = link.run
-        WHERE member.root_run = top.id AND source.root_run <> top.id
-    )
+_FAMILY = "SELECT id FROM runs WHERE NOT hidden AND root_run = (SELECT root_run FROM runs WHERE id = ?) ORDER BY number"
+
+# Newest first. A run that was deleted, and only stays because others point into it, gives nothing new.
+_CACHED = """
+    SELECT executions.run, step, attempt FROM executions JOIN runs ON runs.id = executions.run AND NOT runs.hidden
+    WHERE cache_key = ? AND NOT forgotten AND executions.finished_at >= ?
+        AND executions.workspace IN (SELECT value FROM json_each(?))
+    ORDER BY executions.created_at DESC, runs.number DESC, step DESC, attempt DESC
+"""
+
+_OF_TARGET = """
+    EXISTS (SELECT 1 FROM steps JOIN targets ON targets.id = steps.target
+        WHERE steps.run = executions.run AND steps.number = executions.step AND module = ? AND name = ?)
 """
 
 
@@ -91,7 +112,9 @@ class Store:
     """The writer's side of the store. All methods are for one thread.
 
     Attributes:
+        path: the main database's file.
         last_log_id: the id of the newest log row.
+        workspaces: what runs and results belong to.
     """
 
     @classmethod
@@ -118,11 +141,13 @@ class Store:
 
     def __init__(self, main: Database, logs: Database) -> None:
         """For `open`: take two open, migrated databases."""
+        self.path = main.path
         self._main = main
         self._logs = logs
         self._targets: dict[_TargetKey, int] = {}
         self._issued: set[str] = set()  # run ids given out and not committed yet
         self.last_log_id: int = logs.run("SELECT coalesce(max(id), 0) FROM logs")[0][0]
+        self.workspaces = Workspaces(main, self._transaction)
         self._checkpointer = Checkpointer((main.path, logs.path))
 
     def close(self) -> None:
@@ -150,12 +175,14 @@ class Store:
             StoreError: the store cannot be used any longer, or (once) a checkpoint failed.
         """
         self._checkpointer.look()
-        with self._transaction(self._main, *([self._logs] if batch.logs else [])):
+        with self._transaction(self._main, *([self._logs] if batch.logs or batch.pruned else [])):
             self._put_rows(batch)
             if batch.logs:
                 # Explicit ids: should the log rows get in and the others not, the next try writes them again in place.
                 first = self.last_log_id + 1
                 self._logs.run_many(_PUT_LOG, [(n, *astuple(row)) for n, row in enumerate(batch.logs, first)])
+            if batch.pruned:
+                remove_logs(self._logs, prune(self._main, batch.pruned))
         self.last_log_id += len(batch.logs)
         self._issued.difference_update([row.id for row in batch.runs])
 
@@ -183,11 +210,16 @@ class Store:
             put(_PUT_EXECUTION, [astuple(row) for row in batch.executions])
         if batch.groups:
             put(_PUT_GROUP, [astuple(row) for row in batch.groups])
+        if batch.shared:
+            put(_PUT_SHARED, [astuple(row) for row in batch.shared])
 
     def _step_columns(self, row: StepRow) -> tuple[object, ...]:
         key = (row.target, row.module, row.name, row.type)
         target = self._targets.get(key) or self._intern_target(key)
-        return (row.run, row.number, row.parent, row.group, target, row.arguments, row.depth, row.created_at)
+        return (
+            row.run, row.number, row.parent, row.group, target, row.arguments, row.depth, row.created_at,
+            row.keys, row.memo_key, row.cache_key, row.defer_key, row.spawned,
+        )  # fmt: skip
 
     def _intern_target(self, key: _TargetKey) -> int:
         spec, module, name, kind = key
@@ -257,9 +289,9 @@ class Store:
         rows = self._main.run(f"SELECT {fields} FROM contexts WHERE id = ?", (context_id,))
         try:
             decoded = [(*row[:3], *map(msgspec.json.decode, row[3:])) for row in rows]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return next(iter(msgspec.convert(decoded, list[ContextRow])), None)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
             raise damaged(self._main.path, error) from error
-        return next(iter(self._rows(decoded, ContextRow)), None)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -274,28 +306,29 @@ class Store:
 
     def load_run(self, run_id: str) -> LoadedRun | None:
         """Return all rows of one run."""
-        runs = self._main.run(f"SELECT {_RUN_FIELDS} FROM runs WHERE id = ?", (run_id,))
+        runs = select(self._main, RunRow, f"SELECT {RUN_FIELDS} FROM runs WHERE id = ?", (run_id,))
         if not runs:
             return None
-        steps = self._main.run(
-            f"SELECT {_STEP_FIELDS} FROM steps JOIN targets ON targets.id = target WHERE run = ? ORDER BY number",
-            (run_id,),
-        )
-        executions = self._main.run(
-            f"SELECT {_EXECUTION_FIELDS} FROM executions WHERE run = ? ORDER BY step, attempt", (run_id,)
-        )
-        groups = self._main.run("SELECT * FROM groups WHERE run = ? ORDER BY step, attempt, number", (run_id,))
-        *columns, settled = runs[0]
+        steps = f"SELECT {STEP_FIELDS} FROM steps JOIN targets ON targets.id = target WHERE run = ? ORDER BY number"
+        executions = f"SELECT {EXECUTION_FIELDS} FROM executions WHERE run = ? ORDER BY step, attempt"
         return LoadedRun(
-            self._rows([(*columns, bool(settled))], RunRow)[0],
-            self._rows(steps, StepRow),
-            self._rows(executions, ExecutionRow),
-            self._rows(groups, GroupRow),
+            runs[0],
+            select(self._main, StepRow, steps, (run_id,)),
+            select(self._main, ExecutionRow, executions, (run_id,)),
+            groups_of(self._main, run_id),
+            shared_of(self._main, run_id),
         )
 
     def unfinished(self) -> list[LoadedRun]:
         """Return every run of a family in which something is unfinished, oldest first."""
-        loaded = [self.load_run(run_id) for (run_id,) in self._main.run(_UNFINISHED_RUNS)]
+        return self._load_runs(self._main.run(_UNFINISHED_RUNS))
+
+    def load_family(self, run_id: str) -> list[LoadedRun]:
+        """Return the root run of a run and all that came of it, oldest first; nothing if there is no such run."""
+        return self._load_runs(self._main.run(_FAMILY, (run_id,)))
+
+    def _load_runs(self, ids: list[tuple[str]]) -> list[LoadedRun]:
+        loaded = [self.load_run(run_id) for (run_id,) in ids]
         return [run for run in loaded if run is not None]
 
     def outcome(self, run: str, step: int, attempt: int) -> bytes | None:
@@ -304,11 +337,42 @@ class Store:
         rows = self._main.run(sql, (run, step, attempt))
         return rows[0][0] if rows else None
 
-    def _rows(self, rows: list[Any], row_type: type[_RowType]) -> list[_RowType]:
-        try:
-            return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]
-        except msgspec.ValidationError as error:
-            raise damaged(self._main.path, error) from error
+    def target_of(self, run: str, step: int) -> tuple[str, str]:
+        """Return the module and the name of a step's target, both empty if there is no such step."""
+        sql = "SELECT module, name FROM steps JOIN targets ON targets.id = target WHERE run = ? AND number = ?"
+        rows = self._main.run(sql, (run, step))
+        return rows[0] if rows else ("", "")
+
+    def chain_end(self, execution_id: str) -> ExecutionRow | None:
+        """Return the last execution of a chain, as far as it is recorded; `None` if there is no such execution.
+
+        Raises `ValueError` for what is no execution id.
+        """
+        return chain_end(self._main, execution_id, EXECUTION_FIELDS)
+
+    # -- the cache ----------------------------------------------------------------------------------------------------
+
+    def cached(self, workspaces: Sequence[str], key: bytes, since: float) -> Iterator[ExecutionRow]:
+        """Give the results with this cache key in these workspaces that are no older than `since`, newest first."""
+        places = msgspec.json.encode(list(workspaces)).decode()
+        for run, step, attempt in self._main.run(_CACHED, (key, since, places)):
+            sql = f"SELECT {EXECUTION_FIELDS} FROM executions WHERE run = ? AND step = ? AND attempt = ?"
+            yield from select(self._main, ExecutionRow, sql, (run, step, attempt))
+
+    def clear_cache(self, workspace: str, target: str | None) -> int:
+        """Use no result of `workspace` for the cache again that is recorded now, or none of `target` (`module/name`).
+
+        Returns how many there were; they stay where they are. Raises `UnknownWorkspace`, and what `commit` raises.
+        """
+        self.workspaces.get(workspace)
+        where, parameters = "cache_key IS NOT NULL AND NOT forgotten AND workspace = ?", [workspace]
+        if target is not None:
+            module, _, name = target.partition("/")
+            where, parameters = f"{where} AND {_OF_TARGET}", [workspace, module, name]
+        with self._transaction(self._main):
+            self._main.run(f"UPDATE executions SET forgotten = 1 WHERE {where}", parameters)
+            forgotten: int = self._main.run("SELECT changes()")[0][0]
+        return forgotten
 
     # -- deleting -----------------------------------------------------------------------------------------------------
 
@@ -332,23 +396,8 @@ class Store:
         with self._transaction(self._main, self._logs):
             self._logs.run_many("DELETE FROM logs WHERE run = ?", [(member,) for member in family])
             self._main.run("UPDATE runs SET hidden = 1, idempotency_key = NULL WHERE root_run = ?", (run_id,))
-            while self._purge():
-                pass  # what a purged run pointed to may be free now
-
-    def _purge(self) -> bool:
-        """Delete the rows of hidden families that nothing refers to; return whether there were any."""
-        families = self._main.run(_UNREFERENCED_FAMILIES)
-        for (root,) in families:
-            members = self._main.run("SELECT id FROM runs WHERE root_run = ?", (root,))
-            family = "(SELECT id FROM runs WHERE root_run = ?)"
-            targets = self._main.run(f"SELECT DISTINCT target FROM steps WHERE run IN {family}", (root,))
-            for table in ("steps", "executions", "groups"):
-                self._main.run_many(f"DELETE FROM {table} WHERE run = ?", members)
-            self._main.run("DELETE FROM runs WHERE root_run = ?", (root,))
-            unused = "NOT EXISTS (SELECT 1 FROM steps WHERE target = targets.id)"
-            self._main.run_many(f"DELETE FROM targets WHERE id = ? AND {unused}", targets)
+            purge_families(self._main)
         self._targets.clear()
-        return bool(families)
 
 
 def is_secret_name(name: str) -> bool:

@@ -20,7 +20,6 @@ import socket
 import sys
 import threading
 import time
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -30,14 +29,17 @@ from typing import Any, assert_never
 from blake3 import blake3
 
 from coflux.executor import log_values
+from coflux.executor.archive import StoreArchive
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.channel import decoder
 from coflux.executor.core import commands as cmd
 from coflux.executor.core import events as ev
+from coflux.executor.core.descent import earlier_children
 from coflux.executor.core.effects import Effects
 from coflux.executor.core.handles import ids_of
 from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import Execution, Instant
+from coflux.executor.core.state import Wait as CoreWait
 from coflux.executor.database import StoreBusy, StoreError, StoreFull
 from coflux.executor.generations import Generations
 from coflux.executor.hosts import HostState, ImportedModules
@@ -56,6 +58,7 @@ from coflux.executor.messages import (
     ShowTerminal,
     Submit,
     Succeeded,
+    Suspend,
     TargetSpec,
     Wait,
 )
@@ -100,10 +103,13 @@ class Supervisor:
         self.store = store
         self.poller = Poller()
         self.started_at = time.time()
+        self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
+        self.archive = StoreArchive(store, self._blobs, lambda text: self.server.notice("warning", text))
         self.imported = ImportedModules()
         self.scheduler = Scheduler(
             settings.groups,
             _uniform,
+            self.archive,
             self.imported,
             max_depth=settings.max_depth,
             reuse=settings.isolation == "shared",
@@ -112,7 +118,6 @@ class Supervisor:
         self.workers: dict[int, WorkerProcess] = {}
         self.worker_starts = WorkerStarts(self)
         self.leaving = False
-        self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
         self._trash: SimpleQueue[str] = SimpleQueue()
         self._janitor_started = False
         self.scratch = self._make_scratch()
@@ -137,8 +142,9 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until nobody is attached and nothing is unfinished, or until told to leave."""
-        restore(self.scheduler, self.store.unfinished(), self._now)
+        restore(self.scheduler, self.store, self._now)
         self.generations.bring_back()
+        self.server.administration.pause_paused()
         try:
             while not (self.leaving and not self._batch and not self._events):
                 self._turn()
@@ -178,7 +184,7 @@ class Supervisor:
         effects = self.scheduler.drain(self._now)
         for digest in blobs_of(effects):
             self.store.blob_written(self._blobs.path_of(digest))
-        to_batch(effects, self._batch)
+        to_batch(effects, self._batch, self._now.wall)
         self._commands += self._without_kills(effects)
 
     def _timeout(self) -> float | None:
@@ -265,6 +271,7 @@ class Supervisor:
             self.leaving = True
             return False
         self._batch = Batch()
+        self.scheduler.committed()
         if self._store_blocked_since is not None:
             self._store_blocked_since = None
             self.server.notice("info", "the store can be written again; nothing was lost")
@@ -324,7 +331,8 @@ class Supervisor:
         if worker.terminal != context:
             worker.terminal = context
             worker.peer.send(ShowTerminal(self.terminals.of(context)))
-        worker.peer.send(Execute(execution.id, step.encoded, step.arguments, step.number == 1))
+        earlier = earlier_children(execution) if execution.resumes else None
+        worker.peer.send(Execute(execution.id, step.encoded, step.arguments, step.number == 1, step.run.memo, earlier))
         if not self._sampling:
             self._sampling = True
             self.later(SAMPLE, self._sample)
@@ -334,7 +342,7 @@ class Supervisor:
         if worker is None:
             return
         outcome = None if command.ended is None else command.ended.outcome
-        more = () if command.ended is None else _outcomes_ahead(command.wait.execution, command.wait.targets)
+        more = () if command.ended is None else _outcomes_ahead(command.wait)
         worker.peer.send(Answer(command.wait.request, command.index, outcome, command.error, more))
 
     def _sample(self) -> None:
@@ -365,7 +373,16 @@ class Supervisor:
             case Submit():
                 spec = self.spec(message.target)
                 self.happen(
-                    ev.Submitted(worker_id, message.number, spec, message.target, message.arguments, message.group)
+                    ev.Submitted(
+                        worker_id,
+                        message.number,
+                        spec,
+                        message.target,
+                        message.arguments,
+                        message.group,
+                        message.keys,
+                        message.earlier,
+                    )
                 )
             case Returned():
                 worker = self.workers[worker_id]
@@ -379,11 +396,16 @@ class Supervisor:
                         message.retryable,
                         unclean,
                         message.usage,
+                        message.fingerprint,
                     )
                 )
                 worker.returned()
             case Wait():
-                self.happen(ev.WaitAsked(worker_id, message.request, message.handles, message.timeout))
+                self.happen(
+                    ev.WaitAsked(worker_id, message.request, message.handles, message.timeout, message.suspends)
+                )
+            case Suspend():
+                self.happen(ev.SuspendAsked(worker_id, message.delay, message.until, message.handles))
             case Identify():
                 self.happen(ev.IdentifyAsked(worker_id, message.request, message.number))
             case Ready():
@@ -523,17 +545,14 @@ def _uniform() -> float:
     return (int.from_bytes(os.urandom(7), "big") >> 3) * 2.0**-53
 
 
-def _outcomes_ahead(waiter: Execution, targets: list[Execution]) -> tuple[tuple[int, Outcome], ...]:
+def _outcomes_ahead(wait: CoreWait) -> tuple[tuple[int, Outcome], ...]:
     """Small outcomes of the submissions that follow the one waited for, up to the first that has not ended."""
-    submissions = waiter.submissions
-    if len(targets) != 1:
+    if not wait.number:
         return ()
-    at = bisect_left(submissions, targets[0].step.number, key=_step_number)
-    if at == len(submissions) or submissions[at] is not targets[0]:
-        return ()
+    waiter = wait.execution
     more: list[tuple[int, Outcome]] = []
-    for index in range(max(at + 1, waiter.told), len(submissions)):
-        ended = submissions[index].end()
+    for index in range(max(wait.number, waiter.told), len(waiter.submissions)):
+        ended = waiter.submissions[index].end()
         outcome = ended.outcome
         if ended.unfinished or not isinstance(outcome, Succeeded) or outcome.value.size > SMALL_OUTCOME:
             break
@@ -542,10 +561,6 @@ def _outcomes_ahead(waiter: Execution, targets: list[Execution]) -> tuple[tuple[
         if len(more) == OUTCOMES_AHEAD:
             break
     return tuple(more)
-
-
-def _step_number(execution: Execution) -> int:
-    return execution.step.number
 
 
 def _raise_descriptor_limit() -> int:

@@ -18,17 +18,19 @@ import time
 from collections.abc import Callable
 from traceback import walk_tb
 from types import CoroutineType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from coflux import backend, values
 from coflux.encoded import Value
 from coflux.errors import ExecutionError
+from coflux.executor.argument_keys import argument_keys, key_plan
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
 from coflux.executor.channel import Channel, ChannelBroken, ChannelClosed, decoder
 from coflux.executor.cleanliness import Baseline, WorkingDirectory, tell
+from coflux.executor.fingerprints import fingerprint, remember
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.manifest import encoded_arguments
 from coflux.executor.memory import PeakMemory
@@ -52,6 +54,7 @@ from coflux.executor.messages import (
 from coflux.executor.processes import become_subreaper, die_with_parent
 from coflux.executor.runtime import Runtime, wait_closed
 from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL, FAULT_MARK, OWN_FAULT
+from coflux.executor.unwinding import hide_from_threads
 from coflux.failures import capture
 from coflux.previews import message_of, one_line
 from coflux.target import Target, registry
@@ -74,6 +77,17 @@ class TargetNotFound(Exception):
     """No module has the target that was submitted."""
 
 
+class _Found(NamedTuple):
+    """A submitted target and the function that is it in this process."""
+
+    spec: TargetSpec
+    target: Target[..., Any]
+    fingerprint: bytes
+
+
+_DISREGARDED = Succeeded(Value("json", b"null", 4))  # of a suspended execution, whose outcome does not count
+
+
 class Worker:
     def __init__(
         self, channel: Channel[ToWorker], configuration: Configure, recorder: ImportRecorder, crash: int
@@ -84,13 +98,14 @@ class Worker:
         self._blobs = FileBlobs(configuration.blobs)
         self._stdout = OutputStream(1, "<stdout>")
         self._stderr = OutputStream(2, "<stderr>")
-        self._targets: dict[bytes, tuple[TargetSpec, Target[..., Any]]] = {}
+        self._targets: dict[bytes, _Found] = {}
         self._baseline = Baseline(crash)
         self._directory = WorkingDirectory(configuration.scratch)
         self._peak_memory = PeakMemory()
 
     def serve(self) -> None:
         """Run what comes, until told to leave or until the supervisor is gone."""
+        hide_from_threads()
         self._channel.send(Ready(os.getpid()))
         self._prepare()
         while True:
@@ -113,15 +128,24 @@ class Worker:
     def _execute(self, message: Execute) -> Returned:
         before = time.process_time()
         sys.stdout, sys.stderr, sys.stdin = self._stdout, self._stderr, NoInput()
-        runtime = Runtime(self._channel, self._blobs, message.execution, self._configuration.project)
+        runtime = Runtime(
+            self._channel,
+            self._blobs,
+            message.execution,
+            self._configuration.project,
+            memo=message.memo,
+            earlier=message.earlier,
+        )
         backend.install(runtime)
         try:
-            outcome, retryable = contextvars.Context().run(self._outcome, message)
+            outcome, retryable = contextvars.Context().run(self._outcome, message, runtime)
         finally:
             backend.install(None)
         unclean = self._clean_up()
         usage = Usage(time.process_time() - before, self._peak_memory.of_execution())
-        return Returned(message.execution, outcome, retryable, unclean, usage, self._recorder.take_news())
+        found = self._targets.get(message.target)
+        version = b"" if found is None else found.fingerprint
+        return Returned(message.execution, outcome, retryable, unclean, usage, self._recorder.take_news(), version)
 
     def _clean_up(self) -> str:
         """Leave nothing to the next execution; return why this process must not run another, or ""."""
@@ -143,23 +167,27 @@ class Worker:
         if (numpy_random := sys.modules.get("numpy.random")) is not None:
             numpy_random.seed()
 
-    def _outcome(self, message: Execute) -> tuple[Outcome, bool]:
+    def _outcome(self, message: Execute, runtime: Runtime) -> tuple[Outcome, bool]:
         """Run it. Failures of decoding, finding and encoding are the step's failures, like its own."""
         retryable = True
         try:
             self._enter_directory()
-            spec, target = self._find(message.target)
+            spec, target, _ = self._find(message.target)
             try:
                 decoded = [values.decode(value, self._blobs) for value in message.arguments]
                 positional, keyword = target.call_arguments(decoded)
                 del decoded
                 result = _call(target.fn, positional, keyword)
             except BaseException as error:
+                if runtime.suspended:
+                    return _DISREGARDED, False
                 self._explain_missing_file(error)
                 retryable = False  # as it stays if the retry filter itself raises
                 retryable = self._should_retry(spec, target, error)
                 raise
             del positional, keyword
+            if runtime.suspended:
+                return _DISREGARDED, False
             return Succeeded(self._encoded(result, full_json=message.root)), True
         except TargetNotFound as error:  # without a traceback: it would only show our own code
             return Failed(capture(ExecutionError(str(error)), self._blobs)), False
@@ -197,17 +225,17 @@ class Worker:
     def _should_retry(self, spec: TargetSpec, target: Target[..., Any], error: BaseException) -> bool:
         """Ask the retry filter. One that raises is reported along with the error, and there is no retry."""
         if spec.options.retries is None:
-            return False
+            return True  # others may wait for its result, as their source for the cache, and have retries
         when = target.when if spec.when is None else values.decode(spec.when, self._blobs)
         if when is None:
             return True
         try:
             return bool(when(error))  # type: ignore[operator]
-        except Exception as problem:
+        except BaseException as problem:
             problem.add_note(f"raised by the retry filter (Retries.when) of {spec.module}/{spec.name}")
             raise problem from error
 
-    def _find(self, encoded: bytes) -> tuple[TargetSpec, Target[..., Any]]:
+    def _find(self, encoded: bytes) -> _Found:
         found = self._targets.get(encoded)
         if found is None:
             spec: TargetSpec = _spec_decoder.decode(encoded)
@@ -216,7 +244,7 @@ class Worker:
                 raise TargetNotFound(f"{spec.module}/{spec.name} is a {target.type}, not a {spec.type}")
             if len(self._targets) > 1000:  # call sites that make variants without end
                 self._targets.clear()
-            found = self._targets[encoded] = (spec, target)
+            found = self._targets[encoded] = _Found(spec, target, fingerprint(target))
         return found
 
     def _flush(self) -> None:
@@ -238,13 +266,14 @@ class Worker:
             target = _imported_by_name(message.module, message.name)
             bound = words.bind(target, message.words, message.document, message.directory)
             encoded = encoded_arguments(target, bound, self._blobs)
+            keys = argument_keys(key_plan(target, run_memo=False), target, bound)
         except (words.ArgumentError, TargetNotFound, values.UnsendableValue, values.UnstoredValue) as error:
             return BindFailed(message.request, str(error))
         except BaseException as error:  # noqa: BLE001 (a validator of the user's may raise anything)
             return BindFailed(message.request, f"the arguments could not be read: {type(error).__name__}: {error}")
         finally:
             self._flush()
-        return Bound(message.request, encoded)
+        return Bound(message.request, encoded, keys)
 
 
 def _call(fn: Callable[..., Any], positional: tuple[Any, ...], keyword: dict[str, Any]) -> Any:
@@ -368,6 +397,7 @@ def main_spawned(arguments: str) -> None:
     recorder = ImportRecorder()
     recorder.install()
     recorder.import_all(start.modules)
+    remember(registry.values())  # before an execution changes what their names mean
     # By its real name: this file runs as `__main__`, and its classes would exist twice.
     module = importlib.import_module("coflux.executor.worker")
     module.main(start.configuration, recorder, list(start.descriptors), start.parent)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from coflux.handles import Execution
+from coflux.suspension import Suspending, wait_limit
 from coflux.target import Target
 
 PENDING = object()
@@ -21,6 +22,8 @@ class FakeEngine:
         self.ids: dict[int, str] = {}
         self.identified: list[int] = []
         self.polled: list[float | None] = []
+        self.limits: list[float | None] = []  # of the waits that `suspense` has a say in
+        self.suspensions: list[tuple[float, float | None]] = []
         self.cancelled: list[Execution[Any]] = []
         self.groups: list[tuple[str | None, int | None]] = []
         self.entries: list[tuple[int, str | None, dict[str, object]]] = []
@@ -36,6 +39,10 @@ class FakeEngine:
         return self.ids.get(number, f"R1:{number + 1}:1")
 
     def result(self, handle: Execution[Any]) -> Any:
+        self.limits.append(wait_limit())
+        return self._outcome(handle)
+
+    def _outcome(self, handle: Execution[Any]) -> Any:
         assert handle.number is not None
         outcome = self.outcomes.get(handle.number, PENDING)
         assert outcome is not PENDING, "nothing here would ever answer"
@@ -49,7 +56,16 @@ class FakeEngine:
     def poll(self, handle: Execution[Any], timeout: float | None, default: Any) -> Any:
         assert handle.number is not None
         self.polled.append(timeout)
-        return default if self.outcomes.get(handle.number, PENDING) is PENDING else self.result(handle)
+        return default if self.outcomes.get(handle.number, PENDING) is PENDING else self._outcome(handle)
+
+    def select(self, handles: Sequence[Execution[Any]]) -> int:
+        self.limits.append(wait_limit())
+        numbers = [handle.number for handle in handles]
+        return next(index for index, number in enumerate(numbers) if number in self.outcomes)
+
+    def suspend(self, delay: float, until: float | None) -> NoReturn:
+        self.suspensions.append((delay, until))
+        raise Suspending
 
     def cancel(self, handles: Sequence[Execution[Any]]) -> None:
         self.cancelled.extend(handles)

@@ -174,9 +174,10 @@ def test_no_retry_filter_means_every_exception() -> None:
     assert cf.task(retries=3)(load).when is None
 
 
-def test_workflow_memo_is_a_bool() -> None:
-    assert cf.workflow(memo=True)(load).options.memo is True
-    assert cf.workflow()(load).options.memo is None
+def test_workflow_memo_is_a_bool_about_its_own_run_and_not_about_its_step() -> None:
+    for target, run_memo in [(cf.workflow(memo=True)(load), True), (cf.workflow()(load), False)]:
+        assert (target.run_memo, target.options.memo) == (run_memo, None)
+        assert (target.with_memo(["user"]).run_memo, target.with_memo(["user"]).options.memo) == (run_memo, ("user",))
     with pytest.raises(TypeError, match=r"workflow 'load' .*memo of a workflow.*'user'"):
         cf.workflow(memo="user")(load)  # type: ignore[call-overload]
 
@@ -205,21 +206,3 @@ def test_configuration_objects_are_frozen_and_comparable(value: Any) -> None:
     assert value == type(value)(getattr(value, field))
     assert value != type(value)()
     assert hash(value) == hash(type(value)(getattr(value, field)))
-
-
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ({}, None),
-        ({"retries": 3, "delay": 1, "timeout": 5, "memo": False}, None),
-        ({"cache": True}, "cache"),
-        ({"memo": True}, "memo"),
-        ({"memo": "user"}, "memo"),
-        ({"defer": True}, "defer"),
-        ({"wait": True}, "wait"),
-        ({"recurrent": True}, "recurrent"),
-        ({"requires": {"gpu": True}}, "requires"),
-    ],
-)
-def test_unsupported_names_an_option_that_the_engine_does_not_run(given: dict[str, Any], name: str | None) -> None:
-    assert cf.task(**given)(load).unsupported() == name

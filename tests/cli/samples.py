@@ -12,7 +12,7 @@ import msgspec
 
 from coflux.cli.terminal import Output, Terminal
 from coflux.executor.messages import Failed, Outcome, Succeeded, TargetSpec, Terminated
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, Status, StepRow
+from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, SharedRow, Status, StepRow
 from coflux.executor.store import Store
 from coflux.failures import Failure
 from coflux.logs import Level
@@ -39,15 +39,24 @@ class Recorder:
         self._store = store
         self._batch = Batch()
 
+    def workspace(self, name: str, base: str | None = None) -> None:
+        self._store.workspaces.create(name, base, STARTED_AT)
+
     def commit(self) -> None:
         self._store.commit(self._batch)
         self._batch = Batch()
 
     def run(
-        self, status: Status = "running", *, run: str = "Rbcd", parent: str | None = None, settled: bool = False
+        self,
+        status: Status = "running",
+        *,
+        run: str = "Rbcd",
+        parent: str | None = None,
+        settled: bool = False,
+        workspace: str = "default",
     ) -> None:
         row = RunRow(
-            run, "default", "app.flows", "nightly", "workflow", parent, "Rbcd", 1, None, b"", status, STARTED_AT,
+            run, workspace, "app.flows", "nightly", "workflow", parent, "Rbcd", 1, None, b"", status, STARTED_AT,
             STARTED_AT, STARTED_AT + 2 if settled else None, settled,
         )  # fmt: skip
         self._batch.runs.append(row)
@@ -94,11 +103,23 @@ class Recorder:
             )
         )
 
+    def shared(self, number: int, child: str, *, step: int = 1, attempt: int = 1, group: int | None = None) -> None:
+        self._batch.shared.append(SharedRow("Rbcd", step, attempt, number, child, group))
+
     def group(self, number: int, name: str | None, *, step: int = 1) -> None:
         self._batch.groups.append(GroupRow("Rbcd", step, 1, number, name, None))
 
-    def log(self, step: int, level: Level, template: str, at: float = 1.5, values: bytes | None = None) -> None:
-        self._batch.logs.append(LogRow("Rbcd", step, 1, STARTED_AT + at, level, template, values))
+    def log(
+        self,
+        step: int,
+        level: Level,
+        template: str,
+        at: float = 1.5,
+        values: bytes | None = None,
+        *,
+        run: str = "Rbcd",
+    ) -> None:
+        self._batch.logs.append(LogRow(run, step, 1, STARTED_AT + at, level, template, values))
 
 
 @contextmanager

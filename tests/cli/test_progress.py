@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,69 @@ def test_the_feed_follows_child_runs(recorder: Recorder, feed: Feed) -> None:
     recorder.execution(1, "succeeded", run="Rchild")
     recorder.commit()
     assert names(feed.events()) == ["ExecutionChanged"]
+
+
+def test_a_run_that_goes_on_is_told_from_there(recorder: Recorder, feed: Feed, captured: Captured) -> None:
+    """For a re-run: what had happened is known, but not shown again, though the run had settled."""
+    record_a_run(recorder)
+    finish_the_run(recorder)
+    display = Lines(captured.output, PLAIN)
+    for event in feed.skip():
+        assert type(event).__name__ != "Logged"
+        display.recall(event)
+    assert captured.text == ""
+    recorder.run("running")
+    recorder.execution(2, "running", attempt=3)
+    recorder.log(2, Level.STDOUT, "again")
+    recorder.commit()
+    for event in feed.events():
+        display.take(event)
+    assert captured.lines == ["Rbcd:2 load attempt 3 running", "Rbcd:2 load | again"]
+    recorder.execution(2, "succeeded", succeeded("1"), attempt=3)
+    recorder.run("succeeded", settled=True)
+    recorder.commit()
+    for event in feed.events():
+        display.take(event)
+    assert captured.lines[2:] == ["Rbcd:2 load attempt 3 succeeded in 2.0s"]
+
+
+def test_the_feed_leaves_runs_at_rest_alone(recorder: Recorder, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run can have thousands of child runs: what one of them does costs no look at the others."""
+    recorder.run()
+    recorder.step(1, "nightly")
+    recorder.execution(1, "running")
+    for number in range(2, 12):
+        child = f"Rchild{number}"
+        recorder.step(number, "inner")
+        recorder.execution(number, "spawned", following=f"{child}:1:1")
+        recorder.run(run=child, parent=f"Rbcd:{number}:1")
+        recorder.step(1, "inner", run=child)
+        recorder.execution(1, "running", run=child)
+    recorder.commit()
+    assert names(feed.events()).count("RunChanged") == 11
+    recorder.execution(1, "succeeded", succeeded("1"), run="Rchild3")
+    recorder.log(1, Level.INFO, "hello", run="Rchild7")
+    recorder.commit()
+    visited: list[str] = []
+    steps = History.steps
+
+    def noted(self: History, run_id: str, after: int = 0) -> Any:
+        visited.append(run_id)
+        return steps(self, run_id, after)
+
+    monkeypatch.setattr(History, "steps", noted)
+    assert sorted(names(feed.events({("Rchild3", 1, 1): None}))) == ["ExecutionChanged", "Logged"]
+    assert set(visited) == {"Rbcd", "Rchild3", "Rchild7"}
+
+
+def test_the_feed_tells_who_was_given_what(recorder: Recorder, feed: Feed) -> None:
+    record_a_run(recorder)
+    list(feed.events())
+    recorder.group(1, "more")
+    recorder.shared(3, "Rbcd:2:2", group=1)
+    recorder.commit()
+    assert names(feed.events()) == ["GroupOpened", "HandleShared"]
+    assert names(feed.events()) == []
 
 
 def test_lines_tell_a_run_in_the_order_of_time(recorder: Recorder, feed: Feed, captured: Captured) -> None:

@@ -19,6 +19,7 @@ from tests.cli.samples import FAILURE, TIMEOUT, recording, succeeded
 
 ROOT = str(Path(__file__).parents[2])
 Command = Callable[..., tuple[int, str, str]]
+STEPS = "`coflux runs inspect Rbcd` shows the steps there are"
 
 
 @pytest.fixture
@@ -94,6 +95,23 @@ def test_runs_are_listed(coflux: Command) -> None:
     assert json.loads(coflux("runs", "list", "--status", "failed", "--json")[1])["runs"] == []
 
 
+def test_runs_of_one_workspace_are_listed(coflux: Command, tmp_path: Path) -> None:
+    (tmp_path / ".coflux").mkdir()
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.workspace("mine")
+        for run, workspace in (("Rbcd", "default"), ("Rbce", "mine")):
+            recorder.run("succeeded", run=run, settled=True, workspace=workspace)
+        recorder.commit()
+    assert [line.split()[0] for line in coflux("runs", "list")[1].splitlines()] == ["Rbce", "Rbcd"]
+    (line,) = coflux("runs", "list", "--workspace", "mine")[1].splitlines()
+    assert line.startswith("Rbce ")
+    assert line.endswith("  app.flows/nightly  in mine")
+    assert coflux("runs", "list", "--workspace", "default", "--status", "failed") == (0, "", "")
+    for command in (["runs", "list"], ["queue"]):
+        missing = "coflux: there is no workspace 'defalt'; did you mean 'default'?\n"
+        assert coflux(*command, "--workspace", "defalt") == (exits.USAGE, "", missing)
+
+
 @pytest.mark.usefixtures("stored")
 def test_a_run_is_inspected_as_a_tree(coflux: Command) -> None:
     status, out, _ = coflux("runs", "inspect", "Rb")
@@ -128,8 +146,8 @@ def test_inspect_json_is_the_document(coflux: Command) -> None:
         (["Rbcd:2:1"], 1, "", "Rbcd:2:1 failed: ValueError: no^[[2J\n"),
         (["Rbcd:3"], 124, "", "Rbcd:3:1 timed out: no outcome after 2 s\n"),
         (["Rbcd:4"], 1, "", f"coflux: Rbcd:4 has no result: {advice(['Rbcd'])}\n"),
-        (["Rbcd:9"], 3, "", "coflux: there is no step Rbcd:9\n"),
-        (["Rbcd:2:3"], 3, "", "coflux: there is no execution Rbcd:2:3\n"),
+        (["Rbcd:9"], 3, "", f"coflux: there is no step Rbcd:9; {STEPS}\n"),
+        (["Rbcd:2:3"], 3, "", f"coflux: there is no execution Rbcd:2:3; {STEPS}\n"),
         (["Rbce"], 3, "", "coflux: there is no run 'Rbce': did you mean Rbcd?\n"),
     ],
 )
@@ -144,6 +162,14 @@ def test_a_result_as_json_has_the_same_status(coflux: Command) -> None:
     assert status == exits.TIMED_OUT
     assert (document["execution"], document["status"], document["result"]) == ("Rbcd:3:1", "timed_out", None)
     assert document["error"]["type"] == "coflux.errors.ExecutionTimeout"
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("command", ["rerun", "resume"])
+def test_what_is_not_there_is_not_executed_again(coflux: Command, command: str) -> None:
+    missing = (exits.NOT_FOUND, "", "coflux: there is no run 'Rbce': did you mean Rbcd?\n")
+    assert coflux("runs", command, "Rbce") == missing
+    assert coflux("runs", "rerun", "Rbcd:9") == (exits.NOT_FOUND, "", f"coflux: there is no step Rbcd:9; {STEPS}\n")
 
 
 @pytest.mark.usefixtures("stored")
@@ -183,8 +209,8 @@ def test_following_a_log_ends_with_the_runs_end(coflux: Command) -> None:
     ("identifier", "message"),
     [
         ("Rbce", "there is no run 'Rbce': did you mean Rbcd?"),
-        ("Rbcd:9", "there is no step Rbcd:9"),
-        ("Rbcd:2:3", "there is no execution Rbcd:2:3"),
+        ("Rbcd:9", "there is no step Rbcd:9; `coflux runs inspect Rbcd` shows the steps there are"),
+        ("Rbcd:2:3", "there is no execution Rbcd:2:3; `coflux runs inspect Rbcd` shows the steps there are"),
         ("R-1", "'R-1' is no id: write RUN, RUN:STEP or RUN:STEP:ATTEMPT"),
     ],
 )
@@ -240,11 +266,17 @@ def test_streams_that_take_nothing(tmp_path: Path, arguments: str, redirection: 
         (["run", "--detatch", "a/b"], "there is no option '--detatch'; did you mean '--detach'?"),
         (["run"], "Missing argument 'TARGET'."),
         (["run", "nope"], "'nope' is no target: write module/name, path/to/file.py/name or path/to/file.py"),
-        (["run", "--memo", "a/b"], "--memo/--no-memo is not available yet"),
-        (["run", "--no-memo", "a/b"], "--memo/--no-memo is not available yet"),
-        (["run", "--no-cache", "a/b"], "--no-cache is not available yet"),
-        (["run", "--requires", "gpu=1", "a/b"], "--requires is not available yet"),
-        (["run", "--workspace", "mine", "a/b"], "--workspace is not available yet"),
+        (["run", "--requires", "=1", "a/b"], "Invalid value for '--requires': '=1' is neither TAG nor TAG=VALUE"),
+        (["run", "--requires", "gpu=", "a/b"], "Invalid value for '--requires': 'gpu=' is neither TAG nor TAG=VALUE"),
+        (
+            ["run", "--requires", "gpu", "--requires", "gpu=false", "a/b"],
+            "Invalid value for '--requires': 'gpu' is required in ways that contradict each other",
+        ),
+        (["run", "--requires", "gpu", "--no-requires", "a/b"], "--requires and --no-requires exclude each other"),
+        (["runs", "rerun", "--json", "--raw", "Rbcd"], "--json, --events and --raw exclude each other"),
+        (["cache", "clear"], "name a target, or say --all"),
+        (["cache", "clear", "--all", "a/b"], "name a target, or say --all"),
+        (["cache", "clear", "nope"], "'nope' is no target: write module/name, path/to/file.py/name or path/to/file.py"),
         (["run", "--json", "--events", "a/b"], "--json, --events and --raw exclude each other"),
         (
             ["run", "--detach", "--events", "a/b"],
@@ -330,6 +362,12 @@ def test_completion_scripts(coflux: Command, shell: str) -> None:
         ("coflux runs inspect R", ["plain,Rbcd"]),
         ("coflux run app", ["plain,app.flows/nightly", "file,app"]),
         ("coflux run x", ["file,x"]),
+        ("coflux run --workspace d", ["plain,default"]),
+        ("coflux runs rerun R", ["plain,Rbcd"]),
+        ("coflux runs resume R", ["plain,Rbcd"]),
+        ("coflux why R", ["plain,Rbcd"]),
+        ("coflux cache clear app", ["plain,app.flows/nightly", "file,app"]),
+        ("coflux workspaces pause d", ["plain,default"]),
         ("coflux nonsense x", [""]),
     ],
 )
@@ -347,3 +385,43 @@ def test_words_are_completed_from_the_store(
         coflux()
     out, err = capfd.readouterr()
     assert (out.splitlines(), err) == (completions, "")
+
+
+# -- workspaces and queue ---------------------------------------------------------------------------------------------
+
+
+def test_workspaces_are_listed(coflux: Command, tmp_path: Path) -> None:
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.workspace("base")
+        recorder.workspace("derived", "base")
+    status, out, err = coflux("workspaces", "list")
+    assert (status, out.splitlines(), err) == (
+        0,
+        ["base     active", "default  active", "derived  active    based on base"],
+        "",
+    )
+    listed = json.loads(coflux("workspaces", "list", "--json")[1])
+    assert (listed["version"], listed["workspaces"][2]) == (
+        1,
+        {"name": "derived", "base": "base", "state": "active", "created_at": "2023-11-14T22:13:20.000000Z"},
+    )
+
+
+def test_what_is_left_in_the_queue_without_an_engine(coflux: Command, tmp_path: Path) -> None:
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.run("running")
+        recorder.step(1, "nightly")
+        recorder.execution(1, "queued", reason="ready")
+        recorder.commit()
+    status, out, err = coflux("queue")
+    assert (status, out.split()[:2], out.split()[-1]) == (0, ["Rbcd:1:1", "app.flows/nightly"], "ready")
+    assert err == f"{advice(['Rbcd'])}\n"
+
+
+def test_no_store_is_no_queue_and_no_workspaces(coflux: Command, tmp_path: Path) -> None:
+    assert coflux("queue") == (0, "", "nothing is queued\n")
+    assert coflux("queue", "--json") == (0, '{"version":1,"queue":[]}\n', "")
+    assert coflux("workspaces", "list", "--json") == (0, '{"version":1,"workspaces":[]}\n', "")
+    missing = f"coflux: there are no runs in {tmp_path}/.coflux: `coflux run` creates a store\n"
+    for arguments in ("why Rbcd:1", "cache clear --all", "runs rerun Rbcd", "runs resume Rbcd"):
+        assert coflux(*arguments.split()) == (exits.NOT_FOUND, "", missing)

@@ -19,12 +19,14 @@ import pytest
 from coflux.cli import exits
 from coflux.cli.feed import Event, Feed, Logged
 from coflux.cli.progress import Lines
+from coflux.cli.result import end_of_step
 from coflux.cli.session import Session
 from coflux.cli.signals import listening
 from coflux.cli.terminal import Output
 from coflux.executor.client import Client, ConnectionLost
 from coflux.executor.history import History
-from coflux.executor.messages import (
+from coflux.executor.messages import Terminated
+from coflux.executor.requests import (
     Advanced,
     CancelRun,
     FromSupervisor,
@@ -36,7 +38,7 @@ from coflux.executor.messages import (
     ToSupervisor,
 )
 from coflux.logs import Level
-from tests.cli.samples import PLAIN, Captured, Recorder, succeeded
+from tests.cli.samples import PLAIN, TIMEOUT, Captured, Recorder, succeeded
 
 Scripted = FromSupervisor | Callable[[], FromSupervisor | None] | Exception
 
@@ -98,15 +100,22 @@ class Player:
         wait_children: bool = True,
         grace: float = 0.0,
         output: Output | None = None,
+        step: int = 1,
     ) -> int:
         output = output or self._captured.output
         session = Session(
             cast(Client, client), "Rbcd", Feed(self._history, "Rbcd"), Lines(output, PLAIN), (output,), grace
         )
+        if step != 1:
+            session.follow_execution(f"Rbcd:{step}:2", lambda: self._status_of(step))
         with closing(client), listening() as signals:
             return session.follow(
                 signals, lambda: self.finished.append(self._captured.text), wait_children=wait_children
             )
+
+    def _status_of(self, step: int) -> str:
+        end, outcome = end_of_step(self._history, "Rbcd", step)
+        return "" if outcome is None else end.status
 
 
 @pytest.fixture
@@ -169,6 +178,38 @@ def test_news_are_shown_before_the_result(player: Player, recorder: Recorder, ca
 
 def test_without_waiting_for_children_the_root_ends_it(player: Player) -> None:
     assert player.follow(ScriptedClient(RunFinished("Rbcd", "succeeded")), wait_children=False) == 0
+
+
+def test_a_step_that_is_followed_ends_as_the_store_says(player: Player, recorder: Recorder) -> None:
+    """The end of the root is no news of it, and nobody tells of its own."""
+
+    def end() -> None:
+        recorder.execution(2, "timed_out", TIMEOUT, attempt=2)
+        recorder.commit()
+
+    recorder.step(2, "load")
+    recorder.execution(2, "running", attempt=2)
+    recorder.commit()
+    client = ScriptedClient(
+        RunFinished("Rbcd", "succeeded"), end, Advanced(0, (("Rbcd", 2, 2),)), RunSettled("Rbcd", "succeeded")
+    )
+    assert player.follow(client, step=2) == exits.TIMED_OUT
+    assert len(player.finished) == 1
+
+
+def test_an_interrupt_cancels_the_step_that_is_followed_and_nothing_else(player: Player, recorder: Recorder) -> None:
+    recorder.step(2, "load")
+    recorder.execution(2, "running", attempt=2)
+    recorder.commit()
+
+    def end() -> FromSupervisor:
+        recorder.execution(2, "cancelled", Terminated("cancelled", "it was cancelled"), attempt=2)
+        recorder.commit()
+        return Advanced(0, (("Rbcd", 2, 2),))
+
+    client = ScriptedClient(interrupt, on_cancel=(end,))
+    assert player.follow(client, step=2) == exits.INTERRUPTED
+    assert client.sent == [Subscribe("Rbcd"), CancelRun(2, "Rbcd:2:2"), Release("Rbcd")]
 
 
 def test_it_is_said_what_a_finished_run_waits_for(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coflux.cli.view import GROUP, MORE, Line, RunView, describe_counts
+from coflux.cli.view import GROUP, MORE, SHARED, Line, RunView, describe_counts
 from coflux.executor.document import StepInfo
-from coflux.executor.rows import ExecutionRow, GroupRow, Status
+from coflux.executor.rows import ExecutionRow, GroupRow, SharedRow, Status
 
 NOW = 100.0
 
@@ -165,3 +166,117 @@ def test_no_tree_exceeds_its_limit_and_every_step_is_shown_or_counted(
                 count, state = part.split(" ", 1)
                 shown[state] += int(count)
     assert shown == view.counts
+
+
+# -- attempts, child runs and shared steps ----------------------------------------------------------------------------
+
+
+def titles(view: RunView, limit: int = 20) -> list[tuple[int, str, str, str]]:
+    return [(line.depth, line.state, line.title, line.note) for line in view.lines(limit, NOW)]
+
+
+def test_what_earlier_attempts_submitted_is_one_line(view: RunView) -> None:
+    for number in (2, 3):
+        view.add_step(step(number))
+        view.update(execution(number))
+    view.update(execution(1, "failed"), "ValueError")
+    view.update(execution(1, "running", attempt=2))
+    view.add_step(step(4, "R1:1:2"))
+    assert titles(view) == [
+        (0, "running", "root('a', 2)", "attempt 2"),
+        (1, "queued", "task4()", ""),
+        (1, MORE, "2 succeeded", "of earlier attempts"),
+    ]
+    assert view.counts == {"running": 1, "queued": 1, "succeeded": 2}
+
+
+def test_what_an_earlier_attempt_left_running_is_shown(view: RunView) -> None:
+    view.add_step(step(2))
+    view.update(execution(2, "running"))
+    view.update(execution(1, "running", attempt=2))
+    assert titles(view)[1] == (1, "running", "task2()", "")
+
+
+def test_a_recurrent_step_keeps_only_numbers_of_what_is_long_over(view: RunView) -> None:
+    for attempt in range(1, 101):
+        view.update(execution(1, "running", attempt=attempt))
+        view.add_group(GroupRow("R1", 1, attempt, 1, "batch", None))
+        view.add_step(step(attempt + 1, f"R1:1:{attempt}", group=1))
+        view.update(execution(attempt + 1))
+        view.update(execution(1, "recurred", attempt=attempt))
+    assert titles(view) == [
+        (0, "recurred", "root('a', 2)", "attempt 100, recurred"),
+        (1, GROUP, "batch", "1 succeeded"),
+        (2, "succeeded", "task101()", ""),
+        (1, MORE, "99 succeeded", "of earlier attempts"),
+    ]
+    assert view.counts == {"recurred": 1, "succeeded": 100}
+    view.update(execution(2, "failed"))  # too late: nobody looks at it any more
+    view.add_step(step(200, "R1:2:1"))
+    assert view.counts == {"recurred": 1, "succeeded": 100}
+
+
+def test_a_step_that_a_later_attempt_was_given_is_shown_with_that_one(view: RunView) -> None:
+    view.add_group(GroupRow("R1", 1, 1, 1, "old", None))
+    view.add_step(step(2, group=1))
+    view.update(execution(2))
+    view.update(execution(1, "running", attempt=2))
+    view.add_group(GroupRow("R1", 1, 2, 1, "new", None))
+    view.add_shared(SharedRow("R1", 1, 2, 1, "R1:2:1", 1))
+    assert titles(view) == [
+        (0, "running", "root('a', 2)", "attempt 2"),
+        (1, GROUP, "new", "1 succeeded"),
+        (2, "succeeded", "task2()", ""),
+    ]
+
+
+def test_a_step_that_another_one_was_given_is_pointed_to(view: RunView) -> None:
+    view.add_step(step(2, "R1:1:1", "1"))
+    view.add_step(step(3))
+    for number in (1, 2):
+        view.add_shared(SharedRow("R1", 3, 1, number, "R1:2:1", None))
+    assert titles(view) == [
+        (0, "queued", "root('a', 2)", ""),
+        (1, "queued", "task2(1)", ""),
+        (1, "queued", "task3()", ""),
+        (2, SHARED, "task2(1)", "R1:2"),
+    ]
+    assert view.counts == {"queued": 3}
+
+
+def test_a_workflow_that_is_executed_again_shows_its_newest_run(view: RunView) -> None:
+    view.add_step(step(2, "R1:1:1", "1"))
+    view.update(execution(2, "spawned"))
+    view.add_step(step(1, None, "1", run="R2"), spawned_by="R1:2:1")
+    view.add_step(step(2, "R2:1:1", run="R2"))
+    view.update(execution(2, run="R2"))
+    view.update(execution(1, "failed", run="R2"), "ValueError")
+    view.update(execution(2, "spawned", attempt=2))
+    view.add_step(step(1, None, "1", run="R3"), spawned_by="R1:2:2")
+    view.update(execution(1, "running", run="R3"))
+    view.add_step(step(2, "R3:1:1", run="R3"))
+    view.update(execution(1, "failed", run="R2", attempt=2))  # of an older one
+    assert titles(view) == [
+        (0, "queued", "root('a', 2)", ""),
+        (1, "running", "task2(1) [R3]", ""),
+        (2, "queued", "task2()", ""),
+        (2, MORE, "1 succeeded", "of earlier attempts"),
+    ]
+
+
+def test_a_result_from_older_code_is_marked(view: RunView) -> None:
+    view.update(msgspec.structs.replace(execution(1, "cached"), older_code=True))
+    assert titles(view)[0][3] == "cached, older code"
+
+
+def test_a_delay_is_counted_down(view: RunView) -> None:
+    row = ExecutionRow("R1", 1, 1, "queued", "delayed", None, 0.0, NOW + 3.2)
+    view.update(row)
+    assert view.lines(10, NOW)[0].note.endswith(" (in 3.2s)")
+    assert view.lines(10, NOW + 5)[0].note == "delayed"
+
+
+def test_a_chain_of_calls_of_any_depth_can_be_shown(view: RunView) -> None:
+    for number in range(2, 990):
+        view.add_step(step(number, f"R1:{number - 1}:1"))
+    assert len(view.lines(1000, NOW)) == 989

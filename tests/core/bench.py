@@ -18,8 +18,14 @@ from coflux.executor.messages import Outcome, RunOptions
 from coflux.worker_groups import WorkerGroup
 from tests.core.factories import USAGE, Imports, failed, instant, spec, succeeded
 from tests.core.invariants import Ledger
+from tests.core.shelf import Shelf
 
 C = TypeVar("C", bound=Command)
+
+
+def new_scheduler() -> Scheduler:
+    """A scheduler that knows of nothing."""
+    return Scheduler((WorkerGroup("default", concurrency=1),), lambda: 0.5, Shelf(), Imports())
 
 
 class Bench:
@@ -27,9 +33,14 @@ class Bench:
         self, concurrency: int = 1, *, jitter: float = 0.5, groups: Sequence[WorkerGroup] = (), **options: Any
     ) -> None:
         """`groups` are there besides the default one, which has `concurrency` slots."""
+        self.shelf = Shelf()
         self.imported = Imports()
         self.scheduler = Scheduler(
-            (WorkerGroup("default", concurrency=concurrency), *groups), lambda: jitter, self.imported, **options
+            (WorkerGroup("default", concurrency=concurrency), *groups),
+            lambda: jitter,
+            self.shelf,
+            self.imported,
+            **options,
         )
         self.scheduler.add_host(1)
         self.host = 1
@@ -58,6 +69,8 @@ class Bench:
 
     def _drain(self) -> list[Command]:
         effects = self.ledger.drain(self.now)
+        self.shelf.commit(effects)
+        self.scheduler.committed()
         self.effects.append(effects)
         self.commands += effects.commands
         commands = list(effects.commands)

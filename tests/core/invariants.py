@@ -307,7 +307,8 @@ class Ledger:
         self.settled: list[str] = []
         self.finished: list[str] = []
         self._outcomes: dict[Execution, tuple[State, Outcome | None]] = {}
-        self._recorded: dict[Execution, State] = {}
+        self._recorded: dict[str, State] = {}
+        self._written: dict[Execution, None] = {}
         self._steps: set[Step] = set()
         self._processes: dict[int, Execution] = {}  # what each process was given, until it is clean or gone
         self._doomed: set[Execution] = set()
@@ -459,7 +460,7 @@ class Ledger:
         if command.run not in self.finished:
             raise Broken(f"{command.run} settled before it finished.")
         self.settled.append(command.run)
-        left = [execution for execution in self._recorded if execution.step.run.family.root.id == command.run]
+        left = [execution for execution in self._written if execution.step.run.family.root.id == command.run]
         for execution in left:
             if execution.unfinished:
                 raise Broken(f"{command.run} settled with {execution} unfinished.")
@@ -504,18 +505,19 @@ class Ledger:
         for execution in effects.executions:
             if execution.step not in self._steps:
                 raise Broken(f"{execution} is written without its step.")
-            self._recorded[execution] = execution.state
+            self._recorded[execution.id] = execution.state
+            self._written[execution] = None
         for command in effects.commands:
             match command:
                 case HandOver(execution=execution) if execution not in effects.executions:
                     raise Broken(f"{execution} is handed over without a row that says so.")
-                case Identified(execution=execution) if execution not in self._recorded:
+                case Identified(execution=execution) if execution.id not in self._recorded:
                     raise Broken(f"{execution} is identified and was never written.")
-                case Answered(ended=Execution() as ended) if self._recorded.get(ended) is not ended.state:
+                case Answered(ended=Execution() as ended) if self._recorded.get(ended.id) is not ended.state:
                     raise Broken(f"A waiter is told of {ended}, which is not recorded so.")
                 case Finished(run=run) | Settled(run=run) if run not in {row.id for row in effects.runs}:
                     raise Broken(f"The end of {run} is told and not written.")
         for family in self.scheduler.families.values():
             for execution in family.executions.values():
-                if self._recorded.get(execution) is not execution.state:
+                if self._recorded.get(execution.id) is not execution.state:
                     raise Broken(f"{execution} is not written so.")

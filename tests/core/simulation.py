@@ -25,6 +25,7 @@ from coflux.worker_groups import WorkerGroup
 from tests.core.factories import Imports, failed, instant
 from tests.core.invariants import Ledger
 from tests.core.pretend import GROUPS, TARGETS, Habits, Process, random_spec, random_target
+from tests.core.shelf import Shelf
 
 __all__ = ["Simulation", "Stuck"]
 
@@ -44,12 +45,14 @@ class Simulation:
         self.calm = False
         self.turns = 0
         self.handed_over = 0
+        self.shelf = Shelf()
         self.scheduler = Scheduler(
             (
                 WorkerGroup("default", concurrency=concurrency or self.random.randint(1, 4)),
                 *(GROUPS if self.habits.groups else ()),
             ),
             self.random.random,
+            self.shelf,
             self.imports,
             max_depth=self.random.choice((4, 8)),
             reuse=self.random.random() < 0.8,
@@ -153,7 +156,10 @@ class Simulation:
             self.ledger.handle(self._completed(event), self.now)
         if self.scheduler.next_due(self.now) == 0:
             self.ledger.handle_time(self.now)
-        for command in self.ledger.drain(self.now).commands:
+        effects = self.ledger.drain(self.now)
+        self.shelf.commit(effects)
+        self.scheduler.committed()
+        for command in effects.commands:
             self._carry_out(command)
 
     def _carry_out(self, command: Command) -> None:

@@ -493,7 +493,10 @@ def test_handles_in_arguments_and_results_get_their_ids() -> None:
 def test_a_handle_that_nobody_knows_is_an_error() -> None:
     bench = Bench()
     root = bench.run()
-    assert bench.answer(bench.wait(root, "R9:1:1")).error == "R9:1:1 is not an execution that this run knows"
+    assert (
+        bench.answer(bench.wait(root, "R9:1:1")).error
+        == "R9:1:1 is not an execution that is known here: its run may have been deleted"
+    )
 
 
 def test_calls_that_are_nested_too_deeply_fail_and_show_the_chain() -> None:
@@ -517,7 +520,15 @@ def test_calls_that_are_nested_too_deeply_fail_and_show_the_chain() -> None:
 # -- the transition table ---------------------------------------------------------------------------------------------
 
 OUTCOMES = [state for state in State if state not in {State.QUEUED, State.RUNNING}]
-FROM_QUEUED = {State.RUNNING, State.CANCELLED, State.CACHED, State.DEFERRED, State.SPAWNED, State.FAILED}
+FROM_QUEUED = {
+    State.RUNNING,
+    State.CANCELLED,
+    State.CACHED,
+    State.DEFERRED,
+    State.SPAWNED,
+    State.FAILED,
+    State.TIMED_OUT,
+}
 FROM_RUNNING = {
     State.SUCCEEDED,
     State.FAILED,

@@ -22,7 +22,7 @@ import psutil
 from coflux.executor.client import Client, NoEngine
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, LogEntry
-from coflux.executor.messages import Done, Status, StatusReport, Stop
+from coflux.executor.requests import Done, Status, StatusReport, Stop
 from coflux.project import Project, find_project
 
 COMMAND = (sys.executable, "-m", "coflux")

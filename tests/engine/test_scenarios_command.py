@@ -9,16 +9,8 @@ from typing import Any
 import pytest
 
 from coflux.executor.client import Client
-from coflux.executor.messages import (
-    Advanced,
-    RunFinished,
-    RunOptions,
-    RunSettled,
-    RunStarted,
-    StartRun,
-    Status,
-    Subscribe,
-)
+from coflux.executor.messages import RunOptions
+from coflux.executor.requests import Advanced, RunFinished, RunSettled, RunStarted, StartRun, Status, Subscribe
 from tests.engine.scratch import ScratchProject, eventually, kinds
 
 SQUARE = """
@@ -230,13 +222,16 @@ def test_a_key_finds_a_run_whose_target_has_ended(shared: ScratchProject) -> Non
     assert kinds(shared.settled(shared.last_run()), "child") == [["succeeded"]]
 
 
-def test_an_option_of_the_command_that_is_not_available_yet_says_so(shared: ScratchProject) -> None:
-    """An option is never silently without effect."""
+def test_one_key_in_two_workspaces_is_two_runs(shared: ScratchProject) -> None:
+    """IDEM-S02."""
     shared.write("flow", SQUARE)
-    for option in (("--memo",), ("--no-cache",), ("--requires", "gpu=1"), ("--workspace", "other")):
-        finished = shared.coflux("run", *option, "flow/main")
-        assert finished.status == 2
-        assert option[0] in finished.err
+    assert shared.coflux("workspaces", "create", "keys").status == 0
+    key = ("--idempotency-key", "wednesday")
+    runs = {
+        shared.coflux("run", "--json", *key, "--workspace", workspace, "flow/main").value["run"]["id"]
+        for workspace in ("default", "keys", "default", "keys")
+    }
+    assert len(runs) == 2
 
 
 # -- one engine -------------------------------------------------------------------------------------------------------

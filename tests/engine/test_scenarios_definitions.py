@@ -189,48 +189,15 @@ def test_async_tasks_are_awaited_together(shared: ScratchProject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "name"),
-    [
-        ("cache=True", "cache"),
-        ("memo=True", "memo"),
-        ("wait=True", "wait"),
-        ("recurrent=True", "recurrent"),
-        ("defer=True", "defer"),
-    ],
-)
-def test_an_option_that_is_not_available_yet_says_so(shared: ScratchProject, option: str, name: str) -> None:
-    """An option is never silently without effect."""
-    shared.write(
-        "flow",
-        f"""
-        @cf.task({option})
-        def child(x):
-            return x
-
-        @cf.workflow()
-        def main():
-            child(1)
-        """,
-    )
-    document = shared.document("flow/main")
-    assert document["error"]["type"] == "builtins.NotImplementedError"
-    assert "flow/child" in document["error"]["message"]
-    assert name in document["error"]["message"].split()
-
-
-@pytest.mark.parametrize(
     ("call", "name"),
     [
-        ("cf.select([child.submit(1)])", "select()"),
-        ("cf.suspense(1).__enter__()", "suspense()"),
-        ("cf.suspend()", "suspend()"),
         ("cf.asset()", "asset()"),
         ("cf.Metric('loss').record(1)", "Metric"),
         ("list(cf.progress([1]))", "progress"),
     ],
 )
 def test_a_call_that_is_not_available_yet_says_so(shared: ScratchProject, call: str, name: str) -> None:
-    """As above, for what is called inside an execution."""
+    """Rather than to do nothing."""
     shared.write(
         "flow",
         f"""
@@ -246,30 +213,3 @@ def test_a_call_that_is_not_available_yet_says_so(shared: ScratchProject, call: 
     document = shared.document("flow/main")
     assert document["error"]["type"] == "builtins.NotImplementedError"
     assert name in document["error"]["message"]
-
-
-def test_a_workflow_called_from_code_says_that_it_is_not_available_yet(shared: ScratchProject) -> None:
-    """It is to be a run of its own, so it does not run as a mere step meanwhile."""
-    shared.write(
-        "flow",
-        """
-        @cf.workflow()
-        def inner():
-            return 1
-
-        @cf.workflow()
-        def outer():
-            return inner()
-        """,
-    )
-    document = shared.document("flow/outer")
-    assert document["error"]["type"] == "builtins.NotImplementedError"
-    assert "flow/inner" in document["error"]["message"]
-
-
-def test_a_workflow_with_an_option_that_is_not_available_yet_is_refused(shared: ScratchProject) -> None:
-    """No run is made."""
-    shared.write("flow", "@cf.workflow(cache=True)\ndef main():\n    return 1\n")
-    finished = shared.run("flow/main")
-    assert (finished.status, finished.out) == (2, "")
-    assert "flow/main: cache" in finished.err

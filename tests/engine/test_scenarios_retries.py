@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engine.scratch import ScratchProject, gaps, kinds
 
 # -- retries ----------------------------------------------------------------------------------------------------------
@@ -138,13 +140,80 @@ def test_only_what_the_filter_names_is_retried(shared: ScratchProject) -> None:
     assert counts == {"by_class": [4, 1], "by_tuple": [2, 2, 1], "by_predicate": [2]}
 
 
-def test_a_filter_that_raises_is_reported_and_ends_the_retries(shared: ScratchProject) -> None:
-    """Behaviour 6.3, where upstream retries."""
+def test_the_filter_is_the_one_of_the_call(shared: ScratchProject) -> None:
+    """Behaviour 6.3: also one set by `with_retries`, which may be a closure, or by a stub; a number has none."""
+    shared.write(
+        "elsewhere", "@cf.task(retries=cf.Retries(9, when=KeyError))\ndef failing(n):\n    raise ValueError(n)"
+    )
     shared.write(
         "flow",
         """
+        @cf.task(retries=cf.Retries(2, backoff=(0, 0), when=OSError))
+        def flaky(error):
+            raise error
+
+        @cf.stub("elsewhere", retries=cf.Retries(1, backoff=(0, 0), when=ValueError))
+        def failing(n):
+            pass
+
+        @cf.workflow()
+        def main():
+            limit = 5
+            copies = [
+                flaky,
+                flaky.with_retries(cf.Retries(2, backoff=(0, 0), when=KeyError)),
+                flaky.with_retries(cf.Retries(2, backoff=(0, 0), when=lambda error: len(error.args) < limit)),
+                flaky.with_retries(cf.Retries(2, backoff=(0, 0), when=lambda error: len(error.args) > limit)),
+                flaky.with_retries(1),
+                flaky.with_retries(0),
+                flaky.with_delay(0),
+            ]
+            for handle in [*[copy.submit(KeyError("a", "b")) for copy in copies], failing.submit(1)]:
+                try:
+                    handle.result()
+                except Exception:
+                    pass
+        """,
+    )
+    document = shared.document("flow/main")
+    assert [len(attempts) for attempts in kinds(document, "flaky")] == [1, 3, 3, 1, 2, 1, 1]
+    assert kinds(document, "failing") == [["failed", "failed"]]
+
+
+def test_the_filter_sees_the_exception_itself(shared: ScratchProject) -> None:
+    """Behaviour 6.3: the live one, with what could not be sent anywhere, before it leaves the process."""
+    shared.write(
+        "flow",
+        """
+        import threading
+
+        class Busy(Exception):
+            pass
+
+        def still_locked(error):
+            return error.lock.locked()
+
+        @cf.workflow(retries=cf.Retries(2, backoff=(0, 0), when=still_locked))
+        def main():
+            error = Busy()
+            error.lock = threading.Lock()
+            if attempt("main") < 2:
+                error.lock.acquire()
+            raise error
+        """,
+    )
+    document = shared.document("flow/main")
+    assert kinds(document, "main") == [["failed", "failed"]]
+
+
+@pytest.mark.parametrize("error", ["LookupError('the filter is broken')", "SystemExit('the filter is broken')"])
+def test_a_filter_that_raises_is_reported_and_ends_the_retries(shared: ScratchProject, error: str) -> None:
+    """Behaviour 6.3, where upstream retries."""
+    shared.write(
+        "flow",
+        f"""
         def broken(error):
-            raise LookupError("the filter is broken")
+            raise {error}
 
         @cf.workflow(retries=cf.Retries(3, when=broken))
         def main():
@@ -153,8 +222,9 @@ def test_a_filter_that_raises_is_reported_and_ends_the_retries(shared: ScratchPr
     )
     document = shared.document("flow/main")
     assert kinds(document, "main") == [["failed"]]
-    assert document["error"]["type"] == "builtins.LookupError"
+    assert document["error"]["type"] == f"builtins.{error.partition('(')[0]}"
     assert "ValueError: no" in document["error"]["traceback"]
+    assert "raised by the retry filter (Retries.when) of flow/main" in document["error"]["traceback"]
 
 
 # -- timeouts ---------------------------------------------------------------------------------------------------------

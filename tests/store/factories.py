@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from coflux.executor.messages import Succeeded, TargetSpec
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, StepRow
+from coflux.executor.messages import RunOptions, Succeeded, TargetSpec
+from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, PrunedRow, RunRow, SharedRow, StepRow
 from coflux.task_options import TaskOptions
 from coflux.values import Value
 
@@ -31,14 +31,22 @@ def run_row(run: str = "Rtest", **changes: Any) -> RunRow:
         "root_run": run,
         "context": 1,
         "idempotency_key": None,
-        "options": b"options",
+        "options": msgspec.msgpack.encode(RunOptions()),
         "status": "running",
         "created_at": 1_700_000_000.25,
     }
     return RunRow(run, **fields | changes)
 
 
-def step_row(run: str = "Rtest", number: int = 1, *, values: tuple[Value, ...] = (), **changes: Any) -> StepRow:
+def step_row(
+    run: str = "Rtest",
+    number: int = 1,
+    *,
+    values: tuple[Value, ...] = (),
+    options: TaskOptions | None = None,
+    **changes: Any,
+) -> StepRow:
+    """A step. Its target has as many parameters as there are values: `p0`, `p1`, …"""
     fields: dict[str, Any] = {
         "parent": None,
         "group": None,
@@ -50,7 +58,7 @@ def step_row(run: str = "Rtest", number: int = 1, *, values: tuple[Value, ...] =
     }
     fields |= changes
     names = tuple(f"p{n}" for n in range(len(values)))
-    spec = TargetSpec(fields["module"], fields["name"], fields["type"], names, TaskOptions())
+    spec = TargetSpec(fields["module"], fields["name"], fields["type"], names, options or TaskOptions())
     fields.setdefault("target", msgspec.msgpack.encode(spec))
     return StepRow(run, number, arguments=msgspec.msgpack.encode(values), **fields)
 
@@ -69,7 +77,7 @@ def log_row(run: str = "Rtest", step: int = 1, attempt: int = 1, **changes: Any)
     return LogRow(run, step, attempt, **fields | changes)
 
 
-def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | LogRow) -> Batch:
+def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow | PrunedRow) -> Batch:
     result = Batch()
     for row in rows:
         match row:
@@ -81,8 +89,12 @@ def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | LogRow) -> Batch:
                 result.executions.append(row)
             case GroupRow():
                 result.groups.append(row)
+            case SharedRow():
+                result.shared.append(row)
             case LogRow():
                 result.logs.append(row)
+            case PrunedRow():
+                result.pruned.append(row)
     return result
 
 

@@ -9,13 +9,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coflux.executor.history import History
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow
+from coflux.executor.rows import Batch, ExecutionRow, GroupRow, PrunedRow, SharedRow
 from coflux.executor.store import Store, StoreBusy, StoreFull
 from tests.store.factories import batch, execution_row, log_row, run_row, start_python, step_row, succeeded
 
@@ -44,18 +45,22 @@ def locked_by_another_process(path: str) -> Iterator[None]:
 
 def test_all_kinds_of_rows_come_back_as_they_were(store: Store) -> None:
     run = run_row(idempotency_key="null", started_at=5.0, options=b"\xff\x00")
-    steps = [step_row(number=1), step_row(number=2, parent="Rtest:1:1", group=0, name="other", depth=3)]
+    keys: dict[str, Any] = {"keys": b"k", "memo_key": b"m", "cache_key": b"c", "defer_key": b"d", "spawned": "Rchild"}
+    steps = [step_row(number=1), step_row(number=2, parent="Rtest:1:1", group=0, name="other", depth=3, **keys)]
     executions = [
         execution_row(step=1, status="running", started_at=7.5, pid=12, generation=3),
-        execution_row(step=2, attempt=2),
+        execution_row(step=2, attempt=2, workspace="dev", trigger="resumption", awaits="Rtest:1:1", resumes=True),
         execution_row(step=2, attempt=10, status="failed", outcome=b"o", cpu_seconds=0.5, peak_memory=2**40, due_at=9),
+        execution_row(step=2, attempt=11, status="cached", fingerprint=b"f", cache_key=b"c", older_code=True),
     ]
     group = GroupRow("Rtest", 1, 1, 0, "batch", None)
-    store.commit(batch(run, *executions, *steps, group))
+    shared = SharedRow("Rtest", 1, 1, 3, "Rtest:2:2", 0)
+    store.commit(batch(run, *executions, *steps, group, shared))
 
     loaded = store.load_run("Rtest")
     assert loaded is not None
-    assert (loaded.run, loaded.steps, loaded.executions, loaded.groups) == (run, steps, executions, [group])
+    assert (loaded.run, loaded.steps, loaded.executions) == (run, steps, executions)
+    assert (loaded.groups, loaded.shared) == ([group], [shared])
     assert store.outcome("Rtest", 2, 10) == b"o"
     assert store.outcome("Rtest", 2, 2) is None
     assert store.outcome("Rtest", 3, 1) is None
@@ -73,8 +78,10 @@ def test_of_two_rows_with_one_key_the_later_one_counts(store: Store) -> None:
 
 def test_an_empty_batch_is_false_and_any_row_makes_it_true() -> None:
     assert not Batch()
-    rows = (run_row(), step_row(), execution_row(), log_row(), GroupRow("Rtest", 1, 1, 0, None, None))
-    assert all(batch(row) for row in rows)
+    for row in (run_row(), step_row(), execution_row(), log_row(), GroupRow("Rtest", 1, 1, 0, None, None)):
+        assert batch(row)
+    assert batch(SharedRow("Rtest", 1, 1, 1, "Rtest:2:1", None))
+    assert batch(PrunedRow("Rtest", 1, 1, None))
 
 
 def test_log_ids_go_on_where_they_were(data_dir: str) -> None:

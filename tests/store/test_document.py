@@ -11,7 +11,7 @@ import pytest
 
 from coflux.executor.history import History, RunNotFound
 from coflux.executor.messages import Failed, Outcome, Succeeded, Terminated
-from coflux.executor.rows import GroupRow
+from coflux.executor.rows import GroupRow, SharedRow
 from coflux.executor.store import Store
 from coflux.failures import Failure
 from coflux.values import Value
@@ -30,7 +30,7 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
         batch(
             run_row(status="succeeded", started_at=1_700_000_000.5, finished_at=1_700_000_009.0),
             step_row(values=(json_value('"since"'),)),
-            step_row(number=2, name="fetch", parent="Rtest:1:1", group=1, depth=1),
+            step_row(number=2, name="fetch", parent="Rtest:1:1", group=1, depth=1, spawned="Rchild"),
             execution_row(
                 status="succeeded",
                 reason="",
@@ -38,23 +38,28 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
                 finished_at=1_700_000_008.0,
                 cpu_seconds=0.25,
                 peak_memory=1 << 20,
+                older_code=True,
                 outcome=msgspec.msgpack.encode(Succeeded(json_value("[1,null]"))),
             ),
             execution_row(step=2, attempt=1, status="failed", next="Rtest:2:2"),
-            execution_row(step=2, attempt=2, status="suspended", next="Rtest:2:10"),
-            execution_row(step=2, attempt=10),
+            execution_row(step=2, attempt=2, status="suspended", next="Rtest:2:10", workspace="dev"),
+            execution_row(step=2, attempt=10, trigger="resumption", due_at=1_700_000_007.0, awaits="Rtest:3:1 Rx:1:2"),
             GroupRow("Rtest", 1, 1, 1, "batch", 0),
+            SharedRow("Rtest", 2, 10, 1, "Rtest:2:2", None),
+            SharedRow("Rtest", 1, 1, 2, "Rtest:2:10", None),
         )
     )
     created = "2023-11-14T22:13:22.000000Z"
-    unstarted = {"created_at": created, "started_at": None, "finished_at": None, "cpu_seconds": None}
-    unstarted |= {"peak_memory": None, "reason": "ready", "error": None}
+    unstarted: dict[str, Any] = {"created_at": created, "started_at": None, "finished_at": None, "cpu_seconds": None}
+    unstarted |= {"peak_memory": None, "reason": "ready", "error": None, "due_at": None, "workspace": "default"}
+    unstarted |= {"waits_for": [], "older_code": False, "trigger": "submission"}
     assert history.document("Rtest") == {
         "version": 1,
         "run": {
             "id": "Rtest",
             "target": "shop.orders/ingest",
             "workspace": "default",
+            "parent": None,
             "status": "succeeded",
             "interrupted": False,
             "created_at": "2023-11-14T22:13:20.250000Z",
@@ -71,13 +76,20 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
                 "parent": None,
                 "group": None,
                 "arguments": ["'since'"],
+                "spawned": None,
+                "shared_by": [],
                 "executions": [
                     {
                         "id": "Rtest:1:1",
                         "attempt": 1,
                         "status": "succeeded",
+                        "trigger": "submission",
+                        "workspace": "default",
                         "reason": "",
+                        "due_at": None,
+                        "waits_for": [],
                         "next": None,
+                        "older_code": True,
                         "created_at": created,
                         "started_at": "2023-11-14T22:13:21.000000Z",
                         "finished_at": "2023-11-14T22:13:28.000000Z",
@@ -93,10 +105,28 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
                 "parent": "Rtest:1:1",
                 "group": {"number": 1, "name": "batch", "parent": 0},
                 "arguments": [],
+                "spawned": "Rchild",
+                "shared_by": ["Rtest:1:1", "Rtest:2:10"],
                 "executions": [
-                    {"id": "Rtest:2:1", "attempt": 1, "status": "failed", "next": "Rtest:2:2"} | unstarted,
-                    {"id": "Rtest:2:2", "attempt": 2, "status": "suspended", "next": "Rtest:2:10"} | unstarted,
-                    {"id": "Rtest:2:10", "attempt": 10, "status": "queued", "next": None} | unstarted,
+                    unstarted | {"id": "Rtest:2:1", "attempt": 1, "status": "failed", "next": "Rtest:2:2"},
+                    unstarted
+                    | {
+                        "id": "Rtest:2:2",
+                        "attempt": 2,
+                        "status": "suspended",
+                        "next": "Rtest:2:10",
+                        "workspace": "dev",
+                    },
+                    unstarted
+                    | {
+                        "id": "Rtest:2:10",
+                        "attempt": 10,
+                        "status": "queued",
+                        "next": None,
+                        "trigger": "resumption",
+                        "due_at": "2023-11-14T22:13:27.000000Z",
+                        "waits_for": ["Rtest:3:1", "Rx:1:2"],
+                    },
                 ],
             },
         ],

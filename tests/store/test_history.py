@@ -29,6 +29,9 @@ def test_runs_come_newest_first_in_pages_whatever_the_clock_says(store: Store, h
     assert ids(history.runs(before="Rc")) == []
     assert ids(history.runs(status="failed")) == ["Ra"]
     assert ids(history.runs(children=True, limit=1)) == ["Rchild"]
+    store.commit(batch(run_row("Rc", workspace="dev")))
+    assert ids(history.runs(workspace="dev")) == ["Rc"]
+    assert ids(history.runs(workspace="default", limit=2)) == ["Rd", "Rb"]
     assert history.run("Ra") == run_row("Ra", status="failed", created_at=run_row().created_at)
     assert history.run("R") is None
 
@@ -115,6 +118,21 @@ def test_a_chain_leads_to_what_a_waiter_sees(store: Store, history: History) -> 
         "Rd:1:1": "Rd:1:2",
         "Rx:1:1": None,
     }
+
+
+def test_the_newest_chain_of_a_step_is_that_of_its_last_rerun(store: Store, history: History) -> None:
+    store.commit(
+        batch(
+            run_row(),
+            execution_row(status="failed", next="Rtest:1:2"),
+            execution_row(attempt=2, status="succeeded", trigger="retry"),
+            execution_row(attempt=3, status="failed", next="Rtest:1:11", trigger="rerun"),
+            execution_row(attempt=11, status="cached", next="Rother:1:1", trigger="retry"),
+            execution_row("Rother", status="succeeded"),
+        )
+    )
+    ends = [history.chain_end("Rtest:1:1"), history.newest_end("Rtest"), history.newest_end("Rtest", 2)]
+    assert [end and end.id for end in ends] == ["Rtest:1:2", "Rother:1:1", None]
 
 
 def test_logs_come_in_order_and_filtered(store: Store, history: History) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from coflux.executor import store as store_module
 from coflux.executor.history import History
-from coflux.executor.rows import GroupRow
+from coflux.executor.rows import GroupRow, SharedRow
 from coflux.executor.store import Store, StoreError, is_secret_name
 from tests.store.factories import batch, execution_row, finished_run, log_row, run_row, step_row, succeeded
 
@@ -86,6 +86,7 @@ def test_deleting_takes_the_family_with_its_logs_and_leaves_the_others(store: St
     store.commit(finished_run("Rroot"))
     store.commit(finished_run("Rleaf", root_run="Rroot", parent="Rroot:1:1"))
     store.commit(batch(GroupRow("Rleaf", 1, 1, 0, "batch", None), step_row("Rleaf", number=2, name="only_here")))
+    store.commit(batch(SharedRow("Rleaf", 1, 1, 1, "Rleaf:2:1", None), SharedRow("Rkept", 1, 1, 1, "Rkept:1:1", None)))
     store.delete_run("Rroot")
 
     assert [run.id for run in history.runs(children=True)] == ["Rkept"]
@@ -94,6 +95,8 @@ def test_deleting_takes_the_family_with_its_logs_and_leaves_the_others(store: St
     assert not history.executions("Rleaf")
     assert not history.steps("Rleaf")
     assert not history.groups("Rleaf")
+    assert not history.shared("Rleaf")
+    assert len(history.shared("Rkept")) == 1
     assert len(history.steps("Rkept")) == 1
 
 
@@ -143,3 +146,20 @@ def test_a_run_that_others_point_into_is_hidden_until_they_are_gone(store: Store
 
     store.delete_run("Rhit2")
     assert store.load_run("Rsource") is store.load_run("Rhit") is store.load_run("Rhit2") is None
+
+
+def test_a_run_of_which_a_handle_is_shared_elsewhere_is_hidden_as_well(store: Store, history: History) -> None:
+    for run in ("Rsource", "Ruser", "Rsource2"):
+        store.commit(finished_run(run))
+    store.commit(
+        batch(SharedRow("Ruser", 1, 1, 1, "Rsource:1:1", None), SharedRow("Ruser", 1, 1, 2, "Ruser:1:1", None))
+    )
+    store.delete_run("Rsource2")
+    store.delete_run("Rsource")
+    assert store.load_run("Rsource2") is None
+    assert store.load_run("Rsource") is not None
+    assert history.run("Rsource") is None
+    assert store.load_family("Rsource") == []
+
+    store.delete_run("Ruser")
+    assert store.load_run("Ruser") is store.load_run("Rsource") is None

@@ -17,6 +17,9 @@ class Recorded(NamedTuple):
     state: State
     outcome: Outcome
     fingerprint: bytes = b""
+    created_at: float = 0.0
+    module: str = ""
+    name: str = ""
 
 
 class Archive(Protocol):

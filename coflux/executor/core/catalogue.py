@@ -15,3 +15,6 @@ class Catalogue(Protocol):
 
     def targets(self, host: int, module: str) -> dict[str, TargetSpec]:
         """The targets that the module defines there, by name."""
+
+    def fingerprint(self, host: int, module: str, name: str) -> bytes:
+        """What tells versions of the target's code apart (`coflux.executor.fingerprints`); empty if it is not known."""

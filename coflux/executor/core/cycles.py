@@ -6,28 +6,53 @@ with a timeout end by themselves, so they hold nobody up.
 
 from __future__ import annotations
 
-from coflux.executor.core.state import Execution
+from coflux.executor.core.state import Execution, State
 
-__all__ = ["closed_cycle"]
+__all__ = ["closed_cycle", "describe_cycle", "queued_behind"]
 
 
-def closed_cycle(waiter: Execution, targets: list[Execution]) -> str | None:
-    """Why a wait of `waiter` for the first of `targets` could never end, with the cycle; `None` when it can."""
+def closed_cycle(waiter: Execution, targets: list[Execution]) -> list[Execution] | None:
+    """The cycle because of which a wait of `waiter` for the first of `targets` could never end; `None` when it can."""
     ends = [target.end() for target in targets]
-    if not all(end is waiter or end.waits for end in ends):
+    if not all(end is waiter or _is_blocked(end) for end in ends):
         return None
     stuck = _stuck_behind(waiter, ends)
     if not stuck.issuperset(ends):
         return None
-    path = [waiter, *_path_to(ends[0], waiter, stuck)]
-    chain = " → ".join(f"{execution.step.spec.name} ({execution.id})" for execution in path)
+    return [waiter, *_path_to(ends[0], waiter, stuck)]
+
+
+def describe_cycle(cycle: list[Execution]) -> str:
+    chain = " → ".join(f"{execution.step.spec.name} ({execution.id})" for execution in cycle)
     return f"this wait can never end, it closes a cycle: {chain}"
+
+
+def _is_blocked(execution: Execution) -> bool:
+    """Whether it waits for another, in some way."""
+    if execution.state is State.RUNNING:
+        return bool(execution.waits)
+    return execution.hold is not None or execution.source is not None or execution.superseded_by is not None
 
 
 def _needs(execution: Execution) -> list[list[Execution]]:
     """For each of its waits that only an outcome ends: the executions of which one must end first."""
     waits = execution.waits.values()
-    return [[target.end() for target in wait.targets] for wait in waits if not wait.timed and not wait.resolved]
+    needs = [[target.end() for target in wait.targets] for wait in waits if not wait.timed and not wait.resolved]
+    return needs + queued_behind(execution) if execution.state is State.QUEUED else needs
+
+
+def queued_behind(execution: Execution) -> list[list[Execution]]:
+    """For each thing that keeps a queued execution from starting: the executions of which one must end first, or, where
+    it is superseded, start."""
+    needs = []
+    if execution.source is not None:
+        needs.append([execution.source])
+    if execution.superseded_by is not None:
+        needs.append([execution.superseded_by])
+    if execution.hold is not None:
+        ends = [target.end() for target in execution.hold.targets]
+        needs += [ends] if execution.hold.any else [[end] for end in ends if end.unfinished]
+    return needs
 
 
 def _stuck_behind(waiter: Execution, ends: list[Execution]) -> set[Execution]:

@@ -29,7 +29,7 @@ class Effects(Struct, frozen=True):
     """
 
     runs: dict[Run, None]
-    steps: list[Step]
+    steps: dict[Step, None]
     executions: dict[Execution, None]
     groups: list[tuple[Execution, OpenGroup]]
     shared: list[Shared]
@@ -45,7 +45,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.runs: dict[Run, None] = {}  # new and changed ones
-        self.steps: list[Step] = []
+        self.steps: dict[Step, None] = {}  # new and changed ones
         self.executions: dict[Execution, None] = {}  # new and changed ones
         self.groups: list[tuple[Execution, OpenGroup]] = []
         self.shared: list[Shared] = []

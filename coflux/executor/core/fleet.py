@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coflux.executor.core.agenda import Agenda
 from coflux.executor.core.commands import HandOver, KillWorker, RetireWorker, StartWorker
+from coflux.executor.core.deferral import Deferral
 from coflux.executor.core.effects import Outbox
 from coflux.executor.core.slots import Slots
 from coflux.executor.core.state import (
@@ -26,16 +27,18 @@ SPARE_WORKERS = 6  # idle processes that are kept beyond the slots: nested calls
 
 
 class Fleet:
-    def __init__(self, slots: Slots, deadlines: Agenda[Execution | Wait], outbox: Outbox) -> None:
+    def __init__(self, slots: Slots, deferral: Deferral, deadlines: Agenda[Execution | Wait], outbox: Outbox) -> None:
         """
         Args:
             slots: what is handed over takes one.
+            deferral: is told what has left the queue.
             deadlines: takes the end of what has a timeout and is handed over.
             outbox: takes commands to workers, and what is to be written.
         """
         self.hosts: dict[int, Host] = {}
         self.workers: dict[int, Worker] = {}
         self._slots = slots
+        self._deferral = deferral
         self._deadlines = deadlines
         self._outbox = outbox
         self._worker_ids = 0
@@ -70,6 +73,7 @@ class Fleet:
     def hand_over(self, execution: Execution, pool: Pool, now: Instant) -> None:
         """Give it a slot of that group, and an idle worker or one that is started for it."""
         self._slots.take(execution, pool)
+        self._deferral.left_queue(execution)
         host = execution.host
         if host is None or host.id not in self.hosts:
             assert execution.step.site is not None  # it was ready

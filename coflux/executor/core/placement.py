@@ -12,7 +12,6 @@ from difflib import get_close_matches
 
 from msgspec.structs import replace
 
-from coflux.encoded import Failure
 from coflux.executor.core.catalogue import Catalogue
 from coflux.executor.core.commands import NeedHost
 from coflux.executor.core.effects import Outbox
@@ -71,9 +70,7 @@ class Placement:
     def _find_route(self, execution: Execution) -> bool:
         """Decide where its step runs. False, and it is not ready, if that is not known yet or nowhere."""
         step = execution.step
-        if not step.resolved and not self.resolve(execution):
-            if step.site is not None and execution in step.site.unresolved:
-                self._wait_at(step.site, execution)
+        if not self.knows_target(execution):
             return False
         requires, module, router = requirements(step), step.spec.module, self._router
         route = router.only
@@ -98,6 +95,15 @@ class Placement:
         self._outbox.executions[execution] = None
 
     # -- stubs ---------------------------------------------------------------------------------------------------
+
+    def knows_target(self, execution: Execution) -> bool:
+        """Whether the target of its step is known. A stub whose is not fails, or waits until the module is imported."""
+        step = execution.step
+        if step.resolved or self.resolve(execution):
+            return True
+        if step.site is not None and execution in step.site.unresolved:
+            self._wait_at(step.site, execution)
+        return False
 
     def resolve(self, execution: Execution) -> bool:
         """Let a stub's step have what only the real target knows. False if there is no such target, or if the module
@@ -239,10 +245,11 @@ def _mismatch(stub: TargetSpec, targets: dict[str, TargetSpec]) -> str | None:
 
 
 def _as_declared(stub: TargetSpec, target: TargetSpec) -> TargetSpec:
-    """The stub with the real target's requirements and timeout, as far as the call site has not changed them."""
+    """The stub with the real target's requirements and timeout, as far as the call site has not changed them, and with
+    the default that it has for the steps of its run."""
     real = target.options._asdict()
     taken = {name: real[name] for name in ("requires", "timeout") if name not in stub.overrides}
-    return replace(stub, options=stub.options._replace(**taken))
+    return replace(stub, options=stub.options._replace(**taken), run_memo=target.run_memo)
 
 
 def _naming(spec: TargetSpec, outcome: Outcome) -> Outcome:
@@ -250,5 +257,4 @@ def _naming(spec: TargetSpec, outcome: Outcome) -> Outcome:
     if not isinstance(outcome, Failed):
         return outcome
     failure = outcome.failure
-    message = f"{spec.module}/{spec.name}: {failure.message}"
-    return Failed(Failure(failure.type, message, failure.traceback))
+    return Failed(replace(failure, message=f"{spec.module}/{spec.name}: {failure.message}"))

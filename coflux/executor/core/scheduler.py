@@ -7,38 +7,48 @@ carries out any command of that turn, so whatever anyone is told has been record
 
 What an event means is decided here. The parts keep one subject each; those above use those below, never the other way:
 
-    endings                        outcomes, retries, cancels, timeouts
+    entrance                       what is decided before an execution is ready: cache, arguments, runs of their own
+    endings                        outcomes, retries, suspensions, cancels, timeouts
     waiting                        who waits for whom, who is told when
-    fleet                          hosts, workers, who runs where
+    fleet      holds               hosts, workers, who runs where; what is queued and waits for others
     register   admission           all that is unfinished; what is not ready yet
     placement                      where the code of a step is, and which worker groups may run it
     slots      routing   stuck     who may compute; which groups fit; what can never get on
     effects    agenda      queue   rows and commands; what is due when; who is next
+    sources    deferral            results that the cache may use; which submissions replace which
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from math import inf
 from typing import assert_never
 
+from coflux.encoded import is_none
 from coflux.executor.core import events as ev
 from coflux.executor.core.admission import Admission
 from coflux.executor.core.agenda import Agenda
+from coflux.executor.core.archive import Archive
 from coflux.executor.core.catalogue import Catalogue
 from coflux.executor.core.commands import Identified, Stuck
-from coflux.executor.core.effects import Effects, Outbox
+from coflux.executor.core.deferral import Deferral
+from coflux.executor.core.descent import has_failed, newest_chain
+from coflux.executor.core.effects import Effects, Outbox, Shared
 from coflux.executor.core.endings import Endings
+from coflux.executor.core.entrance import Entrance
 from coflux.executor.core.fleet import Fleet
 from coflux.executor.core.handles import with_ids
+from coflux.executor.core.holds import Holds
 from coflux.executor.core.placement import Placement
-from coflux.executor.core.refusals import refusal, too_deep
+from coflux.executor.core.refusals import refusal
 from coflux.executor.core.register import Register
 from coflux.executor.core.routing import Router
 from coflux.executor.core.slots import Slots
+from coflux.executor.core.sources import Sources
 from coflux.executor.core.state import (
     HOME,
+    SUSPENDING,
     Execution,
     Family,
     Host,
@@ -47,9 +57,11 @@ from coflux.executor.core.state import (
     Run,
     SiteKey,
     State,
+    Suspension,
     Wait,
     WorkerState,
 )
+from coflux.executor.core.step_keys import step_keys
 from coflux.executor.core.stuck import why_stuck
 from coflux.executor.core.waiting import Waits
 from coflux.executor.messages import Outcome, Succeeded, Terminated
@@ -60,13 +72,16 @@ __all__ = ["AnyEvent", "Scheduler"]
 AnyEvent = (
     ev.Submitted
     | ev.WaitAsked
+    | ev.SuspendAsked
     | ev.Returned
     | ev.WorkerReady
     | ev.IdentifyAsked
     | ev.CancelAsked
     | ev.GroupOpened
     | ev.RunRequested
+    | ev.RerunRequested
     | ev.CancelRequested
+    | ev.WorkspaceChanged
     | ev.WorkerExited
     | ev.WorkerRefused
     | ev.HostReady
@@ -75,6 +90,7 @@ AnyEvent = (
 )
 
 STARTS_BEFORE_REFUSAL = 3  # workers that may die before they are ready, until the execution fails
+UNWINDING = 5.0  # seconds that code may take to end after a suspension, until its process is killed
 START_AGAIN = 0.1  # seconds until another worker is started in the place of one that was lost or refused
 
 
@@ -85,6 +101,7 @@ class Scheduler:
         self,
         groups: tuple[WorkerGroup, ...],
         random: Callable[[], float],
+        archive: Archive,
         catalogue: Catalogue,
         *,
         max_depth: int = 1000,
@@ -94,25 +111,52 @@ class Scheduler:
         Args:
             groups: the worker groups, with their slots; an execution that waits for another holds none.
             random: uniform in [0, 1), for the jitter of unlimited retries.
+            archive: knows the runs that have settled.
             catalogue: knows what module hosts have imported.
             max_depth: deepest nesting of calls.
             reuse: whether a process that was left clean takes another execution.
         """
-        order = count(1)
+        self._order = order = count(1)
         self.outbox = Outbox()
         self.deadlines: Agenda[Execution | Wait] = Agenda(_can_expire)  # on the monotonic clock
         self.slots = Slots(groups)
-        self.register = Register(order, self.outbox)
+        self.deferral = Deferral()
+        self.sources = Sources()
+        self.register = Register(order, self.outbox, self.sources, archive)
         self.placement = Placement(Router(self.slots.pools), self.slots.queue, catalogue, self.outbox)
-        self.admission = Admission(self.placement)
-        self.fleet = Fleet(self.slots, self.deadlines, self.outbox)
-        self.waits = Waits(self.slots, self.fleet, self.deadlines, order, self.outbox)
-        self.endings = Endings(self.register, self.admission, self.slots, self.fleet, self.waits, self.outbox, random)
+        self.admission = Admission(self.placement, self.outbox)
+        self.holds = Holds(self.register, self.admission)
+        self.fleet = Fleet(self.slots, self.deferral, self.deadlines, self.outbox)
+        self.waits = Waits(self.slots, self.fleet, self.admission, self.holds, self.deadlines, order, self.outbox)
+        self.endings = Endings(
+            self.register,
+            self.admission,
+            self.slots,
+            self.fleet,
+            self.waits,
+            self.holds,
+            self.deferral,
+            self.sources,
+            self.outbox,
+            random,
+        )
+        self.entrance = Entrance(
+            self.register,
+            self.placement,
+            self.admission,
+            self.holds,
+            self.deferral,
+            self.sources,
+            self.endings,
+            self.outbox,
+            archive,
+            catalogue,
+            max_depth,
+        )
         # What the shell reads all the time, without having to know where it is kept.
         self.runs = self.register.runs
         self.families = self.register.families
         self.workers = self.fleet.workers
-        self._max_depth = max_depth
         self._reuse = reuse
 
     # -- the outside ---------------------------------------------------------------------------------------------
@@ -124,12 +168,14 @@ class Scheduler:
                 self._submitted(event, now)
             case ev.WaitAsked():
                 self._wait_asked(event, now)
+            case ev.SuspendAsked():
+                self._suspend_asked(event, now)
             case ev.Returned():
                 self._returned(event, now)
             case ev.WorkerReady():
                 self.fleet.ready(event.worker, event.pid, now)
             case ev.IdentifyAsked():
-                execution = self.fleet.running_on(event.worker)
+                execution = self._asking(event.worker)
                 if execution is not None:
                     submitted = execution.submissions[event.number - 1]
                     self.outbox.commands.append(Identified(event.worker, event.request, submitted))
@@ -141,10 +187,14 @@ class Scheduler:
                     self.outbox.groups.append((execution, event.group))
             case ev.RunRequested():
                 self._run_requested(event, now)
+            case ev.RerunRequested():
+                self._rerun_requested(event, now)
             case ev.CancelRequested():
                 target = self.find(event.execution)
                 if target is not None:
                     self.endings.cancel([target], now, immediate=event.immediate)
+            case ev.WorkspaceChanged():
+                self._workspace_changed(event)
             case ev.WorkerExited():
                 self._worker_exited(event, now)
             case ev.WorkerRefused():
@@ -157,6 +207,7 @@ class Scheduler:
                 self._host_refused(event, now)
             case _:
                 assert_never(event)
+        self.entrance.settle(now)
 
     def handle_time(self, now: Instant) -> None:
         """Let everything happen whose time has come: timeouts, expired waits, delays that are over."""
@@ -170,7 +221,9 @@ class Scheduler:
         while delays.next_at <= now.elapsed:
             execution = delays.take_due(now.elapsed)
             if execution is not None:
-                self.admission.make_ready(execution)
+                self.admission.come_due(execution)
+                self.outbox.executions[execution] = None
+        self.entrance.settle(now)
 
     def drain(self, now: Instant) -> Effects:
         """Hand out slots, then give up the effects of all events since the last drain."""
@@ -178,6 +231,10 @@ class Scheduler:
         if self.placement.unroutable:
             self._tell_stuck()
         return self.outbox.take()
+
+    def committed(self) -> None:
+        """Everything that was drained is in the store."""
+        self.register.committed()
 
     def next_due(self, now: Instant) -> float | None:
         """Seconds until `handle_time` has something to do, `None` for never."""
@@ -209,18 +266,30 @@ class Scheduler:
 
     # -- after a restart -----------------------------------------------------------------------------------------
 
-    def requeue(self, execution: Execution, due_wall: float | None, now: Instant) -> None:
-        """Queue an unfinished execution that came from the store."""
-        delay = 0.0 if due_wall is None else due_wall - now.wall
-        self.admission.enqueue(execution, delay, now)
+    def requeue(
+        self, execution: Execution, due_wall: float | None, now: Instant, awaits: Sequence[Execution] = ()
+    ) -> None:
+        """Queue an unfinished execution that came from the store. `awaits` is what it was suspended for."""
+        self.holds.for_any(execution, awaits)
+        step = execution.step
+        called = step.number == 1 and step.run.parent is not None  # the calling step has asked
+        execution.asked = called or execution.trigger != "submission"
+        self.entrance.enter(execution, 0.0 if due_wall is None else due_wall - now.wall, now)
 
     def abandon(self, execution: Execution, evidence: str, now: Instant) -> None:
         """What ran it is gone and has left no outcome: a worker, or the engine before this one."""
+        if execution.suspension is not None:
+            self.endings.suspend(execution, now)
+            return
         outcome = Terminated("abandoned", evidence)
         self.endings.end(execution, State.ABANDONED, outcome, now, retryable=True, crashed=True)
 
-    def settle_restored(self) -> None:
-        """Families from the store whose last execution had ended, but not been seen to settle."""
+    def settle_restored(self, now: Instant) -> None:
+        """Everything that came from the store is queued: go on. Families whose last execution had ended, but which were
+        not seen to settle, do so now."""
+        for run in self.runs.values():
+            self.endings.follow_out(run)
+        self.entrance.settle(now)
         for family in list(self.families.values()):
             self.register.check_settled(family)
 
@@ -228,7 +297,13 @@ class Scheduler:
 
     def _dispatch(self, now: Instant) -> None:
         """Hand out the free slots: resuming goes before starting."""
-        self._fail_refused(now)
+        deciding = True
+        while deciding:
+            self._fail_refused(now)
+            self._hand_out(now)
+            deciding = self.entrance.settle(now)
+
+    def _hand_out(self, now: Instant) -> None:
         pools = self.slots.pools
         busy = True
         while busy:
@@ -284,45 +359,109 @@ class Scheduler:
         host = self.fleet.hosts[event.host]
         run.family.settle_at(host.key, host)
         self.register.adopt_run(run)
-        run.root = self.register.create_step(run, None, None, event.spec, event.encoded, event.arguments, now)
+        keys = step_keys(event.spec, event.keys, run_memo=False)
+        run.root = self.register.create_step(run, None, None, event.spec, event.encoded, event.arguments, now, keys)
         self.outbox.runs[run] = None
-        self.admission.enqueue(run.root, event.spec.options.delay, now)
+        self.entrance.enter(run.root, event.spec.options.delay, now)
+
+    def _rerun_requested(self, event: ev.RerunRequested, now: Instant) -> None:
+        execution = self.find(event.execution)
+        if execution is not None:
+            self.entrance.again(execution, event.workspace, now, resumes=event.resume)
+
+    def _workspace_changed(self, event: ev.WorkspaceChanged) -> None:
+        if not event.paused:
+            self.admission.resume(event.workspace)
+            return
+        executions = [one for family in self.families.values() for one in family.executions.values()]
+        ready = [one for one in executions if one.ready and one.workspace == event.workspace]
+        self.admission.pause(event.workspace, ready)
 
     # -- what executions ask for ---------------------------------------------------------------------------------
 
     def _submitted(self, event: ev.Submitted, now: Instant) -> None:
-        parent = self.fleet.running_on(event.worker)
+        parent = self._asking(event.worker)
         if parent is None:
             return
+        run = parent.step.run
         arguments = with_ids(event.arguments, parent)
-        child = self.register.create_step(
-            parent.step.run, parent, event.group, event.spec, event.encoded, arguments, now
-        )
+        keys = step_keys(event.spec, event.keys, run.memo, parent.submissions)
+        shared = None
+        if event.earlier:
+            shared = self._resumed(parent, event, now)
+        elif keys.memo is not None:
+            shared = self.register.shareable(run, keys.memo, parent.workspace)
+        if shared is not None:
+            self._share(parent, shared, event)
+            return
+        child = self.register.create_step(run, parent, event.group, event.spec, event.encoded, arguments, now, keys)
         parent.submissions.append(child)
         parent.children.append(child)
-        if child.step.depth >= self._max_depth:
-            self.endings.end(child, State.FAILED, too_deep(child, self._max_depth), now)
-        else:
-            if event.spec.stub:
-                self.placement.resolve(child)
-            self.admission.enqueue(child, event.spec.options.delay, now)
+        if event.spec.stub:
+            self.placement.resolve(child)
+        self.entrance.enter(child, event.spec.options.delay, now)
+
+    def _resumed(self, parent: Execution, event: ev.Submitted, now: Instant) -> Execution | None:
+        """What answers a submission that equals one of an earlier attempt: that one, unless it has failed, else another
+        attempt at it, as the code would have it now. `None` if there is no such submission."""
+        earlier = self.find(event.earlier)
+        if earlier is None:
+            return None
+        head = newest_chain(earlier.step, parent.workspace)
+        if not has_failed(head.end()):
+            return head
+        step = head.step
+        step.spec, step.encoded = event.spec, event.encoded
+        self.outbox.steps[step] = None
+        return self.entrance.again(head, parent.workspace, now, resumes=True)
+
+    def _share(self, parent: Execution, shared: Execution, event: ev.Submitted) -> None:
+        """The submission makes no step: `parent` gets the handle of an existing one."""
+        parent.submissions.append(shared)
+        if shared not in parent.children:
+            parent.children.append(shared)
+        if shared.step.parent is not parent and parent not in shared.step.shared_by:
+            shared.step.shared_by.append(parent)
+        self.outbox.shared.append(Shared(parent, len(parent.submissions), shared, event.group))
+
+    def _asking(self, worker: int) -> Execution | None:
+        """The execution in whose name a worker asks for something; `None` if it is not to be had any more: it is being
+        killed, or suspended, after which nothing counts."""
+        execution = self.fleet.running_on(worker)
+        return None if execution is None or execution.suspension is not None else execution
 
     def _wait_asked(self, event: ev.WaitAsked, now: Instant) -> None:
-        execution = self.fleet.running_on(event.worker)
+        execution = self._asking(event.worker)
         if execution is None:
             return
         targets = []
         for handle in event.handles:
             target = self.register.resolve(execution, handle)
             if target is None:
-                error = f"{handle} is not an execution that this run knows"
+                error = f"{handle} is not an execution that is known here: its run may have been deleted"
                 self.waits.refuse(Wait(execution, event.request, []), error)
                 return
             targets.append(target)
-        self.waits.begin(Wait(execution, event.request, targets), event.timeout, now)
+        only = event.handles[0] if len(event.handles) == 1 else ""
+        number = int(only[1:]) if only.startswith("@") else 0
+        self.waits.begin(Wait(execution, event.request, targets, number), event.timeout, now, suspends=event.suspends)
+
+    def _suspend_asked(self, event: ev.SuspendAsked, now: Instant) -> None:
+        execution = self._asking(event.worker)
+        if execution is None:
+            return
+        delay = max(event.delay if event.until is None else event.until - now.wall, 0.0)
+        targets = [self.register.resolve(execution, handle) for handle in event.handles]
+        known = tuple(target for target in targets if target is not None)
+        execution.suspension = Suspension(now.elapsed + delay, now.wall + delay, known)
+        self.waits.dismiss(execution)  # its other threads are to end as well
+        execution.due_wall = now.wall + delay
+        execution.reason = SUSPENDING
+        self.outbox.executions[execution] = None
+        self.deadlines.put(now.monotonic + UNWINDING, next(self._order), execution)
 
     def _cancel_asked(self, event: ev.CancelAsked, now: Instant) -> None:
-        execution = self.fleet.running_on(event.worker)
+        execution = self._asking(event.worker)
         if execution is None:
             return
         targets = [self.register.resolve(execution, handle) for handle in event.handles]
@@ -336,18 +475,25 @@ class Scheduler:
             return
         worker = self.workers[event.worker]
         outcome = event.outcome
-        if isinstance(outcome, Succeeded) and outcome.value.references:
+        # What it returns after a suspension does not count, and may refer to submissions that were ignored.
+        if isinstance(outcome, Succeeded) and outcome.value.references and execution.suspension is None:
             outcome = Succeeded(with_ids((outcome.value,), execution)[0])
         execution.usage = event.usage
+        execution.fingerprint = event.fingerprint
         state = State.SUCCEEDED if isinstance(outcome, Succeeded) else State.FAILED
         used_up = bool(event.unclean) or not self._reuse
         if used_up:
             self.fleet.expect_exit(worker, execution.step.run.family)
-        self.endings.end(execution, state, outcome, now, retryable=event.retryable)
-        execution.worker = None
+        if execution.suspension is not None:
+            self.endings.suspend(execution, now)
+        elif execution.step.spec.options.recurrent and isinstance(outcome, Succeeded) and is_none(outcome.value):
+            self.endings.recur(execution, now)
+        else:
+            self.endings.end(execution, state, outcome, now, retryable=event.retryable)
         if used_up:
             self.fleet.retire(worker)
         else:
+            execution.worker = None
             self.fleet.now_idle(worker, now)
 
     def _worker_exited(self, event: ev.WorkerExited, now: Instant) -> None:
@@ -399,7 +545,7 @@ class Scheduler:
                 waiting = self.placement.host_ready(family, host)
                 self._renew_attempts(family, host)
                 for execution in waiting:
-                    self.admission.make_ready(execution)
+                    self.admission.come_due(execution)
 
     def _renew_attempts(self, family: Family, host: Host) -> None:
         """Attempts again that have not begun run on the newest host: it has newer code than the one they had."""

@@ -17,6 +17,8 @@ __all__ = [
     "ALLOWED",
     "FAILURES",
     "HOME",
+    "NO_KEYS",
+    "SUSPENDING",
     "Execution",
     "Family",
     "Hold",
@@ -31,6 +33,7 @@ __all__ = [
     "SiteKey",
     "State",
     "Step",
+    "StepKeys",
     "Suspension",
     "Trigger",
     "Wait",
@@ -44,6 +47,10 @@ Trigger = Literal["submission", "retry", "resumption", "recurrence", "rerun"]
 
 Requirements = dict[str, bool | list[str]]
 """What a step requires of a worker group; see `TaskOptions.requires`."""
+
+
+SUSPENDING = "suspending"
+"""The reason of a running execution that has asked to go on in another attempt, and is only left through its code."""
 
 
 class Instant(NamedTuple):
@@ -75,8 +82,17 @@ class State(Enum):
 
 ALLOWED: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset(
-        # FAILED: refused without a process (nested too deeply, the module does not import, no process to be had)
-        {State.RUNNING, State.CANCELLED, State.CACHED, State.DEFERRED, State.SPAWNED, State.FAILED}
+        # FAILED: refused without a process (nested too deeply, the module does not import, no process to be had), or as
+        # its cache source has; TIMED_OUT: as its cache source has
+        {
+            State.RUNNING,
+            State.CANCELLED,
+            State.CACHED,
+            State.DEFERRED,
+            State.SPAWNED,
+            State.FAILED,
+            State.TIMED_OUT,
+        }
     ),
     State.RUNNING: frozenset(
         {
@@ -103,6 +119,18 @@ class InvalidTransition(Exception):
         super().__init__(f"execution {execution.id} cannot go from {execution.state.value} to {to.value} ({story})")
 
 
+class StepKeys(NamedTuple):
+    """What makes a step equal to others, for each option that is on. `arguments`: see `Submit.keys`."""
+
+    arguments: tuple[ArgumentKey | None, ...] = ()
+    memo: bytes | None = None
+    cache: bytes | None = None
+    defer: bytes | None = None
+
+
+NO_KEYS = StepKeys()
+
+
 class Step:
     """One invocation of a target within a run."""
 
@@ -110,6 +138,7 @@ class Step:
         "arguments",
         "cache_key",
         "created_at",
+        "decides",
         "defer_key",
         "depth",
         "encoded",
@@ -139,6 +168,7 @@ class Step:
         arguments: tuple[Value, ...],
         depth: int,
         created_at: float,
+        keys: StepKeys | None = None,
     ) -> None:
         self.run = run
         self.number = number
@@ -149,10 +179,14 @@ class Step:
         self.arguments = arguments
         self.depth = depth
         self.created_at = created_at
-        self.keys: tuple[ArgumentKey | None, ...] = ()  # the content of its arguments, as far as a key needs it
-        self.memo_key: bytes | None = None
-        self.cache_key: bytes | None = None
-        self.defer_key: bytes | None = None
+        if keys is None:
+            keys = NO_KEYS
+        self.keys = keys.arguments
+        self.memo_key = keys.memo
+        self.cache_key = keys.cache
+        self.defer_key = keys.defer
+        # Whether there is something to decide when it is due.
+        self.decides = keys.cache is not None or keys.defer is not None or bool(spec.options.wait) or self.spawns
         self.executions: list[Execution] = []  # its attempts, but for old recurrences
         self.shared_by: list[
             Execution
@@ -162,12 +196,19 @@ class Step:
         self.route: Route | None = None  # the worker groups that may run it, once that is known
         self.site: Site | None = None  # where its code is, once that is known; of a stub, where it is looked for
 
+    @property
+    def spawns(self) -> bool:
+        """Whether it becomes a run of its own: a workflow that was called from code."""
+        return self.spec.type == "workflow" and self.number != 1
+
 
 class Execution:
     """One attempt at a step."""
 
     __slots__ = (
+        "asked",
         "attempt",
+        "blocked_by",
         "cached_from",
         "children",
         "created_at",
@@ -236,7 +277,7 @@ class Execution:
         self.told = 0  # submissions before this one are not sent ahead (again)
         self.quick_children = 0  # of those that ended last, in a row
         self.children: list[Execution] = []  # first attempts of the steps that it created
-        self.waiters: list[Wait] = []  # who waits for this one
+        self.waiters: list[Wait | Hold | Run] = []  # who waits for this one; a run: its root was deferred to this one
         self.waits: dict[int, Wait] = {}  # what it waits for, by request
         self.withheld: list[Wait] = []  # those of them whose answers wait for a slot
         self.workspace = step.run.options.workspace
@@ -245,11 +286,13 @@ class Execution:
         self.fingerprint = b""  # of the code that it ran
         self.hold: Hold | None = None  # what has to end before it can start
         self.suspension: Suspension | None = None  # it has asked to go on in another attempt
+        self.asked = False  # the cache need not be looked at (again)
         self.source: Execution | None = None  # whose result it will have, unless that fails
         self.links: list[Execution] = []  # those that have it as their source
         self.cached_from = ""  # the id of the execution whose result it has
         self.older_code = False  # and that one ran other code
         self.superseded_by: Execution | None = None  # the newer submission that it waits for to start
+        self.blocked_by: Worker | None = None  # the process of an attempt before it, which has to be gone first
 
     @property
     def unfinished(self) -> bool:
@@ -257,7 +300,8 @@ class Execution:
         return state is State.QUEUED or state is State.RUNNING
 
     def end(self) -> Execution:
-        """The end of the chain: the execution whose outcome a waiter gets."""
+        """The end of the chain: the execution whose outcome a waiter gets. One that is cached is an end: it has the
+        outcome of its source."""
         execution = self
         while execution.successor is not None:
             execution = execution.successor
@@ -295,6 +339,8 @@ class Run:
         "family",
         "finished_at",
         "id",
+        "let_go",
+        "memoised",
         "options",
         "parent",
         "requires",
@@ -316,14 +362,27 @@ class Run:
         self.started_at: float | None = None
         self.finished_at: float | None = None
         self.settled = False
-        self.root: Execution | None = None
+        self.let_go = False  # it was cancelled while its root is deferred to an execution of another run
+        self.root: Execution | None = None  # the first attempt at it, or the newest that somebody asked for
         self.requires: Requirements | None = None  # what its root requires, once that is known
         self.steps = 0
+        self.memoised: dict[bytes, list[Step]] = {}  # its steps that may be shared, by key
+
+    @property
+    def memo(self) -> bool:
+        """Whether its steps are shared by default."""
+        if self.options.memo is not None:
+            return self.options.memo
+        return self.root is not None and self.root.step.spec.run_memo
 
     @property
     def status(self) -> State:
+        """What has become of its root: a result from the cache is a success."""
         assert self.root is not None
-        return self.root.end().state
+        if self.let_go:
+            return State.CANCELLED
+        state = self.root.end().state
+        return State.SUCCEEDED if state is State.CACHED else state
 
 
 class Family:
@@ -331,6 +390,7 @@ class Family:
 
     __slots__ = (
         "active",
+        "awaiting",
         "cap",
         "executions",
         "home",
@@ -351,6 +411,7 @@ class Family:
         self.sites: dict[SiteKey, Site] = {HOME: self.home}
         self.executions: dict[str, Execution] = {}
         self.unfinished = 0
+        self.awaiting = 0  # runs of it whose root was deferred to an execution of another family, which has not ended
         self.leaving: set[int] = set()  # workers of it that are on their way out
         self.active = 0  # slots that its executions hold
         self.lent = 0  # of those: held by executions that wait for something else, so perhaps do nothing
@@ -436,12 +497,13 @@ class Site:
 class Wait:
     """One execution's wait for the first of some handles to end."""
 
-    __slots__ = ("execution", "held_since", "over", "request", "resolved", "targets", "timed")
+    __slots__ = ("execution", "held_since", "number", "over", "request", "resolved", "targets", "timed")
 
-    def __init__(self, execution: Execution, request: int, targets: list[Execution]) -> None:
+    def __init__(self, execution: Execution, request: int, targets: list[Execution], number: int = 0) -> None:
         self.execution = execution
         self.request = request
         self.targets = targets
+        self.number = number  # which of its submissions it is for, if for one of them alone
         self.resolved = False  # a target has ended, and the answer waits for a slot
         self.held_since: float | None = None  # when a child first went before its answer, on the monotonic clock
         self.timed = False  # it ends by itself, when its time is up
@@ -451,12 +513,14 @@ class Wait:
 class Hold:
     """What a queued execution waits for: all, or any, of some executions, by whatever end of their chains."""
 
-    __slots__ = ("any", "execution", "over", "targets")
+    __slots__ = ("any", "execution", "known", "over", "targets", "unresolved")
 
-    def __init__(self, execution: Execution, targets: list[Execution], *, any: bool) -> None:  # noqa: A002
+    def __init__(self, execution: Execution, *, any: bool) -> None:  # noqa: A002
         self.execution = execution
-        self.targets = targets
         self.any = any
+        self.targets: list[Execution] = []  # some of them may have ended
+        self.known: set[str] = set()  # the ids of all that were looked at
+        self.unresolved = 0  # targets that have not ended
         self.over = False  # it waits for them no more
 
 

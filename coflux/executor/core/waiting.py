@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+from coflux.executor.core.admission import Admission
 from coflux.executor.core.agenda import Agenda
 from coflux.executor.core.commands import Answered
-from coflux.executor.core.cycles import closed_cycle
+from coflux.executor.core.cycles import closed_cycle, describe_cycle, queued_behind
 from coflux.executor.core.effects import Outbox
 from coflux.executor.core.fleet import Fleet
+from coflux.executor.core.holds import Holds
 from coflux.executor.core.slots import Slots
-from coflux.executor.core.state import Execution, Instant, Pool, Wait
+from coflux.executor.core.state import Execution, Hold, Instant, Pool, Run, Wait
 
 __all__ = ["GATHERING", "HELD_BACK", "QUICK", "QUICK_IN_A_ROW", "Waits"]
 
@@ -26,6 +28,8 @@ class Waits:
         self,
         slots: Slots,
         fleet: Fleet,
+        admission: Admission,
+        holds: Holds,
         deadlines: Agenda[Execution | Wait],
         order: Iterator[int],
         outbox: Outbox,
@@ -34,33 +38,41 @@ class Waits:
         Args:
             slots: whoever waits gives its slot back, and whoever is answered takes one.
             fleet: starts what a plain poll waits for.
+            admission: takes what would wait for its own end, if it had its result from the cache.
+            holds: queued executions that wait.
             deadlines: takes the end of waits with a timeout.
             order: where a wait stands among the deadlines of the same time.
             outbox: takes the answers.
         """
         self._slots = slots
         self._fleet = fleet
+        self._admission = admission
+        self._holds = holds
         self._deadlines = deadlines
         self._order = order
         self._outbox = outbox
 
     # -- asking --------------------------------------------------------------------------------------------------
 
-    def begin(self, wait: Wait, timeout: float | None, now: Instant) -> None:
-        """Take in a wait that a running execution asks for, for `timeout` seconds at most."""
+    def begin(self, wait: Wait, timeout: float | None, now: Instant, *, suspends: bool = False) -> None:
+        """Take in a wait that a running execution asks for, for `timeout` seconds at most.
+
+        `suspends`: it will suspend itself after that time, so that an answer is not the only way out.
+        """
         execution, targets = wait.execution, wait.targets
         plain = timeout is not None and timeout <= 0
         ended = _first_ended(targets)
         if ended is not None and (plain or execution.holds_slot):
             self._tell(wait, ended, targets[ended].end())
             return
+        cycle = self._closed_cycle(wait) if ended is None else None
+        if cycle is not None and (timeout is None or suspends):
+            self.refuse(wait, describe_cycle(cycle))
+            return
         if plain:
             self._tell(wait, -1, None)
-            self._start_polled(execution, targets, now)
-            return
-        cycle = closed_cycle(execution, targets) if timeout is None and ended is None else None
-        if cycle is not None:
-            self.refuse(wait, cycle)
+            if not suspends:
+                self._start_polled(execution, targets, now)
             return
         self._slots.begin_wait(wait)
         if timeout is not None:
@@ -72,6 +84,15 @@ class Waits:
             return
         for target in targets:
             target.end().waiters.append(wait)
+
+    def _closed_cycle(self, wait: Wait) -> list[Execution] | None:
+        """The cycle that the wait would close. What waits there for a result of the cache is executed instead."""
+        while True:
+            cycle = closed_cycle(wait.execution, wait.targets)
+            if cycle is None:
+                return None
+            if not self._holds.unlink_one(cycle):
+                return cycle
 
     def refuse(self, wait: Wait, error: str) -> None:
         """Answer a wait that cannot begin."""
@@ -98,13 +119,25 @@ class Waits:
 
     def pass_on(self, execution: Execution, successor: Execution) -> None:
         """It has ended, and its chain has not: who waits for it goes on waiting for its successor."""
-        successor.waiters, execution.waiters = execution.waiters, []
+        successor.waiters += execution.waiters
+        execution.waiters = []
 
-    def ended(self, execution: Execution) -> None:
-        """It has ended, and its chain with it: who waits for it is answered, or stands in line for a slot."""
+    def ended(self, execution: Execution) -> list[Run]:
+        """It has ended, and its chain with it: who waits for it is answered, or stands in line for a slot.
+
+        Returns the runs whose chains have ended with it.
+        """
         waiters, execution.waiters = execution.waiters, []
-        for wait in waiters:
-            self._resolve(wait)
+        end = execution.end()
+        runs = []
+        for waiter in waiters:
+            if isinstance(waiter, Wait):
+                self._resolve(waiter)
+            elif isinstance(waiter, Hold):
+                self._holds.ended(waiter, end)
+            else:
+                runs.append(waiter)
+        return runs
 
     def _resolve(self, wait: Wait) -> None:
         if wait.over or wait.resolved:
@@ -158,6 +191,12 @@ class Waits:
             # It has its slot, and may never wait again: `asyncio.gather` asks for everything first.
             if not other.over:
                 self.answer(other)
+
+    def dismiss(self, execution: Execution) -> None:
+        """Answer all that it waits for, since what it does with the answers does not count any more."""
+        for wait in list(execution.waits.values()):
+            if not wait.over:
+                self.answer(wait)
 
     def expire(self, wait: Wait) -> None:
         """The time of a poll is up, or an answer was held back for long enough: answered at once, with a slot over the
@@ -233,6 +272,7 @@ def _held_up(targets: list[Execution], poller: Execution) -> Execution | Wait | 
                 line.extend(target.end() for target in wait.targets)
             elif found is None:
                 found = wait
+        line.extend(one for need in queued_behind(pending) for one in need)
     return found
 
 

@@ -1,0 +1,304 @@
+"""What clients ask of the supervisor and what it tells them: the messages of its socket, as typed structs.
+
+The unions are `ToSupervisor` and `FromSupervisor`. Durations are seconds; instants are wall-clock seconds since the
+epoch. A request is answered by the message that has its number.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from coflux.encoded import Value
+from coflux.executor.messages import (
+    ArgumentKey,
+    Context,
+    Message,
+    ModuleError,
+    RunOptions,
+    SharedResource,
+    StartMethod,
+    TargetInfo,
+    TargetSpec,
+)
+
+__all__ = [
+    "Advanced",
+    "CancelRun",
+    "ChangeWorkspace",
+    "ClearCache",
+    "CreateWorkspace",
+    "DeleteRun",
+    "Discover",
+    "Discovered",
+    "Done",
+    "FromSupervisor",
+    "Hello",
+    "Notice",
+    "Refused",
+    "Release",
+    "RequestFailed",
+    "Rerun",
+    "RunFinished",
+    "RunSettled",
+    "RunStarted",
+    "RunStuck",
+    "StartRun",
+    "Status",
+    "StatusReport",
+    "Stop",
+    "Subscribe",
+    "ToSupervisor",
+    "Welcome",
+    "WorkerInfo",
+]
+
+
+# -- client -> supervisor ---------------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True):
+    version: str
+    context: Context
+    role: Literal["foreground", "dashboard", "command"]
+
+
+class StartRun(Message, frozen=True):
+    """Start a run of `module`/`name` (or of a file's target), with words from a command line, a JSON document,
+    or values that were encoded by the client (`cf.run`)."""
+
+    request: int
+    module: str
+    file: str
+    name: str
+    options: RunOptions
+    words: tuple[str, ...] = ()
+    document: bytes | None = None
+    arguments: tuple[Value, ...] | None = None
+    spec: TargetSpec | None = None  # by-value targets bring their own
+    keys: tuple[ArgumentKey | None, ...] = ()  # of `arguments`, as in `Submit`
+
+
+class Rerun(Message, frozen=True):
+    """Execute a step again, with its stored arguments and the code as it is now: `step` 1 is the run's root.
+
+    With `resume` (of the root) what succeeded below it is kept: see `Submit.earlier`. Answered with `RunStarted`.
+    """
+
+    request: int
+    run: str
+    step: int
+    workspace: str
+    resume: bool = False
+    detach: bool = False
+
+
+class ClearCache(Message, frozen=True):
+    """Forget results for the cache: those of `target` (`module/name`), "" for all, in a workspace. The results stay."""
+
+    request: int
+    workspace: str
+    target: str = ""
+
+
+class CreateWorkspace(Message, frozen=True):
+    request: int
+    name: str
+    base: str | None
+
+
+class ChangeWorkspace(Message, frozen=True):
+    """`pause`: nothing queued starts until `resume`. `archive`: what is unfinished is cancelled, it takes no more."""
+
+    request: int
+    name: str
+    change: Literal["pause", "resume", "archive"]
+
+
+class CancelRun(Message, frozen=True):
+    """Cancel a run (`R…`), or one execution (`R:step:attempt`). `now` skips the grace period."""
+
+    request: int
+    id: str
+    now: bool = False
+
+
+class DeleteRun(Message, frozen=True):
+    request: int
+    run: str
+
+
+class Release(Message, frozen=True):
+    """The client has what it wanted of its run: what is unfinished goes on when it leaves."""
+
+    run: str
+
+
+class Subscribe(Message, frozen=True):
+    """Ask to be told (`Advanced`) when the store holds something new of a run and the runs that come of it, or of any
+    run (`None`). What, the client reads from the store itself."""
+
+    run: str | None
+
+
+class Discover(Message, frozen=True):
+    """Import modules and files, and tell what they hold. With `try_worker` a worker is started as well, so that the
+    reply tells how workers of these modules start. `group` is the worker group whose interpreter imports them, "" for
+    that in which a run would find them."""
+
+    request: int
+    modules: tuple[str, ...]
+    files: tuple[str, ...]
+    try_worker: bool = False
+    group: str = ""
+
+
+class Status(Message, frozen=True):
+    request: int
+
+
+class Stop(Message, frozen=True):
+    """Leave. What is queued goes on at the next start; while something runs, only `cancel` makes it leave."""
+
+    request: int
+    cancel: bool
+
+
+ToSupervisor = (
+    Hello
+    | StartRun
+    | Rerun
+    | CancelRun
+    | DeleteRun
+    | ClearCache
+    | CreateWorkspace
+    | ChangeWorkspace
+    | Release
+    | Subscribe
+    | Discover
+    | Status
+    | Stop
+)
+
+
+# -- supervisor -> client ---------------------------------------------------------------------------------------------
+
+
+class Welcome(Message, frozen=True):
+    version: str
+    pid: int
+
+
+class Refused(Message, frozen=True):
+    """The supervisor will not serve this client, which has another version. One line, for people; when `leaving`, it is
+    idle and makes room for a supervisor of the client's version."""
+
+    message: str
+    leaving: bool
+
+
+class RunStarted(Message, frozen=True):
+    request: int
+    run: str
+    existing: bool  # an idempotency key matched
+
+
+class RequestFailed(Message, frozen=True):
+    """`kind` decides the exit status: usage 2, not_found 3, failed 1."""
+
+    request: int
+    kind: Literal["usage", "not_found", "failed"]
+    message: str
+
+
+class Done(Message, frozen=True):
+    request: int
+    message: str
+
+
+class Discovered(Message, frozen=True):
+    """`start_method` is how workers of these modules start, `None` when none can; `no_fork` says why it is spawn, when
+    fork was asked for."""
+
+    request: int
+    targets: tuple[TargetInfo, ...]
+    errors: tuple[ModuleError, ...]
+    start_method: StartMethod | None = None
+    no_fork: str = ""
+    shared: tuple[SharedResource, ...] = ()
+
+
+class RunFinished(Message, frozen=True):
+    """The root's chain has ended: the result is in the store. `status` is the state's word."""
+
+    run: str
+    status: str
+
+
+class RunSettled(Message, frozen=True):
+    """Nothing of the run or its child runs is unfinished, and no process of theirs is left."""
+
+    run: str
+    status: str
+
+
+class RunStuck(Message, frozen=True):
+    """Nothing of the run can get on, and `message` says why: no worker group can ever run what is queued."""
+
+    run: str
+    message: str
+
+
+class Advanced(Message, frozen=True):
+    """The store has something new, log rows up to id `logs`.
+
+    `executions` are the run, step and attempt of those that changed since the last time, in the runs that the client
+    has subscribed to; `None` for too many to name, and the first time: all of them are to be read.
+    """
+
+    logs: int
+    executions: tuple[tuple[str, int, int], ...] | None
+
+
+class Notice(Message, frozen=True):
+    """A line for people: the store is busy, a module host fell back to spawn, …"""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+class WorkerInfo(Struct, frozen=True, gc=False):
+    id: int
+    pid: int
+    state: str
+    execution: str | None
+
+
+class StatusReport(Message, frozen=True):
+    request: int
+    pid: int
+    started_at: float
+    data_dir: str
+    concurrency: int
+    workers: tuple[WorkerInfo, ...]
+    queued: int
+    running: int
+    waiting: int
+    keeps: str  # what keeps the supervisor alive, in words; "" when it would leave
+
+
+FromSupervisor = (
+    Welcome
+    | Refused
+    | RunStarted
+    | RequestFailed
+    | Done
+    | Discovered
+    | RunFinished
+    | RunSettled
+    | RunStuck
+    | Advanced
+    | Notice
+    | StatusReport
+)
