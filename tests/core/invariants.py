@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from math import inf
 
 from coflux.executor.core import events as ev
-from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Identified, Settled
+from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Identified, Settled, Stuck
 from coflux.executor.core.effects import Effects
 from coflux.executor.core.routing import matches, requirements
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
@@ -298,6 +298,7 @@ class Ledger:
       the one that is to resume.
     - A request is answered once, and what it is told has been recorded.
     - Every change is written in the turn in which it happened, and commands follow the rows they speak of.
+    - A run that is said never to get on has nothing that computes or is ready.
     - A run is finished once, and a family settles once: when nothing of it is unfinished and no process of it is left.
     """
 
@@ -434,6 +435,13 @@ class Ledger:
                     self.finished.append(command.run)
                 case Settled():
                     self._settle(command)
+                case Stuck():
+                    self._give_up(command)
+
+    def _give_up(self, command: Stuck) -> None:
+        for execution in self.scheduler.families[command.run].executions.values():
+            if execution.ready or (execution.state is State.RUNNING and not execution.waits):
+                raise Broken(f"{command.run} is said never to get on, and {execution} does.")
 
     def _hand_over(self, command: HandOver) -> None:
         execution = command.execution

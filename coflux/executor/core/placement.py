@@ -73,11 +73,12 @@ class Placement:
         step = execution.step
         if not self.knows_target(execution):
             return False
-        requires = requirements(step)
-        module = step.spec.module
-        route = self._router.route(module, requires, step.run.family.home.key.python)
+        requires, module, router = requirements(step), step.spec.module, self._router
+        route = router.only
+        if requires or route is None:
+            route = router.route(module, requires, step.run.family.home.key.python)
         if route is None:
-            self._set_aside(execution, why_unroutable(self._router.groups, module, requires))
+            self._set_aside(execution, why_unroutable(router.groups, module, requires))
             return False
         step.route = route
         step.site = self._site(step, route.python)
@@ -147,11 +148,11 @@ class Placement:
     def _site(self, step: Step, python: str) -> Site:
         """Where a step's code is, for that interpreter. The caller has imported what it calls, unless by a stub."""
         spec, family, caller = step.spec, step.run.family, _caller_site(step)
-        sites = [site for site in (caller, *family.sites.values()) if site.key.python == python]
-        if sites and sites[0] is caller and not spec.stub:
+        if caller.key.python == python and not spec.stub:
             return caller
-        for site in sites:
-            if spec.code is not None or spec.module in site.key.modules or self._has(site, spec.module):
+        for site in (caller, *family.sites.values()):
+            there = spec.code is not None or spec.module in site.key.modules or self._has(site, spec.module)
+            if there and site.key.python == python:
                 return site
         return family.site(SiteKey(python, _modules(spec)))
 

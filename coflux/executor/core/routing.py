@@ -29,19 +29,24 @@ ROUTES_KEPT = 4096  # requirements are made by code, so there may be any number 
 def requirements(step: Step) -> Requirements:
     """What a step requires, its run's default included."""
     run = step.run
-    _settle_requirements(run)
-    assert run.requires is not None
+    default = run.requires
+    if default is None:
+        default = _requirements_of_root(run)
     if step.parent is None:
-        return run.requires
-    assert run.root is not None
-    has_default = run.root.step.spec.type == "workflow" or run.options.requires is not None
+        return default
     own = step.spec.options.requires
-    if not has_default or not run.requires:
+    if not default or not _has_default(run):
         return _cleared(own) if own else own
-    return _cleared({**run.requires, **own})
+    return _cleared({**default, **own})
 
 
-def _settle_requirements(run: Run) -> None:
+def _has_default(run: Run) -> bool:
+    """Whether what its root requires is meant for all its steps."""
+    assert run.root is not None
+    return run.root.step.spec.type == "workflow" or run.options.requires is not None
+
+
+def _requirements_of_root(run: Run) -> Requirements:
     """Find out what the root of a run requires, after those of the runs above it."""
     unsettled = []
     above: Run | None = run
@@ -56,6 +61,8 @@ def _settle_requirements(run: Run) -> None:
         elif one.options.requires is not None:
             own = one.options.requires
         one.requires = _cleared(own)
+    assert run.requires is not None  # it was the last of them
+    return run.requires
 
 
 def _cleared(requires: Requirements) -> Requirements:
@@ -125,7 +132,12 @@ def interpreter_for(groups: Sequence[WorkerGroup], module: str, home: str | None
 
 
 class Router:
-    """Finds routes, each object for as long as the engine lives."""
+    """Finds routes, each object for as long as the engine lives.
+
+    Attributes:
+        groups: all worker groups.
+        only: the route of everything that requires nothing, if it is the same whatever the module; else `None`.
+    """
 
     def __init__(self, pools: tuple[Pool, ...]) -> None:
         self.groups = tuple(pool.group for pool in pools)
@@ -134,12 +146,10 @@ class Router:
         self._routes: dict[tuple[Pool, ...], Route] = {}
         [first, *others] = self.groups
         # With one group for everything, whatever requires nothing takes no time to route.
-        self._only = self._interned(pools) if not others and not first.modules and not first.accepts else None
+        self.only = self._interned(pools) if not others and not first.modules and not first.accepts else None
 
     def route(self, module: str, requires: Requirements, home: str) -> Route | None:
         """Where a step may run, in a run whose target was found in the interpreter `home`; `None` if nowhere."""
-        if self._only is not None and not requires:
-            return self._only
         key = module, home, _frozen(requires)
         if key not in self._known:
             if len(self._known) >= ROUTES_KEPT:
