@@ -136,14 +136,15 @@ def _execution_row(execution: Execution) -> ExecutionRow:
         execution.trigger,
         execution.fingerprint or None,
         step.cache_key if state is State.SUCCEEDED else None,
-        _awaited(execution) if execution.unfinished else None,
+        _awaited(execution) if execution.unfinished or state is State.SUSPENDED else None,
         execution.older_code,
         execution.resumes,
     )
 
 
 def _awaited(execution: Execution) -> str | None:
-    """What it waits for, but for its arguments: these can be thousands, and are in the step's row anyway."""
+    """What it waits for, or was suspended for. Its arguments are left out: they can be thousands, and are in the step's
+    row anyway."""
     hold, suspension = execution.hold, execution.suspension
     awaited: Sequence[Execution]
     if suspension is not None:
@@ -222,6 +223,11 @@ class _Intake:
         for execution, row in self.taken:
             if row.next is not None:
                 self._link(execution, row.next)
+        for execution, row in self.taken:
+            if execution.state is State.SUSPENDED:
+                execution.suspension = Suspension(
+                    0.0, 0.0, self._suspended_for(row)
+                )  # the times do not matter any more
         for step, step_row in self._steps:
             if step_row.spawned is not None:
                 step.spawned = self._scheduler.runs.get(step_row.spawned)
@@ -238,9 +244,12 @@ class _Intake:
     def suspend(self, execution: Execution, row: ExecutionRow, now: Instant) -> None:
         """If it had asked to go on in another attempt, it still does so, although its process is gone."""
         if row.reason == SUSPENDING and row.due_at is not None:
-            found = [self._find(awaited) for awaited in row.waits_for]
-            targets = tuple(target for target in found if target is not None)
-            execution.suspension = Suspension(now.elapsed + row.due_at - now.wall, row.due_at, targets)
+            due_at = now.elapsed + row.due_at - now.wall
+            execution.suspension = Suspension(due_at, row.due_at, self._suspended_for(row))
+
+    def _suspended_for(self, row: ExecutionRow) -> tuple[Execution, ...]:
+        found = [self._find(awaited) for awaited in row.waits_for]
+        return tuple(execution for execution in found if execution is not None)
 
     # -- runs, steps and executions -----------------------------------------------------------------------------------
 

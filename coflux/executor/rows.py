@@ -110,8 +110,9 @@ class ExecutionRow(Row, frozen=True):
     `next` is the execution that the chain continues with; for a cache hit the one whose result it has, and then there
     is no outcome of its own, and `older_code` says that the result came of other code. `trigger` says why there is this
     attempt, and `resumes` that its submissions are answered by what earlier attempts submitted. `awaits` are the
-    ids of the executions that a queued one waits for, other than in its arguments, with spaces between. `cache_key` is
-    the step's once this is a result that the cache may use, and `fingerprint` tells versions of its code apart.
+    ids of the executions that a queued one waits for, other than in its arguments, or that a suspended one was
+    suspended for, with spaces between. `cache_key` is the step's once this is a result that the cache may use, and
+    `fingerprint` tells versions of its code apart.
     """
 
     run: str

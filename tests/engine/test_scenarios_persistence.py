@@ -47,6 +47,19 @@ def suspended_on_any():
 def never():
     pass
 
+@cf.task(memo=True)
+def lost():
+    mark("lost")
+    gate("go")
+
+@cf.workflow()
+def suspended_on_lost():
+    with cf.suspense():
+        try:
+            lost()
+        except cf.ExecutionAbandoned as error:
+            return str(error)
+
 # -- waiting for arguments
 
 @cf.task(wait=True)
@@ -113,6 +126,7 @@ def recurrent():
 WAITING = [
     ("suspended", "suspended", ["suspended", "queued"]),
     ("suspended_on_any", "suspended_on_any", ["suspended", "queued"]),
+    ("suspended_on_lost", "suspended_on_lost", ["suspended", "queued"]),
     ("arguments", "consumer", ["queued"]),
     ("linked", "cached", ["queued"]),
     ("superseded", "deferred", ["queued"] * 3),
@@ -138,8 +152,8 @@ def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survivor]:
         def start(*names: str) -> None:
             runs.update({name: project.detach(f"flow/{name}") for name in names})
 
-        start("recurrent", "suspended", "suspended_on_any", "arguments", "outer", "source")
-        for name in ("gated suspended", "gated any", "gated arguments", "inner", "cached"):
+        start("recurrent", "suspended", "suspended_on_any", "suspended_on_lost", "arguments", "outer", "source")
+        for name in ("gated suspended", "gated any", "lost", "gated arguments", "inner", "cached"):
             project.marked(name)
         start("linked", "delayed", "superseded")
         for name, target, states in WAITING:
@@ -194,6 +208,14 @@ def test_a_suspension_for_any_of_several_goes_on_with_the_first(survivor: Surviv
     assert document["result"] == "any"
     assert kinds(document, "suspended_on_any") == [["suspended", "succeeded"]]
     assert kinds(document, "never") == [["cancelled"]]
+
+
+def test_a_suspension_is_told_of_what_was_lost(survivor: Survivor) -> None:
+    """It was waited for, so it is not executed again (see `test_scenarios_suspension.py`)."""
+    document = survivor.settled("suspended_on_lost")
+    assert "engine" in document["result"]
+    assert kinds(document, "lost") == [["abandoned"]]
+    assert kinds(document, "suspended_on_lost") == [["suspended", "succeeded"]]
 
 
 def test_a_wait_for_arguments_goes_on(survivor: Survivor) -> None:

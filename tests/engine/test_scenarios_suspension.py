@@ -495,3 +495,71 @@ def test_the_elapsed_time_counts_and_not_the_attempts(shared: ScratchProject) ->
     assert document["result"] == "done"
     assert first.at - started >= 0.48
     assert second.at - first.at < 0.45
+
+
+FAILING = """
+    @cf.task(memo=True)
+    def failing(times):
+        number = attempt("failing")
+        gate(f"go {number}")
+        if number <= times:
+            raise ValueError(number)
+        return "ok"
+"""
+
+
+def let_fail(project: ScratchProject, target: str, states: list[str], number: int) -> None:
+    """Let `failing` end for the `number`-th time, once the attempts at `target` are in these states."""
+    project.marked("failing", number)
+    run = project.last_run()
+    eventually(lambda: kinds(project.read(run), target) == [states])
+    project.open_gate(f"go {number}")
+
+
+def test_a_failure_that_was_waited_for_is_met(shared: ScratchProject) -> None:
+    """Behaviour 7.2: memo shares no failures (5.3), but what an attempt was suspended for is what the next one gets.
+    Else it would be executed again for ever, and nobody be told. To submit it once more makes a new one."""
+    shared.write(
+        "flow",
+        FAILING
+        + """
+    def told():
+        try:
+            failing(3)
+        except ValueError as error:
+            return error.args[0]
+
+    @cf.workflow()
+    def main():
+        with cf.suspense():
+            return [told(), told(), told()]
+    """,
+    )
+    process = shared.start("run", "--json", "flow/main")
+    for number in (1, 2, 3):
+        let_fail(shared, "main", [*["suspended"] * number, "queued"], number)
+    document = shared.finish(process, 20).value
+    assert document["result"] == [1, 2, 3]
+    assert kinds(document, "main") == [["suspended", "suspended", "suspended", "succeeded"]]
+    assert kinds(document, "failing") == [["failed"]] * 3
+
+
+def test_a_retry_submits_again_what_has_failed(shared: ScratchProject) -> None:
+    """Behaviour 5.3: it is no resumption, so memo counts as ever."""
+    shared.write(
+        "flow",
+        FAILING
+        + """
+    @cf.workflow(retries=1)
+    def main():
+        with cf.suspense():
+            return failing(1)
+    """,
+    )
+    process = shared.start("run", "--json", "flow/main")
+    let_fail(shared, "main", ["suspended", "queued"], 1)
+    let_fail(shared, "main", ["suspended", "failed", "suspended", "queued"], 2)
+    document = shared.finish(process, 20).value
+    assert document["result"] == "ok"
+    assert kinds(document, "main") == [["suspended", "failed", "suspended", "succeeded"]]
+    assert kinds(document, "failing") == [["failed"], ["succeeded"]]

@@ -133,6 +133,8 @@ def test_what_a_queued_execution_waits_for_is_told_but_for_its_arguments() -> No
     root.suspension = Suspension(0.0, 0.0, (others[0],))
     assert told() == "Rtest:2:1"
     root.state = State.SUSPENDED
+    assert told() == "Rtest:2:1"
+    root.state = State.CANCELLED
     assert told() is None
 
 

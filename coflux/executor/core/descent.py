@@ -10,6 +10,7 @@ from coflux.executor.messages import EarlierChild
 __all__ = [
     "all_below",
     "attempts_from",
+    "awaited_failure",
     "begins_chain",
     "earlier_children",
     "everything_below",
@@ -46,6 +47,29 @@ def earlier_children(execution: Execution) -> tuple[EarlierChild, ...]:
         )
         for head in heads
     )
+
+
+def awaited_failure(parent: Execution, memo_key: bytes) -> Execution | None:
+    """What the attempts before this one were suspended for, and which has failed: the n-th of those for the n-th
+    submission with this memo key. Memo does not share failures, so it would be executed again, the attempt suspended
+    again, and nobody ever told of the failure. `None` when there is none (left)."""
+    if parent.trigger != "resumption":
+        return None
+    failed: dict[Execution, None] = {}
+    attempts = parent.step.executions
+    for before in reversed(attempts[: attempts.index(parent)]):
+        if before.suspension is None or not before.suspension.targets:
+            break
+        failed.update((one, None) for one in before.suspension.targets if _has_failed_for(one, memo_key))
+    if not failed:
+        return None
+    position = sum(one.step.memo_key == memo_key for one in parent.submissions)
+    oldest_first = list(reversed(failed))
+    return oldest_first[position] if position < len(oldest_first) else None
+
+
+def _has_failed_for(execution: Execution, memo_key: bytes) -> bool:
+    return execution.step.memo_key == memo_key and has_failed(execution.end())
 
 
 def attempts_from(execution: Execution) -> Iterator[Execution]:

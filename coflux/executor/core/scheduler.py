@@ -33,7 +33,7 @@ from coflux.executor.core.archive import Archive
 from coflux.executor.core.catalogue import Catalogue
 from coflux.executor.core.commands import Identified, Stuck
 from coflux.executor.core.deferral import Deferral
-from coflux.executor.core.descent import has_failed, newest_chain
+from coflux.executor.core.descent import awaited_failure, has_failed, newest_chain
 from coflux.executor.core.effects import Effects, Outbox, Shared
 from coflux.executor.core.endings import Endings
 from coflux.executor.core.entrance import Entrance
@@ -390,7 +390,9 @@ class Scheduler:
         if event.earlier:
             shared = self._resumed(parent, event, now)
         elif keys.memo is not None:
-            shared = self.register.shareable(run, keys.memo, parent.workspace)
+            shared = awaited_failure(parent, keys.memo)
+            if shared is None:
+                shared = self.register.shareable(run, keys.memo, parent.workspace)
         if shared is not None:
             self._share(parent, shared, event)
             return
