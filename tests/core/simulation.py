@@ -18,7 +18,7 @@ from coflux.executor.core.scheduler import AnyEvent, Scheduler
 from coflux.executor.core.state import Instant
 from coflux.executor.messages import RunOptions
 from tests.core.factories import failed, instant
-from tests.core.invariants import Ledger
+from tests.core.ledger import Ledger
 from tests.core.pretend import Habits, Process, random_spec
 from tests.core.shelf import Shelf
 
@@ -47,7 +47,7 @@ class Simulation:
             max_depth=self.random.choice((4, 8)),
             reuse=self.random.random() < 0.8,
         )
-        self.ledger = Ledger(self.scheduler)
+        self.ledger = Ledger(self.scheduler, self.shelf)
         self.processes: dict[int, Process] = {}
         self.live_hosts: set[int] = set()
         self._time = 0.0

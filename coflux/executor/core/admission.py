@@ -56,11 +56,13 @@ class Admission:
         successor.reason = "waiting for the previous attempt's process to end"
         successor.due_at = now.elapsed + delay
         successor.due_wall = now.wall + delay
+        successor.blocked_by = worker
         worker.blocked.append(successor)
 
     def release(self, worker: Worker, now: Instant) -> None:
         """The worker is gone: what was held back for it waits for the rest of its delay, if for anything."""
         for successor in worker.blocked:
+            successor.blocked_by = None
             if successor.state is State.QUEUED:
                 assert successor.due_at is not None  # since it is held back
                 self.enqueue(successor, successor.due_at - now.elapsed, now)

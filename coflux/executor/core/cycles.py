@@ -6,9 +6,9 @@ with a timeout end by themselves, so they hold nobody up.
 
 from __future__ import annotations
 
-from coflux.executor.core.state import Execution
+from coflux.executor.core.state import Execution, State
 
-__all__ = ["closed_cycle", "describe_cycle"]
+__all__ = ["closed_cycle", "describe_cycle", "queued_behind"]
 
 
 def closed_cycle(waiter: Execution, targets: list[Execution]) -> list[Execution] | None:
@@ -29,15 +29,26 @@ def describe_cycle(cycle: list[Execution]) -> str:
 
 def _is_blocked(execution: Execution) -> bool:
     """Whether it waits for another, in some way."""
-    return bool(execution.waits) or execution.hold is not None or execution.source is not None
+    if execution.state is State.RUNNING:
+        return bool(execution.waits)
+    return execution.hold is not None or execution.source is not None or execution.superseded_by is not None
 
 
 def _needs(execution: Execution) -> list[list[Execution]]:
     """For each of its waits that only an outcome ends: the executions of which one must end first."""
     waits = execution.waits.values()
     needs = [[target.end() for target in wait.targets] for wait in waits if not wait.timed and not wait.resolved]
+    return needs + queued_behind(execution) if execution.state is State.QUEUED else needs
+
+
+def queued_behind(execution: Execution) -> list[list[Execution]]:
+    """For each thing that keeps a queued execution from starting: the executions of which one must end first, or, where
+    it is superseded, start."""
+    needs = []
     if execution.source is not None:
         needs.append([execution.source])
+    if execution.superseded_by is not None:
+        needs.append([execution.superseded_by])
     if execution.hold is not None:
         ends = [target.end() for target in execution.hold.targets]
         needs += [ends] if execution.hold.any else [[end] for end in ends if end.unfinished]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from coflux.executor.core.state import Execution, State
+from coflux.executor.core.state import Execution
 
 __all__ = ["Deferral", "Started"]
 
@@ -29,9 +29,7 @@ class Deferral:
     def __init__(self) -> None:
         self.started: list[Started] = []
         self.revived: list[Execution] = []
-        self._groups: dict[
-            tuple[str, bytes], list[Execution]
-        ] = {}  # oldest first; but for the last, some may have ended
+        self._groups: dict[tuple[str, bytes], list[Execution]] = {}  # all that are queued, oldest first
 
     def submitted(self, execution: Execution) -> Execution | None:
         """Take in a submission; return the one that it supersedes, if there is one."""
@@ -44,26 +42,37 @@ class Deferral:
         if execution.step.defer_key is None:
             return
         group = self._groups.get(_key(execution))
-        if group is None or group[-1] is not execution:
+        if group is None or execution not in group:
+            return
+        if group[-1] is not execution:
+            self._remove(group, execution)  # refused, with everything of its family
             return
         del self._groups[_key(execution)]
-        superseded = [other for other in group[:-1] if other.state is State.QUEUED]
-        if superseded:
-            self.started.append(Started(execution, superseded))
+        if len(group) > 1:
+            self.started.append(Started(execution, group[:-1]))
 
     def cancelled(self, execution: Execution) -> None:
         """It was cancelled before it started."""
         if execution.step.defer_key is None:
             return
         group = self._groups.get(_key(execution))
-        if group is None or group[-1] is not execution:
+        if group is None or execution not in group:
             return
-        while group and group[-1].state is not State.QUEUED:
-            group.pop()
+        if group[-1] is not execution:
+            self._remove(group, execution)
+            return
+        group.pop()
         if group:
             self.revived.append(group[-1])
         else:
             del self._groups[_key(execution)]
+
+    def _remove(self, group: list[Execution], superseded: Execution) -> None:
+        """One that is superseded has ended: whatever it superseded itself is, from now on, by what superseded it."""
+        position = group.index(superseded)
+        group.remove(superseded)
+        if position:
+            group[position - 1].superseded_by = superseded.superseded_by
 
 
 def _key(execution: Execution) -> tuple[str, bytes]:

@@ -40,9 +40,11 @@ def with_all_below(roots: Iterable[Execution]) -> list[Execution]:
 
 
 def all_below(execution: Execution) -> list[Execution]:
-    """What is to be cancelled below an attempt, without the attempts after it. Shared steps: as above."""
-    found = {execution: None}
-    return _closure([], found, execution.children)[1:]
+    """What is to be cancelled below an attempt, without the attempts after it. Shared steps: as above, and the attempt
+    after it has yet to ask for any."""
+    after = execution.end()
+    found = {execution: None, after: None}
+    return [one for one in _closure([], found, execution.children) if one is not execution and one is not after]
 
 
 def _closure(
@@ -50,16 +52,16 @@ def _closure(
 ) -> list[Execution]:
     shared: list[Execution] = []
     _sort_out(children, stack, shared)
-    while stack:
-        for execution in attempts_from(stack.pop()):
-            if execution in found:
-                break
-            found[execution] = None
-            _sort_out(execution.children, stack, shared)
-        if not stack:
-            # Those that only doomed executions share are doomed too, which may doom others.
-            stack = [child for child in shared if child not in found and not _is_needed(child, found)]
-            shared = [child for child in shared if child not in found and child not in stack]
+    while stack or shared:
+        while stack:
+            for execution in attempts_from(stack.pop()):
+                if execution in found:
+                    break
+                found[execution] = None
+                _sort_out(execution.children, stack, shared)
+        # Those that only doomed executions share are doomed too, which may doom others.
+        stack = [child for child in shared if child not in found and not _is_needed(child, found)]
+        shared = [child for child in shared if child not in found] if stack else []
     return list(found)
 
 

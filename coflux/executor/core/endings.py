@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from coflux.executor.core.admission import Admission
 from coflux.executor.core.commands import Finished
+from coflux.executor.core.cycles import closed_cycle
 from coflux.executor.core.deferral import Deferral
 from coflux.executor.core.descent import all_below, with_all_below
 from coflux.executor.core.effects import Outbox
@@ -23,7 +24,7 @@ __all__ = ["KEPT_RECURRENCES", "Endings"]
 
 KEPT_RECURRENCES = 100  # attempts of a recurrent step that are kept, besides the first
 
-_GOES_ON = frozenset({State.SUSPENDED, State.RECURRED, State.DEFERRED, State.SPAWNED})
+_GOES_ON = frozenset({State.SUSPENDED, State.RECURRED})
 
 
 class Endings:
@@ -99,7 +100,10 @@ class Endings:
         end = execution.end()
         if end.unfinished:
             self._waits.pass_on(execution, end)
-            self._follow_out(execution, end)
+            run = execution.step.run
+            if state is State.DEFERRED and _is_root(execution, run):
+                self.follow_out(run)
+            self._register.check_settled(run.family)
         else:
             self._chain_ended(execution, now)
 
@@ -124,27 +128,24 @@ class Endings:
         if execution.host is not None:
             execution.host.bound -= 1
 
-    def _follow_out(self, execution: Execution, end: Execution) -> None:
-        """A root that was deferred to an execution of another family is not over before that is."""
-        run = execution.step.run
-        if end.step.run.family is not run.family and _is_root(execution, run):
+    def follow_out(self, run: Run) -> None:
+        """A run whose root was deferred to an execution of another family is not over before that is."""
+        assert run.root is not None
+        end = run.root.end()
+        if end.unfinished and end.step.run.family is not run.family:
             end.waiters.append(run)
             run.family.awaiting += 1
-        self._register.check_settled(run.family)
 
     def _chain_ended(self, execution: Execution, now: Instant) -> None:
         runs = self._waits.ended(execution)
         for run in runs:
             run.family.awaiting -= 1
-        run = execution.step.run
-        if _is_root(execution, run):
-            runs.append(run)
-        for run in runs:
-            run.finished_at = now.wall
-            self._outbox.runs[run] = None
-            self._outbox.commands.append(Finished(run.id, run.status.value))
+        for run in (*runs, execution.step.run):
+            if _is_root(execution, run):  # it may have another root by now: somebody asked for it again
+                run.finished_at = now.wall
+                self._outbox.runs[run] = None
+                self._outbox.commands.append(Finished(run.id, run.status.value))
             self._register.check_settled(run.family)
-        self._register.check_settled(execution.step.run.family)
 
     # -- further attempts ----------------------------------------------------------------------------------------
 
@@ -228,7 +229,7 @@ class Endings:
             source = source.successor
         for linked in links:
             linked.source = None
-            if source.unfinished:
+            if source.unfinished and closed_cycle(linked, [source]) is None:
                 self._holds.link(linked, source)
             elif source.state is State.SUCCEEDED or source.state is State.CACHED:
                 assert source.outcome is not None
@@ -236,6 +237,7 @@ class Endings:
             elif source.state is State.FAILED or source.state is State.TIMED_OUT:
                 self.end(linked, source.state, source.outcome, now, retryable=retryable)
             else:
+                linked.asked = source.state is not State.DEFERRED  # what it was deferred to may have other arguments
                 self._admission.due.append(linked)
 
     # -- time and people -----------------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ class Endings:
 def _is_root(execution: Execution, run: Run) -> bool:
     """Whether the chain that a run shows as its own leads through this attempt."""
     root = run.root
-    return root is not None and root.step is execution.step and root.end() is execution.end()
+    return root is not None and root.end() is execution.end()
 
 
 def _waits_for_fresh(execution: Execution) -> bool:

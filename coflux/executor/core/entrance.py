@@ -78,15 +78,17 @@ class Entrance:
             while deferral.started:
                 survivor, superseded = deferral.started.pop()
                 for execution in superseded:
-                    self._endings.end(execution, State.DEFERRED, None, now, successor=survivor)
+                    if execution.state is State.QUEUED:
+                        self._endings.end(execution, State.DEFERRED, None, now, successor=survivor)
             while deferral.revived:
-                execution = deferral.revived.pop()
-                execution.superseded_by = None
-                delay = 0.0 if execution.due_at is None else execution.due_at - now.elapsed
-                self._admission.enqueue(execution, delay, now)
-                self._outbox.executions[execution] = None
+                self._revive(deferral.revived.pop(), now)
             if due:
                 self._admit(due.popleft(), now)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something is to be decided."""
+        return bool(self._admission.due or self._deferral.started or self._deferral.revived)
 
     def _supersede(self, older: Execution, newer: Execution) -> None:
         """It waits from now on until the newer submission starts, or is cancelled."""
@@ -94,8 +96,20 @@ class Entrance:
         self._admission.withdraw(older)
         self._holds.drop(older)
         self._holds.unlink(older)
-        older.asked = False
+        # Others may count on it to compute: it is not to have an older result, should it be revived.
+        older.asked = bool(older.links)
         self._admission.set_reason(older, f"superseded by {newer.id}, until that has started")
+
+    def _revive(self, execution: Execution, now: Instant) -> None:
+        """What superseded it was cancelled, perhaps together with it."""
+        if execution.state is not State.QUEUED:
+            return
+        execution.superseded_by = None
+        if execution.due_at is not None and execution.due_at > now.elapsed:
+            self._admission.set_reason(execution, "delayed")
+        else:
+            self._admission.due.append(execution)
+            self._outbox.executions[execution] = None
 
     # -- due -----------------------------------------------------------------------------------------------------
 
@@ -103,7 +117,10 @@ class Entrance:
         """It is due, or something that it waited for has ended."""
         if execution.state is not State.QUEUED or execution.worker is not None or execution.ready:
             return
-        if execution.superseded_by is not None or execution.hold is not None or execution.source is not None:
+        if execution.hold is not None:
+            self._break_cycle(execution, now)
+            return
+        if execution.superseded_by is not None or execution.source is not None or execution.blocked_by is not None:
             return
         if execution.due_at is not None and execution.due_at > now.elapsed:
             return  # another of its waits has ended, and its delay has not
@@ -114,8 +131,8 @@ class Entrance:
             if execution.step.cache_key is not None and self._answered_by_cache(execution, now):
                 return
         if execution.step.spec.options.wait and self._holds.for_arguments(execution):
-            self._refuse_cycle(execution, now)
-        elif execution.step.spawns:
+            return
+        if execution.step.spawns:
             self._spawn(execution, now)
         else:
             self._admission.make_ready(execution)
@@ -143,14 +160,23 @@ class Entrance:
         self._endings.hit(execution, recorded.id, recorded.outcome, now, older_code=False)
         return True
 
-    def _refuse_cycle(self, execution: Execution, now: Instant) -> None:
-        """A wait for arguments that can never end is an error, not a hang."""
-        assert execution.hold is not None
-        for target in execution.hold.targets:
-            cycle = closed_cycle(execution, [target])
-            if cycle is not None:
-                self._endings.end(execution, State.FAILED, refusal(describe_cycle(cycle)), now)
+    def _break_cycle(self, execution: Execution, now: Instant) -> None:
+        """A wait that can never end is an error, not a hang.
+
+        What waits in the cycle for a result of the cache is executed instead. An attempt after a suspension starts at
+        once: it is told of the cycle when it asks again for what it was suspended for.
+        """
+        hold = execution.hold
+        while hold is not None and not hold.over:
+            cycle = self._holds.closed_cycle(hold)
+            if cycle is None:
                 return
+            if not self._holds.unlink_one(cycle):
+                if hold.any:
+                    self._holds.drop(execution)
+                    self._admission.due.append(execution)
+                else:
+                    self._endings.end(execution, State.FAILED, refusal(describe_cycle(cycle)), now)
 
     def _spawn(self, execution: Execution, now: Instant) -> None:
         """A workflow that was called from code becomes a run of its own, whose root is what the chain goes on with."""
@@ -183,18 +209,20 @@ class Entrance:
     def again(self, execution: Execution, workspace: str, now: Instant, *, resumes: bool) -> Execution:
         """Execute a step again, from the start: what is unfinished of it there is cancelled."""
         step = execution.step
-        unfinished = [one for one in step.executions if one.unfinished and one.workspace == workspace]
-        self._endings.cancel(unfinished, now)
         run = step.run
+        earlier = [one for one in step.executions if one.workspace == workspace]
+        # Entered before anything is cancelled, so that the family does not settle in between.
         attempt = self._register.create_execution(step, run.family.host, now, "rerun", workspace)
         attempt.asked = True
         attempt.resumes = resumes
+        self._endings.cancel([one for one in earlier if one.unfinished], now)
         if step.number == 1:
             run.root = attempt
             run.finished_at = None
             self._outbox.runs[run] = None
-        leaving = next((one.worker for one in unfinished if one.worker is not None), None)
-        if leaving is not None and leaving.id in run.family.leaving:
+        processes = [one.worker for one in earlier if one.worker is not None]
+        leaving = next((worker for worker in processes if worker.id in run.family.leaving), None)
+        if leaving is not None:
             self._admission.hold_back(attempt, leaving, 0.0, now)
         else:
             self._admission.enqueue(attempt, 0.0, now)

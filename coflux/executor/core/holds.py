@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from coflux.encoded import Reference
 from coflux.executor.core.admission import Admission
+from coflux.executor.core.cycles import closed_cycle
 from coflux.executor.core.register import Register
 from coflux.executor.core.state import Execution, Hold
 from coflux.executor.messages import Succeeded
@@ -51,6 +52,7 @@ class Holds:
         names = ", ".join(target.id for target in hold.targets[:SHOWN])
         more = f" and {len(hold.targets) - SHOWN} more" if len(hold.targets) > SHOWN else ""
         self._admission.set_reason(execution, f"waiting for {what}: {names}{more}")
+        self._admission.due.append(execution)  # it may close a cycle
         return True
 
     def _add(self, hold: Hold, references: Iterable[Reference]) -> list[Execution]:
@@ -81,8 +83,11 @@ class Holds:
         hold.unresolved -= 1
         if not hold.any:
             if isinstance(end.outcome, Succeeded):
-                for target in self._add(hold, end.outcome.value.references):
+                added = self._add(hold, end.outcome.value.references)
+                for target in added:
                     target.end().waiters.append(hold)
+                if added:
+                    self._admission.due.append(hold.execution)  # these may close a cycle
             if hold.unresolved:
                 return
         self.drop(hold.execution)
@@ -112,3 +117,20 @@ class Holds:
         if execution.source is not None:
             execution.source.links.remove(execution)
             execution.source = None
+
+    def unlink_one(self, cycle: list[Execution]) -> bool:
+        """Let one of those in a cycle that wait for a result of the cache be executed instead; False if none does."""
+        linked = next((execution for execution in cycle if execution.source is not None), None)
+        if linked is None:
+            return False
+        self.unlink(linked)
+        self._admission.due.append(linked)
+        return True
+
+    def closed_cycle(self, hold: Hold) -> list[Execution] | None:
+        """The cycle because of which the hold could never end; `None` when it can."""
+        execution = hold.execution
+        if hold.any:
+            return closed_cycle(execution, hold.targets)
+        unfinished = [target for target in hold.targets if target.end().unfinished]
+        return next(filter(None, (closed_cycle(execution, [target]) for target in unfinished)), None)

@@ -20,7 +20,10 @@ def too_deep(execution: Execution, limit: int) -> Failed:
     caller: Execution | None = execution
     while caller is not None and len(names) < SHOWN:
         names.append(caller.step.spec.name)
-        caller = caller.step.parent or caller.step.run.parent
+        step = caller.step
+        if step.number == 1 and step.run.parent is not None:
+            step = step.run.parent.step  # a run of its own is one with the step that called it
+        caller = step.parent
     chain = " → ".join(reversed(names))
     return refusal(
         f"calls are nested more than {limit} deep: … → {chain}. If the recursion is meant, raise `max_depth` in the "

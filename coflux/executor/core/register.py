@@ -88,7 +88,9 @@ class Register:
         """Enter a step of `run`, called by `parent`, and its first attempt."""
         run.steps += 1
         caller = parent if parent is not None else run.parent
-        depth, host = (0, run.family.host) if caller is None else (caller.step.depth + 1, caller.host)
+        depth, host = (0, run.family.host) if caller is None else (caller.step.depth, caller.host)
+        if parent is not None:
+            depth += 1
         workspace = run.options.workspace if caller is None else caller.workspace
         step = Step(run, run.steps, parent, group, spec, encoded, arguments, depth, now.wall, keys)
         self._outbox.steps[step] = None
@@ -159,8 +161,22 @@ class Register:
         execution.step.executions.remove(execution)
         for one in (execution, *below):
             family.executions.pop(one.id, None)
+        for step in {one.step: None for one in below}:
+            self._strike_off(step, execution.step.run)
         self._outbox.pruned.append(execution)
         return True
+
+    def _strike_off(self, step: Step, kept: Run) -> None:
+        """Let nobody share a step that is gone; nor is there a run of its own without its root."""
+        run = step.run
+        if step.memo_key is not None:
+            equal = run.memoised[step.memo_key]
+            equal.remove(step)
+            if not equal:
+                del run.memoised[step.memo_key]
+        if run is not kept and step.number == 1:
+            self.runs.pop(run.id)
+            run.family.runs.remove(run)
 
     def committed(self) -> None:
         """The store knows of everything that has happened."""

@@ -92,7 +92,7 @@ class Scheduler:
             max_depth: deepest nesting of calls.
             reuse: whether a process that was left clean takes another execution.
         """
-        order = count(1)
+        self._order = order = count(1)
         self.concurrency = concurrency
         self.outbox = Outbox()
         self.deadlines: Agenda[Execution | Wait] = Agenda(_can_expire)  # on the monotonic clock
@@ -202,6 +202,9 @@ class Scheduler:
     def drain(self, now: Instant) -> Effects:
         """Hand out slots, then give up the effects of all events since the last drain."""
         self._dispatch(now)
+        while self.entrance.unsettled:  # something has started, or was refused: others were deferred to it, or linked
+            self.entrance.settle(now)
+            self._dispatch(now)
         return self.outbox.take()
 
     def committed(self) -> None:
@@ -243,7 +246,9 @@ class Scheduler:
     ) -> None:
         """Queue an unfinished execution that came from the store. `awaits` is what it was suspended for."""
         self.holds.for_any(execution, awaits)
-        execution.asked = execution.trigger != "submission"
+        step = execution.step
+        called = step.number == 1 and step.run.parent is not None  # the calling step has asked
+        execution.asked = called or execution.trigger != "submission"
         self.entrance.enter(execution, 0.0 if due_wall is None else due_wall - now.wall, now)
 
     def abandon(self, execution: Execution, evidence: str, now: Instant) -> None:
@@ -257,6 +262,8 @@ class Scheduler:
     def settle_restored(self, now: Instant) -> None:
         """Everything that came from the store is queued: go on. Families whose last execution had ended, but which were
         not seen to settle, do so now."""
+        for run in self.runs.values():
+            self.endings.follow_out(run)
         self.entrance.settle(now)
         for family in list(self.families.values()):
             self.register.check_settled(family)
@@ -392,7 +399,7 @@ class Scheduler:
         targets = [self.register.resolve(execution, handle) for handle in event.handles]
         known = tuple(target for target in targets if target is not None)
         execution.suspension = Suspension(now.elapsed + delay, now.wall + delay, known)
-        self.deadlines.put(now.monotonic + UNWINDING, execution.sequence, execution)
+        self.deadlines.put(now.monotonic + UNWINDING, next(self._order), execution)
 
     def _cancel_asked(self, event: ev.CancelAsked, now: Instant) -> None:
         execution = self._asking(event.worker)
@@ -423,10 +430,10 @@ class Scheduler:
             self.endings.recur(execution, now)
         else:
             self.endings.end(execution, state, outcome, now, retryable=event.retryable)
-        execution.worker = None
         if used_up:
             self.fleet.retire(worker)
         else:
+            execution.worker = None
             self.fleet.now_idle(worker, now)
 
     def _worker_exited(self, event: ev.WorkerExited, now: Instant) -> None:

@@ -166,7 +166,8 @@ class Step:
         self.memo_key = keys.memo
         self.cache_key = keys.cache
         self.defer_key = keys.defer
-        self.decides = keys.cache is not None or bool(spec.options.wait) or self.spawns  # there is something, when due
+        # Whether there is something to decide when it is due.
+        self.decides = keys.cache is not None or keys.defer is not None or bool(spec.options.wait) or self.spawns
         self.executions: list[Execution] = []  # its attempts, but for old recurrences
         self.shared_by: list[
             Execution
@@ -185,6 +186,7 @@ class Execution:
     __slots__ = (
         "asked",
         "attempt",
+        "blocked_by",
         "cached_from",
         "children",
         "created_at",
@@ -266,6 +268,7 @@ class Execution:
         self.cached_from = ""  # the id of the execution whose result it has
         self.older_code = False  # and that one ran other code
         self.superseded_by: Execution | None = None  # the newer submission that it waits for to start
+        self.blocked_by: Worker | None = None  # the process of an attempt before it, which has to be gone first
 
     @property
     def unfinished(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from coflux.executor.core.admission import Admission
 from coflux.executor.core.agenda import Agenda
 from coflux.executor.core.commands import Answered
-from coflux.executor.core.cycles import closed_cycle, describe_cycle
+from coflux.executor.core.cycles import closed_cycle, describe_cycle, queued_behind
 from coflux.executor.core.effects import Outbox
 from coflux.executor.core.fleet import Fleet
 from coflux.executor.core.holds import Holds
@@ -66,8 +66,8 @@ class Waits:
         if ended is not None and (plain or execution.holds_slot):
             self._tell(wait, ended, targets[ended].end())
             return
-        cycle = self._closed_cycle(wait) if ended is None and (timeout is None or suspends) else None
-        if cycle is not None:
+        cycle = self._closed_cycle(wait) if ended is None else None
+        if cycle is not None and (timeout is None or suspends):
             self.refuse(wait, describe_cycle(cycle))
             return
         if plain:
@@ -92,11 +92,8 @@ class Waits:
             cycle = closed_cycle(wait.execution, wait.targets)
             if cycle is None:
                 return None
-            linked = next((execution for execution in cycle if execution.source is not None), None)
-            if linked is None:
+            if not self._holds.unlink_one(cycle):
                 return cycle
-            self._holds.unlink(linked)
-            self._admission.due.append(linked)
 
     def refuse(self, wait: Wait, error: str) -> None:
         """Answer a wait that cannot begin."""
@@ -248,6 +245,7 @@ def _held_up(targets: list[Execution], poller: Execution) -> Execution | Wait | 
                 line.extend(target.end() for target in wait.targets)
             elif found is None:
                 found = wait
+        line.extend(one for need in queued_behind(pending) for one in need)
     return found
 
 
