@@ -11,13 +11,15 @@ from coflux.executor.core.commands import Answered, Command, Finished, HandOver,
 from coflux.executor.core.effects import Effects
 from coflux.executor.core.register import begins_chain
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
-from coflux.executor.core.state import Execution, Instant, State, Step, Wait
+from coflux.executor.core.state import Execution, Instant, State, Wait
 from coflux.executor.core.waiting import GATHERING, QUICK_IN_A_ROW
 from coflux.executor.messages import Outcome
 from tests.core.invariants import Broken, View, check
 from tests.core.shelf import Shelf
 
 __all__ = ["Ledger"]
+
+Row = tuple[State, Outcome | None, str, str]  # state, outcome, what follows, workspace
 
 
 def doomed_by(roots: Iterable[Execution]) -> set[Execution]:
@@ -78,14 +80,17 @@ class Ledger:
         self.settled: list[str] = []
         self.finished: list[str] = []
         self._outcomes: dict[str, tuple[State, Outcome | None]] = {} if before is None else before._outcomes
-        self._recorded: dict[str, tuple[object, ...]] = {}
+        self._recorded: dict[str, Row] = {}
         self._live: dict[Execution, None] = {}  # recorded as unfinished
-        self._steps: set[Step] = set()
         self._processes: dict[int, Execution] = {}  # what each process was given, until it is clean or gone
         self._begun: set[Execution] = set()  # was given a worker once, which may have died before it was ready
         self._answered: set[Wait] = set()
         self._held: dict[Wait, float] = {}  # when something first started before a wait's answer
         self._commands_seen = 0
+
+    def taken_in(self, root: str) -> None:
+        """A family that had settled was taken in again: something of it is to be executed once more."""
+        self.settled = [run for run in self.settled if run != root]
 
     # -- the scheduler's own verbs -------------------------------------------------------------------------------
 
@@ -211,7 +216,7 @@ class Ledger:
         self.finished.append(command.run)
         if command.status in {State.QUEUED.value, State.RUNNING.value}:
             raise Broken(f"{command.run} has finished, and is {command.status}.")
-        run = self.scheduler.runs.get(command.run)
+        run = self.scheduler.runs.get(command.run) or self.scheduler.register._settled.get(command.run)
         asked = 1 if run is None or run.root is None else sum(map(begins_chain, run.root.step.executions))
         if self.finished.count(command.run) > asked:
             raise Broken(f"{command.run} finished twice.")
@@ -258,9 +263,9 @@ class Ledger:
                         raise Broken(f"A slot is free, and {execution} is ready.")
 
     def _rows(self, effects: Effects) -> None:
-        self._steps.update(effects.steps)
         for execution in effects.executions:
-            if execution.step not in self._steps:
+            step = execution.step
+            if step not in effects.steps and (step.run.id, step.number) not in self.shelf.steps:
                 raise Broken(f"{execution} is written without its step.")
             self._recorded[execution.id] = _row(execution)
             if execution.unfinished:
@@ -272,7 +277,7 @@ class Ledger:
             match command:
                 case HandOver(execution=execution) if execution not in effects.executions:
                     raise Broken(f"{execution} is handed over without a row that says so.")
-                case Identified(execution=execution) if execution.id not in self._recorded:
+                case Identified(execution=execution) if self._record(execution.id) is None:
                     raise Broken(f"{execution} is identified and was never written.")
                 case Answered(ended=Execution() as ended) if not self._is_recorded(ended):
                     raise Broken(f"A waiter is told of {ended}, which is not recorded so.")
@@ -280,13 +285,20 @@ class Ledger:
                     raise Broken(f"The end of {run} is told and not written.")
         unfinished = View(self.scheduler, thorough=False).unfinished
         for execution in (*self._live, *unfinished):
-            if self._recorded.get(execution.id) != _row(execution):
+            if self._record(execution.id) != _row(execution):
                 raise Broken(f"{execution} is not written so.")
         self._one_survivor(unfinished)
 
+    def _record(self, execution: str) -> Row | None:
+        found = self._recorded.get(execution)
+        if found is None and execution in self.shelf.rows:
+            row = self.shelf.rows[execution]
+            return row.state, row.outcome, row.following, row.workspace
+        return found
+
     def _is_recorded(self, ended: Execution) -> bool:
-        row = self._recorded.get(ended.id)
-        return row[0] is ended.state if row is not None else self.shelf.rows[ended.id].state is ended.state
+        row = self._record(ended.id)
+        return row is not None and row[0] is ended.state
 
     # -- options -------------------------------------------------------------------------------------------------
 
@@ -327,12 +339,7 @@ class Ledger:
         self.counts["recorded hit" if age > 0 else "linked hit"] += 1
 
 
-def _row(execution: Execution) -> tuple[object, ...]:
+def _row(execution: Execution) -> Row:
     successor = execution.successor
-    return (
-        execution.state,
-        execution.outcome,
-        None if successor is None else successor.id,
-        execution.cached_from,
-        execution.workspace,
-    )
+    following = execution.cached_from if successor is None else successor.id
+    return execution.state, execution.outcome, following, execution.workspace

@@ -42,7 +42,6 @@ class ExecutionRow(NamedTuple):
     run: str
     step: int
     attempt: int
-    sequence: int
     state: State
     outcome: Outcome | None
     following: str  # its successor, or the one that it has its result from
@@ -74,7 +73,7 @@ class Shelf:
         for step in effects.steps:
             self.steps[step.run.id, step.number] = _step_row(step)
         for execution in effects.executions:
-            row = self.rows[execution.id] = self.row(execution)
+            row = self.rows[execution.id] = self.row(execution)  # keeps its place among the others
             if row.cache_key is not None:
                 self._by_cache_key.setdefault(row.cache_key, {})[row.id] = None
         self.shared += [(shared.execution.id, shared.child.id) for shared in effects.shared]
@@ -113,7 +112,7 @@ class Shelf:
             and row.finished_at is not None
             and row.finished_at >= since
         ]
-        newest = max(usable, key=lambda row: (row.created_at, row.sequence), default=None)
+        newest = max(reversed(usable), key=lambda row: row.created_at, default=None)
         return None if newest is None else self._recorded(newest)
 
     def recall(self, execution_id: str) -> Recorded | None:
@@ -142,7 +141,6 @@ class Shelf:
             step.run.id,
             step.number,
             execution.attempt,
-            execution.sequence,
             execution.state,
             execution.outcome,
             execution.cached_from if successor is None else successor.id,

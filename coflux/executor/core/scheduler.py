@@ -150,7 +150,7 @@ class Scheduler:
             case ev.WorkerReady():
                 self.fleet.ready(event.worker, event.pid, now)
             case ev.IdentifyAsked():
-                execution = self.fleet.running_on(event.worker)
+                execution = self._asking(event.worker)
                 if execution is not None:
                     submitted = execution.submissions[event.number - 1]
                     self.outbox.commands.append(Identified(event.worker, event.request, submitted))
@@ -416,7 +416,8 @@ class Scheduler:
             return
         worker = self.workers[event.worker]
         outcome = event.outcome
-        if isinstance(outcome, Succeeded) and outcome.value.references:
+        # What it returns after a suspension does not count, and may refer to submissions that were ignored.
+        if isinstance(outcome, Succeeded) and outcome.value.references and execution.suspension is None:
             outcome = Succeeded(with_ids((outcome.value,), execution)[0])
         execution.usage = event.usage
         execution.fingerprint = event.fingerprint
