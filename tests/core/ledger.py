@@ -60,7 +60,8 @@ class Ledger:
       when all who hold a slot wait as well.
     - Asking to wait gives the slot back.
     - Two attempts of a step never overlap, their dying processes included, and a process gets one execution at a time.
-    - A cancel has reached everything below at once, but for shared steps that another unfinished execution can use.
+    - A cancel has reached everything below at once, and nothing else: of shared steps those that no other unfinished
+      execution can use.
     - A result from the cache is that of a step with the same key, in the same workspace or an ancestor's, which was
       executed and has succeeded, within the age that the caller allows if it had before.
     - Of equal submissions (`defer`) that have not begun, one survives, and it is the newest that was not cancelled.
@@ -106,12 +107,12 @@ class Ledger:
             self._processes.pop(clean, None)
         self._after_wait(event, waiting)
         for execution in doomed:
-            if execution.unfinished or (
-                execution.successor is not None
-                and execution.successor.unfinished
-                and execution.state is not State.DEFERRED
-            ):
+            following = None if execution.state is State.DEFERRED else execution.successor
+            if execution.unfinished or (following is not None and following.unfinished):
                 raise Broken(f"{execution} is below what was cancelled, and goes on.")
+        for execution in self.scheduler.outbox.executions:
+            if execution.state is State.CANCELLED and execution.id not in self._outcomes and execution not in doomed:
+                raise Broken(f"{execution} was cancelled, and is not below what was to be.")
         plain_poll = isinstance(event, ev.WaitAsked) and event.timeout is not None and event.timeout <= 0
         self._after(active, over_the_limit=1 if plain_poll else 0)
 
@@ -164,6 +165,10 @@ class Ledger:
             if asking is not None:
                 targets = [self._target(asking, handle) for handle in event.handles]
                 return [target for target in targets if target is not None]
+        if isinstance(event, ev.RerunRequested):
+            again = scheduler.find(event.execution)
+            attempts = [] if again is None else again.step.executions
+            return [one for one in attempts if one.unfinished and one.workspace == event.workspace]
         return []
 
     def _target(self, asking: Execution, handle: str) -> Execution | None:
@@ -195,6 +200,7 @@ class Ledger:
                 case HandOver():
                     self._hand_over(command)
                 case Answered():
+                    self.counts["cycle"] += "closes a cycle" in command.error
                     if command.wait in self._answered:
                         raise Broken(f"Request {command.wait.request} was answered twice.")
                     self._answered.add(command.wait)
@@ -270,6 +276,7 @@ class Ledger:
             self._recorded[execution.id] = _row(execution)
             if execution.unfinished:
                 self._live[execution] = None
+                self._count_queued(execution)
             else:
                 self._live.pop(execution, None)
                 self._take_end(execution, effects)
@@ -283,6 +290,8 @@ class Ledger:
                     raise Broken(f"A waiter is told of {ended}, which is not recorded so.")
                 case Finished(run=run) | Settled(run=run) if run not in {row.id for row in effects.runs}:
                     raise Broken(f"The end of {run} is told and not written.")
+        self.counts["shared"] += len(effects.shared)
+        self.counts["pruned"] += len(effects.pruned)
         unfinished = View(self.scheduler, thorough=False).unfinished
         for execution in (*self._live, *unfinished):
             if self._record(execution.id) != _row(execution):
@@ -316,10 +325,25 @@ class Ledger:
             if other is not execution:
                 raise Broken(f"{other} and {execution} both survive.")
 
+    def _count_queued(self, execution: Execution) -> None:
+        hold = execution.hold
+        self.counts["held for arguments"] += hold is not None and not hold.any
+        self.counts["held after suspension"] += hold is not None and hold.any
+        self.counts["linked"] += execution.source is not None
+        self.counts["superseded"] += execution.superseded_by is not None
+        self.counts["parked"] += self.scheduler.admission.is_parked(execution)
+        self.counts["blocked by a process"] += execution.blocked_by is not None
+        self.counts["held and blocked"] += execution.blocked_by is not None and hold is not None
+        self.counts["resumes"] += execution.resumes
+
     def _take_end(self, execution: Execution, effects: Effects) -> None:
         """What it met on its way is counted, and a result from the cache is looked into."""
         self.counts[execution.state.value] += 1
         self.counts[execution.trigger] += 1
+        self.counts["spared"] += execution.state is not State.CANCELLED and any(
+            owner.state is State.CANCELLED for owner in execution.step.shared_by
+        )
+        self.counts["too deep"] += execution.started_at is None and execution.state is State.FAILED
         if execution.state is State.CACHED:
             self._check_hit(execution, effects)
 

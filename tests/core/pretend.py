@@ -15,6 +15,7 @@ from coflux.executor.core.state import Execution
 from coflux.executor.messages import ArgumentKey, OpenGroup, Outcome, Succeeded, TargetSpec
 from coflux.task_options import CacheOptions, RetryOptions
 from tests.core.factories import USAGE, failed, key, spec, succeeded, value
+from tests.core.invariants import needs_of
 
 __all__ = ["Call", "Habits", "Process", "World", "random_call"]
 
@@ -246,7 +247,7 @@ class Program:
         random = self.random
         if not self.process.world.calm and random.random() < self.habits.fails:
             return failed()
-        recurs = self.execution.step.spec.options.recurrent and not self.process.world.calm and random.random() < 0.6
+        recurs = self.execution.step.spec.options.recurrent and not self.process.world.calm and random.random() < 0.8
         text = "null" if recurs else "1"
         return succeeded(text, *random.sample(self.handles, min(len(self.handles), random.randrange(3))))
 
@@ -295,16 +296,26 @@ class Program:
             yield Suspend(handles)
 
     def _poll_loop(self) -> Coroutine:
-        """Ask again and again, at first without a pause. In a tangle, nobody may insist: polls see no cycles."""
+        """Ask again and again, at first without a pause; but not for what waits for this execution: polls see no cycles."""
         handles = self._some(1, tangled=False)
-        patience = self.random.randint(1, 10) if self.habits.tangles else 10_000
         timeout = self.random.choice((0.0, 0.05))
-        while handles and patience:
+        while handles:
             answer = yield Ask(handles, timeout)
             if answer is None or answer.index >= 0 or answer.error:
                 return
-            patience -= 1
+            if self._waits_for_this(answer.wait.targets) and self.random.random() < 0.3:
+                return
             yield Pause(0.05)
+
+    def _waits_for_this(self, targets: list[Execution]) -> bool:
+        line, seen = [target.end() for target in targets], set()
+        while line:
+            one = line.pop()
+            if one not in seen:
+                seen.add(one)
+                line += [target.end() for wait in one.waits.values() for target in wait.targets]
+                line += [other for need in needs_of(one) for other in need]
+        return self.execution in seen
 
     def _submit(self, count: int) -> None:
         random, process = self.random, self.process

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from random import Random
+from unittest.mock import patch
 
+from coflux.executor.core import endings
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered, Command, HandOver, KillWorker, RetireWorker, StartWorker
 from coflux.executor.core.events import Event
@@ -104,6 +106,10 @@ class Simulation:
 
     def run(self, turns: int = 30) -> None:
         """Live wildly for some turns, then calmly until nothing can happen."""
+        with patch.object(endings, "KEPT_RECURRENCES", 2):
+            self._live(turns)
+
+    def _live(self, turns: int) -> None:
         for _ in range(self.random.randint(1, 3)):
             self.at(self.random.random() * 2, self._start_run)
         while self.turns < turns:

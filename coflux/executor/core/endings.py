@@ -95,8 +95,6 @@ class Endings:
         if successor is None and state in FAILURES and retryable:
             successor = self._plan_retry(execution, now, crashed=crashed)
         execution.successor = successor
-        if execution.links:
-            self._resolve_links(execution, now, retryable=retryable)
         end = execution.end()
         if end.unfinished:
             self._waits.pass_on(execution, end)
@@ -106,6 +104,8 @@ class Endings:
             self._register.check_settled(run.family)
         else:
             self._chain_ended(execution, now)
+        if execution.links:
+            self._resolve_links(execution, now, retryable=retryable)
 
     def _leave(self, execution: Execution, state: State, now: Instant) -> None:
         """It stops being unfinished, with all that this means to others."""
