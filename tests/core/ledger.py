@@ -30,17 +30,16 @@ def doomed_by(roots: Iterable[Execution]) -> set[Execution]:
     line = list(roots)
     while line:
         execution = line.pop()
-        if execution in found:
-            continue
-        found.add(execution)
-        if execution.successor is not None and execution.state is not State.DEFERRED:
-            line.append(execution.successor)
-        for child in execution.children:
-            line_of = spared.add if child.step.shared_by else line.append
-            line_of(child)
-            for again in child.step.executions:
-                if again.trigger == "rerun" and again.workspace == child.workspace:
-                    line_of(again)
+        if execution not in found:
+            found.add(execution)
+            if execution.successor is not None and execution.state is not State.DEFERRED:
+                line.append(execution.successor)
+            for child in execution.children:
+                line_of = spared.add if child.step.shared_by else line.append
+                line_of(child)
+                for again in child.step.executions:
+                    if again.trigger == "rerun" and again.workspace == child.workspace:
+                        line_of(again)
         if not line:
             line = [child for child in spared if child not in found and not _usable(child, found)]
     return found
@@ -162,7 +161,7 @@ class Ledger:
             return [] if target is None else [target]
         if isinstance(event, ev.CancelAsked):
             asking = scheduler.running_on(event.worker)
-            if asking is not None:
+            if asking is not None and asking.suspension is None:
                 targets = [self._target(asking, handle) for handle in event.handles]
                 return [target for target in targets if target is not None]
         if isinstance(event, ev.RerunRequested):
