@@ -117,7 +117,4 @@ class _Intake:
         execution, child = self._scheduler.find(sharing), self._scheduler.find(shared)
         if execution is None or child is None or execution.step not in self._steps.values():
             return
-        if child not in execution.children:
-            execution.children.append(child)
-        if child.step.parent is not execution and execution not in child.step.shared_by:
-            child.step.shared_by.append(execution)
+        self._scheduler.register.share(execution, child)

@@ -236,3 +236,17 @@ def test_who_cancels_the_shared_step_itself_cancels_it_for_all() -> None:
     bench.cancel(common)
     assert bench.answer(request).ended is common
     assert common.state is State.CANCELLED
+
+
+def test_a_caller_does_not_go_with_what_it_has_called() -> None:
+    """f calls g, which calls f again, by memo: g has the handle of what it is below of."""
+    bench = Bench(concurrency=4)
+    root = bench.run()
+    f = bench.submit(root, "f", memo=True)
+    bench.succeed(root)
+    g = bench.submit(f, "g", timeout=5.0, retries=1)
+    assert bench.submit(g, "f", memo=True) is f
+    bench.pass_time(5.0)
+    assert (g.state, f.state) == (State.TIMED_OUT, State.RUNNING)
+    bench.cancel(g)
+    assert (g.end().state, f.state) == (State.CANCELLED, State.RUNNING)
