@@ -129,6 +129,22 @@ class Register:
             family.unfinished += 1
             self._sources.add(execution)
 
+    def share(self, execution: Execution, shared: Execution) -> None:
+        """Note that `execution` has got the handle of a step that was there already.
+
+        That makes it responsible for what it shares, as for what it has submitted itself; but not for what it is itself
+        below of (recursion): a caller does not go with what it has called.
+        """
+        caller: Execution | None = execution
+        while caller is not None:
+            if caller.step is shared.step:
+                return
+            caller = caller.step.parent or caller.step.run.parent
+        if shared not in execution.children:
+            execution.children.append(shared)
+        if shared.step.parent is not execution and execution not in shared.step.shared_by:
+            shared.step.shared_by.append(execution)
+
     # -- leaving -------------------------------------------------------------------------------------------------
 
     def check_settled(self, family: Family) -> None:
