@@ -238,6 +238,7 @@ class Program:
             self.process.die(0.0, "killed by its user")
 
     def answered(self, answer: Answered) -> None:
+        assert answer.wait.request in self.asked, f"{self.execution} is answered what it must not have asked"
         coroutine = self.asked.pop(answer.wait.request)
         if answer.ended is not None and isinstance(answer.ended.outcome, Succeeded):
             self.handles += [reference.id for reference in answer.ended.outcome.value.references]

@@ -279,9 +279,7 @@ class Simulation:
         )
         call = random_call(self.random, self.habits, root=True)
         run = f"R{self._runs}"
-        self.deliver(
-            ev.RunRequested(run, call.spec, b"", call.arguments, options, 1, self._newest_host, call.keys)
-        )
+        self.deliver(ev.RunRequested(run, call.spec, b"", call.arguments, options, 1, self._newest_host, call.keys))
 
     def _add_host(self) -> int:
         self._hosts += 1

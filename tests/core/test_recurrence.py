@@ -169,5 +169,3 @@ def test_a_pruned_attempt_lets_go_of_what_it_shared(monkeypatch: pytest.MonkeyPa
     assert bench.submit(child.end(), "common", memo=True) is common
     recur(bench, child, 5)
     assert common.step.shared_by == []
-
-

@@ -177,8 +177,6 @@ def test_a_cancel_meanwhile_is_final() -> None:
     assert (root.state, root.successor) == (State.CANCELLED, None)
 
 
-
-
 def test_cancelling_the_handle_cancels_the_attempt_that_is_to_come() -> None:
     bench = Bench(concurrency=2)
     root = bench.run()
