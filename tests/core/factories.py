@@ -20,8 +20,8 @@ def instant(elapsed: float, asleep: float = 0.0) -> Instant:
 
 
 def spec(name: str = "task", **options: Any) -> TargetSpec:
-    """A target. `retries=2` is short for two retries without backoff, `True` for unlimited ones; `cache=True` for any age,
-    `cache=5.0` for 5 s; `defer=True` and `wait=True` for all parameters. `type` and `run_memo` are the target's own."""
+    """A target. `retries=2` is short for two retries without backoff, `True` for unlimited ones; `cache=True` for any
+    age, `cache=5.0` for 5 s; `defer=True` and `wait=True` for all parameters."""
     kind, run_memo = options.pop("type", "task"), options.pop("run_memo", False)
     parameters = options.pop("parameters", ("x",))
     retries = options.pop("retries", None)

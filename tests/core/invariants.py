@@ -189,16 +189,15 @@ def _queued(view: View) -> Iterator[str]:
 
 @invariant("What waits for a dying process is known to it, and the process is there.")
 def _blocked(view: View) -> Iterator[str]:
-    for worker in view.scheduler.workers.values():
+    workers = view.scheduler.workers
+    for worker in workers.values():
         for execution in worker.blocked:
             if execution.blocked_by is not worker:
                 yield f"{execution} is not blocked by worker {worker.id}"
     for execution in view.queued:
-        worker = execution.blocked_by
-        if worker is not None and (
-            view.scheduler.workers.get(worker.id) is not worker or execution not in worker.blocked
-        ):
-            yield f"{execution} is blocked by worker {worker.id}, which is gone or does not know"
+        blocking = execution.blocked_by
+        if blocking is not None and (workers.get(blocking.id) is not blocking or execution not in blocking.blocked):
+            yield f"{execution} is blocked by worker {blocking.id}, which is gone or does not know"
 
 
 @invariant("Nothing of a paused workspace is ready, and nothing of another one is parked.")
@@ -429,6 +428,8 @@ def _counters(view: View) -> Iterator[str]:
 
 def head_of(execution: Execution) -> Execution | None:
     """The first attempt of the chain that it belongs to."""
+    if execution.attempt == 1:
+        return execution
     attempts = [one for one in execution.step.executions if one.attempt <= execution.attempt]
     return next((one for one in reversed(attempts) if begins_chain(one) and one.workspace == execution.workspace), None)
 

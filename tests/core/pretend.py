@@ -256,7 +256,7 @@ class Program:
         self.ended = True
         self.process.returned(self.outcome(), self.random.random() < 0.8)
 
-    def _coroutine(self) -> Coroutine:
+    def _coroutine(self) -> Coroutine:  # noqa: C901, PLR0912  # an arm for each kind of action
         random, world = self.random, self.process.world
         for _ in range(random.choice((0, 1, 2, 4, 8))):
             if world.calm:
@@ -297,7 +297,7 @@ class Program:
             yield Suspend(handles)
 
     def _poll_loop(self) -> Coroutine:
-        """Ask again and again, at first without a pause; but not for what waits for this execution: polls see no cycles."""
+        """Ask again and again, at first without a pause; but not for what waits for this one: polls see no cycles."""
         handles = self._some(1, tangled=False)
         timeout = self.random.choice((0.0, 0.05))
         while handles:

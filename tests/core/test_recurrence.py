@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from coflux.executor.core import endings
@@ -12,7 +14,7 @@ from tests.core.factories import succeeded
 KEPT = 3
 
 
-def recurring(bench: Bench, **options: object) -> tuple[Execution, Execution]:
+def recurring(bench: Bench, **options: Any) -> tuple[Execution, Execution]:
     root = bench.run()
     return root, bench.submit(root, recurrent=True, **options)
 

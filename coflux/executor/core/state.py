@@ -276,8 +276,8 @@ class Execution:
         return state is State.QUEUED or state is State.RUNNING
 
     def end(self) -> Execution:
-        """The end of the chain: the execution whose outcome a waiter gets. One that is cached is an end, too: it has the
-        outcome of its source."""
+        """The end of the chain: the execution whose outcome a waiter gets. One that is cached is an end, too: it has
+        the outcome of its source."""
         execution = self
         while execution.successor is not None:
             execution = execution.successor
