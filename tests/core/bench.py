@@ -6,7 +6,8 @@ after every event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from coflux.executor.core import events as ev
@@ -18,6 +19,7 @@ from coflux.executor.messages import ArgumentKey, Outcome, RunOptions
 from coflux.values import Value
 from tests.core.factories import USAGE, failed, instant, key, spec, succeeded, value
 from tests.core.ledger import Ledger
+from tests.core.rebuilding import restore
 from tests.core.shelf import Shelf
 
 C = TypeVar("C", bound=Command)
@@ -28,7 +30,8 @@ NAMES = ("x", "y", "z")
 class Bench:
     def __init__(self, concurrency: int = 1, *, jitter: float = 0.5, **options: Any) -> None:
         self.shelf = Shelf()
-        self.scheduler = Scheduler(concurrency, lambda: jitter, self.shelf, **options)
+        self._make: Callable[[], Scheduler] = partial(Scheduler, concurrency, lambda: jitter, self.shelf, **options)
+        self.scheduler = self._make()
         self.scheduler.add_host(1)
         self.host = 1
         self.now: Instant = instant(0.0)
@@ -65,6 +68,17 @@ class Bench:
             if isinstance(command, StartWorker) and self.workers_start:
                 commands += self.handle(ev.WorkerReady(command.worker, 1000 + command.worker))
         return commands
+
+    def restart(self, seconds: float = 0.0, *, paused: Sequence[str] = ()) -> None:
+        """The engine ends, and `seconds` later another one goes on with what was committed. Find executions again."""
+        self.now = Instant(self.now.monotonic + seconds, self.now.elapsed + seconds, self.now.wall + seconds)
+        self.scheduler = self._make()
+        self.scheduler.add_host(1)
+        self.ledger = Ledger(self.scheduler, self.shelf, before=self.ledger)
+        for workspace in paused:
+            self.scheduler.handle(ev.WorkspaceChanged(workspace, paused=True), self.now)
+        restore(self.scheduler, self.shelf, self.now)
+        self.handle(ev.HostReady(1, tuple(self.scheduler.families)))
 
     # -- what a client does --------------------------------------------------------------------------------------
 
