@@ -22,6 +22,7 @@ class RunRow(NamedTuple):
     parent: str | None
     options: RunOptions
     created_at: float
+    steps: int  # numbers that were given away, when the row was written
     settled: bool
 
 
@@ -162,7 +163,7 @@ class Shelf:
 
 def _run_row(run: Run) -> RunRow:
     parent = None if run.parent is None else run.parent.id
-    return RunRow(run.id, run.family.root.id, parent, run.options, run.created_at, run.settled)
+    return RunRow(run.id, run.family.root.id, parent, run.options, run.created_at, run.steps, run.settled)
 
 
 def _step_row(step: Step) -> StepRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from coflux.executor.core import endings
 from coflux.executor.core.state import State
 from tests.core.bench import Bench
 
@@ -144,3 +145,17 @@ def test_a_settled_run_of_which_a_step_was_asked_for_again_is_unsettled() -> Non
     child = bench.submit(root, delay=10.0)
     again = bench.rerun(child)
     assert (again.state, root.step.run in bench.effects[-1].runs) == (State.QUEUED, True)
+
+
+def test_no_step_gets_the_id_of_one_that_was_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endings, "KEPT_RECURRENCES", 1)
+    bench = Bench(concurrency=4)
+    root = bench.run(recurrent=True, retries=1)
+    bench.succeed(root, "null")
+    bench.succeed(bench.submit(root.end()))
+    for _ in range(3):
+        bench.succeed(root.end(), "null")
+    assert "R1:2:1" not in bench.shelf.rows
+    bench.restart()
+    bench.pass_time(1.0)
+    assert bench.submit(bench.find(root.id).end()).id == "R1:3:1"
