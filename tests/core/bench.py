@@ -6,19 +6,21 @@ after every event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Settled, StartWorker
 from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
-from coflux.executor.core.state import Execution, Instant
+from coflux.executor.core.state import Execution, Instant, SiteKey
 from coflux.executor.messages import ArgumentKey, Outcome, RunOptions
 from coflux.values import Value
 from coflux.worker_groups import WorkerGroup
 from tests.core.factories import USAGE, Imports, failed, instant, key, spec, succeeded, value
 from tests.core.ledger import Ledger
+from tests.core.rebuilding import restore
 from tests.core.shelf import Shelf
 
 C = TypeVar("C", bound=Command)
@@ -38,13 +40,15 @@ class Bench:
         """`groups` are there besides the default one, which has `concurrency` slots."""
         self.shelf = Shelf()
         self.imported = Imports()
-        self.scheduler = Scheduler(
+        self._make: Callable[[], Scheduler] = partial(
+            Scheduler,
             (WorkerGroup("default", concurrency=concurrency), *groups),
             lambda: jitter,
             self.shelf,
             self.imported,
             **options,
         )
+        self.scheduler = self._make()
         self.scheduler.add_host(1)
         self.host = 1
         self.now: Instant = instant(0.0)
@@ -81,6 +85,17 @@ class Bench:
             if isinstance(command, StartWorker) and self.workers_start:
                 commands += self.handle(ev.WorkerReady(command.worker, 1000 + command.worker))
         return commands
+
+    def restart(self, seconds: float = 0.0, *, paused: Sequence[str] = ()) -> None:
+        """The engine ends, and `seconds` later another one goes on with what was committed. Find executions again."""
+        self.now = Instant(self.now.monotonic + seconds, self.now.elapsed + seconds, self.now.wall + seconds)
+        self.scheduler = self._make()
+        self.scheduler.add_host(1, SiteKey("", ("shop.orders",)))
+        self.ledger = Ledger(self.scheduler, self.shelf, before=self.ledger)
+        for workspace in paused:
+            self.scheduler.handle(ev.WorkspaceChanged(workspace, paused=True), self.now)
+        restore(self.scheduler, self.shelf, self.now)
+        self.handle(ev.HostReady(1, tuple(self.scheduler.families)))
 
     # -- what a client does --------------------------------------------------------------------------------------
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from coflux.executor.core.descent import begins_chain
 from coflux.executor.core.routing import matches, requirements
 from coflux.executor.core.scheduler import Scheduler
-from coflux.executor.core.state import Execution, Family, Run, State, WorkerState
+from coflux.executor.core.state import Execution, Family, Hold, Run, State, Wait, WorkerState
 
-__all__ = ["INVARIANTS", "Broken", "check", "head_of", "needs_of"]
+__all__ = ["INVARIANTS", "Broken", "View", "check", "needs_of", "stuck"]
 
 
 class Broken(AssertionError):
@@ -216,16 +216,15 @@ def _queued(view: View) -> Iterator[str]:
 
 @invariant("What waits for a dying process is known to it, and the process is there.")
 def _blocked(view: View) -> Iterator[str]:
-    for worker in view.scheduler.workers.values():
+    workers = view.scheduler.workers
+    for worker in workers.values():
         for execution in worker.blocked:
             if execution.blocked_by is not worker:
                 yield f"{execution} is not blocked by worker {worker.id}"
     for execution in view.queued:
-        worker = execution.blocked_by
-        if worker is not None and (
-            view.scheduler.workers.get(worker.id) is not worker or execution not in worker.blocked
-        ):
-            yield f"{execution} is blocked by worker {worker.id}, which is gone or does not know"
+        blocking = execution.blocked_by
+        if blocking is not None and (workers.get(blocking.id) is not blocking or execution not in blocking.blocked):
+            yield f"{execution} is blocked by worker {blocking.id}, which is gone or does not know"
 
 
 @invariant("Nothing of a paused workspace is ready, and nothing of another one is parked.")
@@ -279,8 +278,15 @@ def _no_old_waits(view: View) -> Iterator[str]:
             if isinstance(waiter, Run):
                 if waiter.root is None or waiter.family is execution.step.run.family:
                     yield f"{execution} keeps run {waiter.id}, which is its own"
-            elif waiter.over:
+            elif waiter.over or not _stands(waiter):
                 yield f"{execution} keeps a wait or hold of {waiter.execution}, which is over"
+
+
+def _stands(waiter: Wait | Hold) -> bool:
+    execution = waiter.execution
+    if isinstance(waiter, Hold):
+        return execution.hold is waiter
+    return execution.waits.get(waiter.request) is waiter
 
 
 @invariant("Families count the runs of theirs that wait for the end of another family's execution.")
@@ -305,17 +311,26 @@ def needs_of(execution: Execution) -> list[set[Execution]]:
     return needs
 
 
+def stuck(scheduler: Scheduler, more: dict[Execution, list[set[Execution]]]) -> list[Execution]:
+    """Those that would wait for each other for ever if these needed more."""
+    waiting = {one: needs_of(one) + more.get(one, []) for one in View(scheduler, thorough=False).unfinished}
+    return _without_free({one: needs for one, needs in waiting.items() if needs})
+
+
+def _without_free(waiting: dict[Execution, list[set[Execution]]]) -> list[Execution]:
+    while True:
+        free = [one for one, needs in waiting.items() if not any(waiting.keys() >= need for need in needs)]
+        if not free:
+            return list(waiting)
+        for one in free:
+            del waiting[one]
+
+
 @invariant("Nothing waits for itself: of all that is unfinished, something can get on, and all after it.")
 def _acyclic(view: View) -> Iterator[str]:
-    stuck = {execution: needs for execution in view.unfinished if (needs := needs_of(execution))}
-    while True:
-        free = [execution for execution, needs in stuck.items() if not any(stuck.keys() >= need for need in needs)]
-        if not free:
-            break
-        for execution in free:
-            del stuck[execution]
-    if stuck:
-        yield f"these wait for each other: {list(stuck)}"
+    waiting = _without_free({one: needs for one in view.unfinished if (needs := needs_of(one))})
+    if waiting:
+        yield f"these wait for each other: {waiting}"
 
 
 # -- options ----------------------------------------------------------------------------------------------------------
@@ -445,6 +460,8 @@ def _counters(view: View) -> Iterator[str]:
 
 def head_of(execution: Execution) -> Execution | None:
     """The first attempt of the chain that it belongs to."""
+    if execution.attempt == 1:
+        return execution
     attempts = [one for one in execution.step.executions if one.attempt <= execution.attempt]
     return next((one for one in reversed(attempts) if begins_chain(one) and one.workspace == execution.workspace), None)
 

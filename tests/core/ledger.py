@@ -8,17 +8,18 @@ from math import inf
 
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Identified, Settled, Stuck
-from coflux.executor.core.descent import begins_chain
+from coflux.executor.core.descent import begins_chain, has_failed
 from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
-from coflux.executor.core.state import Execution, Instant, State, Wait
+from coflux.executor.core.state import FAILURES, Execution, Instant, State, Wait
 from coflux.executor.core.waiting import GATHERING, QUICK_IN_A_ROW
 from coflux.executor.messages import Outcome
-from tests.core.invariants import Broken, View, check
+from tests.core.invariants import Broken, View, check, stuck
 from tests.core.shelf import Shelf
 
 __all__ = ["Ledger"]
 
+POINTS_ON = frozenset({State.DEFERRED, State.SPAWNED, State.SUSPENDED, State.RECURRED})
 Row = tuple[State, Outcome | None, str, str]  # state, outcome, what follows, workspace
 
 
@@ -54,9 +55,11 @@ def _usable(child: Execution, found: set[Execution]) -> bool:
 class Ledger:
     """Stands before a scheduler, and remembers what happened in order to tell when a promise is broken:
 
-    - An outcome never changes.
+    - An outcome never changes. What points on to another execution has one that it points to, and no outcome.
+    - Memo never gives the handle of something that has failed, unless the attempts before were suspended for it.
     - Slots of a group are taken beyond the limit only for polls (each that expired, and one at a time by plain ones),
       by what unwinds after a suspension, and by one when all who hold a slot wait as well.
+    - The attempt after a suspension waits for what was awaited, unless that is waiting for it.
     - Asking to wait gives the slot back, and a wait is over when its time is up.
     - Two attempts of a step never overlap, their dying processes included, and a process gets one execution at a time.
     - A cancel has reached everything below at once, and nothing else: of shared steps those that no other unfinished
@@ -89,6 +92,8 @@ class Ledger:
         self._held: dict[Wait, float] = {}  # when something first started before a wait's answer
         self._commands_seen = 0
         self._expiries: dict[Wait, float] = {}  # of waits with a timeout, on the monotonic clock
+        self._shared_seen = 0
+        self._suspended: set[Execution] = set()
 
     def taken_in(self, root: str) -> None:
         """A family that had settled was taken in again: something of it is to be executed once more."""
@@ -158,12 +163,32 @@ class Ledger:
         for execution in scheduler.outbox.executions:
             if not execution.unfinished:
                 self._ended(execution)
+                if execution.state is State.SUSPENDED and execution not in self._suspended:
+                    self._suspended.add(execution)
+                    self._check_resumption(execution)
+        for shared in scheduler.outbox.shared[self._shared_seen :]:
+            if has_failed(shared.child.end()) and not _was_awaited(shared.execution, shared.child):
+                raise Broken(f"{shared.execution} got the handle of {shared.child}, which has failed.")
+        self._shared_seen = len(scheduler.outbox.shared)
         check(scheduler, thorough=thorough)
 
     def _ended(self, execution: Execution) -> None:
         outcome = (execution.state, execution.outcome)
+        if (execution.outcome is None) != (execution.state in POINTS_ON):
+            raise Broken(f"{execution} has the outcome {execution.outcome}.")
+        if (execution.successor is None) != (execution.state not in POINTS_ON) and execution.state not in FAILURES:
+            raise Broken(f"{execution} is followed by {execution.successor}.")
         if self._outcomes.setdefault(execution.id, outcome) != outcome:
             raise Broken(f"{execution} had another outcome, {self._outcomes[execution.id]}.")
+
+    def _check_resumption(self, suspended: Execution) -> None:
+        """The next attempt waits for what the code awaits, unless that waits for it in turn."""
+        suspension, following = suspended.suspension, suspended.successor
+        if suspension is None or following is None or following.hold is not None:
+            return
+        ends = {target.end() for target in suspension.targets}
+        if ends and all(end.unfinished for end in ends) and not stuck(self.scheduler, {following: [ends]}):
+            raise Broken(f"{following} does not wait for {ends}.")
 
     def _cancelled_by(self, event: AnyEvent) -> list[Execution]:
         scheduler = self.scheduler
@@ -389,6 +414,12 @@ class Ledger:
         if cache.max_age is not None and age > cache.max_age + 1e-6:
             raise Broken(f"{execution} has a result that is {age} s old, of at most {cache.max_age}.")
         self.counts["recorded hit" if age > 0 else "linked hit"] += 1
+
+
+def _was_awaited(execution: Execution, child: Execution) -> bool:
+    """Whether one of the attempts before it was suspended for the child."""
+    attempts = [one for one in execution.step.executions if one.attempt < execution.attempt]
+    return any(one.suspension is not None and child in one.suspension.targets for one in attempts)
 
 
 def _row(execution: Execution) -> Row:

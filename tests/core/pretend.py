@@ -268,6 +268,7 @@ class Program:
             self.process.die(0.0, "killed by its user")
 
     def answered(self, answer: Answered) -> None:
+        assert answer.wait.request in self.asked, f"{self.execution} is answered what it must not have asked"
         coroutine = self.asked.pop(answer.wait.request)
         if answer.ended is not None and isinstance(answer.ended.outcome, Succeeded):
             self.handles += [reference.id for reference in answer.ended.outcome.value.references]
@@ -285,7 +286,7 @@ class Program:
         self.ended = True
         self.process.returned(self.outcome(), self.random.random() < 0.8)
 
-    def _coroutine(self) -> Coroutine:
+    def _coroutine(self) -> Coroutine:  # noqa: C901, PLR0912  # an arm for each kind of action
         random, world = self.random, self.process.world
         for _ in range(random.choice((0, 1, 2, 4, 8))):
             if world.calm:

@@ -111,6 +111,7 @@ class _Intake:
         top = None if recorded.root == run_id else self._scheduler.runs[recorded.root].family
         parent = None if top is None or recorded.parent is None else top.executions[recorded.parent]
         run = Run(run_id, top, parent, recorded.options, recorded.created_at)
+        run.steps = recorded.steps
         if top is None:
             run.family.cap = recorded.options.concurrency
         else:

@@ -235,7 +235,7 @@ class Simulation:
         row = self.shelf.rows.get(execution)
         if row is None:
             return False
-        if self.scheduler.find(execution) is None:
+        if row.run not in self.scheduler.runs:
             if row.run in self.scheduler.register._settled:
                 self.deliver(event)  # it has settled in this very turn: the shelf has yet to get to know
                 return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from coflux.executor.core import events as ev
@@ -10,7 +12,7 @@ from tests.core.bench import Bench
 from tests.core.factories import failed
 
 
-def three(bench: Bench, **options: object) -> tuple[Execution, list[Execution]]:
+def three(bench: Bench, **options: Any) -> tuple[Execution, list[Execution]]:
     """Three equal submissions, a second apart, each of them delayed by 10 s."""
     root = bench.run()
     children = []

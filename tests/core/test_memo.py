@@ -1,4 +1,4 @@
-"""Memo: within a run, equal submissions share one step (behaviour §5.3), and cancels spare what is still in use (§7.4)."""
+"""Memo: within a run, equal submissions share one step (behaviour §5.3); cancels spare what is in use (§7.4)."""
 
 from __future__ import annotations
 

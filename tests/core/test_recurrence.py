@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from coflux.executor.core import endings
@@ -12,7 +14,7 @@ from tests.core.factories import succeeded
 KEPT = 3
 
 
-def recurring(bench: Bench, **options: object) -> tuple[Execution, Execution]:
+def recurring(bench: Bench, **options: Any) -> tuple[Execution, Execution]:
     root = bench.run()
     return root, bench.submit(root, recurrent=True, **options)
 
@@ -169,5 +171,3 @@ def test_a_pruned_attempt_lets_go_of_what_it_shared(monkeypatch: pytest.MonkeyPa
     assert bench.submit(child.end(), "common", memo=True) is common
     recur(bench, child, 5)
     assert common.step.shared_by == []
-
-
