@@ -232,6 +232,8 @@ class _Intake:
             if step_row.spawned is not None:
                 step.spawned = self._scheduler.runs.get(step_row.spawned)
         for record in loaded:
+            run = self._scheduler.runs[record.run.id]
+            run.let_go = record.run.status == State.CANCELLED.value and run.status is not State.CANCELLED
             for shared in record.shared:
                 self._link_shared(shared)
 
@@ -335,10 +337,7 @@ class _Intake:
         if child is None:
             raise damaged(self._store.path, f"{execution.id} shares {row.child}, which is not there")
         execution.submissions.insert(row.number - 1, child)
-        if child not in execution.children:
-            execution.children.append(child)
-        if child.step.parent is not execution and execution not in child.step.shared_by:
-            child.step.shared_by.append(execution)
+        self._scheduler.register.share(execution, child)
 
     def _find(self, execution_id: str) -> Execution | None:
         """An execution, wherever it is; in the place of one that was pruned or not taken in, the end of its chain."""

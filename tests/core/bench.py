@@ -6,21 +6,26 @@ after every event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Settled, StartWorker
 from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
-from coflux.executor.core.state import Execution, Instant
-from coflux.executor.messages import Outcome, RunOptions
+from coflux.executor.core.state import Execution, Instant, SiteKey
+from coflux.executor.messages import ArgumentKey, Outcome, RunOptions
+from coflux.values import Value
 from coflux.worker_groups import WorkerGroup
-from tests.core.factories import USAGE, Imports, failed, instant, spec, succeeded
-from tests.core.invariants import Ledger
+from tests.core.factories import USAGE, Imports, failed, instant, key, spec, succeeded, value
+from tests.core.ledger import Ledger
+from tests.core.rebuilding import restore
 from tests.core.shelf import Shelf
 
 C = TypeVar("C", bound=Command)
+Handle = Execution | str
+NAMES = ("x", "y", "z")
 
 
 def new_scheduler() -> Scheduler:
@@ -35,20 +40,22 @@ class Bench:
         """`groups` are there besides the default one, which has `concurrency` slots."""
         self.shelf = Shelf()
         self.imported = Imports()
-        self.scheduler = Scheduler(
+        self._make: Callable[[], Scheduler] = partial(
+            Scheduler,
             (WorkerGroup("default", concurrency=concurrency), *groups),
             lambda: jitter,
             self.shelf,
             self.imported,
             **options,
         )
+        self.scheduler = self._make()
         self.scheduler.add_host(1)
         self.host = 1
         self.now: Instant = instant(0.0)
         self.workers_start = True
         self.commands: list[Command] = []
         self.effects: list[Effects] = []  # of every turn, in order
-        self.ledger = Ledger(self.scheduler)
+        self.ledger = Ledger(self.scheduler, self.shelf)
         self._runs = 0
         self._requests = 0
 
@@ -79,35 +86,85 @@ class Bench:
                 commands += self.handle(ev.WorkerReady(command.worker, 1000 + command.worker))
         return commands
 
+    def restart(self, seconds: float = 0.0, *, paused: Sequence[str] = ()) -> None:
+        """The engine ends, and `seconds` later another one goes on with what was committed. Find executions again."""
+        self.now = Instant(self.now.monotonic + seconds, self.now.elapsed + seconds, self.now.wall + seconds)
+        self.scheduler = self._make()
+        self.scheduler.add_host(1, SiteKey("", ("shop.orders",)))
+        self.ledger = Ledger(self.scheduler, self.shelf, before=self.ledger)
+        for workspace in paused:
+            self.scheduler.handle(ev.WorkspaceChanged(workspace, paused=True), self.now)
+        restore(self.scheduler, self.shelf, self.now)
+        self.handle(ev.HostReady(1, tuple(self.scheduler.families)))
+
     # -- what a client does --------------------------------------------------------------------------------------
 
     def run(self, name: str = "main", *, cap: int | None = None, **options: Any) -> Execution:
+        """Start a run. Its options: those of `submission`, `workspace`, and `memo` as the run's own default."""
         self._runs += 1
         run = f"R{self._runs}"
         self.handle(self.request(run, name, cap=cap, **options))
-        return self.find(f"{run}:1:1")
+        entered = (one for effects in self.effects for one in effects.executions if one.id == f"{run}:1:1")
+        return next(entered)  # it may have settled at once
 
-    def request(self, run: str, name: str = "main", *, cap: int | None = None, **options: Any) -> ev.RunRequested:
-        return ev.RunRequested(run, spec(name, **options), b"", (), RunOptions(concurrency=cap), 1, self.host)
+    def request(
+        self,
+        run: str,
+        name: str = "main",
+        *,
+        cap: int | None = None,
+        workspace: str = "default",
+        memo: bool | None = None,
+        content: str | tuple[str, ...] = "",
+        given: Sequence[Handle] = (),
+        **options: Any,
+    ) -> ev.RunRequested:
+        target, arguments, keys = _call(name, content, given, options)
+        run_options = RunOptions(concurrency=cap, workspace=workspace, memo=memo)
+        return ev.RunRequested(run, target, b"", arguments, run_options, 1, self.host, keys)
 
     def cancel(self, execution: Execution, *, immediate: bool = False) -> list[Command]:
         return self.handle(ev.CancelRequested(execution.id, immediate))
 
+    def rerun(self, execution: Execution, workspace: str = "default", *, resume: bool = False) -> Execution:
+        """Execute its step again: the new attempt."""
+        self.handle(ev.RerunRequested(execution.id, workspace, resume, detach=False))
+        return execution.step.executions[-1]
+
+    def pause(self, workspace: str = "default") -> list[Command]:
+        return self.handle(ev.WorkspaceChanged(workspace, paused=True))
+
+    def unpause(self, workspace: str = "default") -> list[Command]:
+        return self.handle(ev.WorkspaceChanged(workspace, paused=False))
+
     # -- what an execution does ----------------------------------------------------------------------------------
 
     def submit(self, parent: Execution, name: str = "child", **options: Any) -> Execution:
-        event = self.submission(parent, name, **options)
-        self.handle(event)
+        self.handle(self.submission(parent, name, **options))
         return parent.submissions[-1]
 
-    def submission(self, parent: Execution, name: str = "child", **options: Any) -> ev.Submitted:
-        return ev.Submitted(self.worker_of(parent), len(parent.submissions) + 1, spec(name, **options), b"", (), None)
+    def submission(
+        self,
+        parent: Execution,
+        name: str = "child",
+        *,
+        content: str | tuple[str, ...] = "",
+        given: Sequence[Handle] = (),
+        number: int = 0,
+        earlier: str = "",
+        **options: Any,
+    ) -> ev.Submitted:
+        """Arguments are equal where `content` (one text for each of the parameters x, y, z) is, and `given`: the
+        handles in x. Options: see `factories.spec`."""
+        target, arguments, keys = _call(name, content, given, options)
+        number = number or len(parent.submissions) + 1
+        return ev.Submitted(self.worker_of(parent), number, target, b"", arguments, None, keys, earlier)
 
-    def wait(self, execution: Execution, *targets: Execution | str, timeout: float | None = None) -> int:
+    def wait(self, execution: Execution, *targets: Handle, timeout: float | None = None, suspends: bool = False) -> int:
         """Ask for the first of `targets`; the request's number, for `answers`."""
         self._requests += 1
-        handles = tuple(target if isinstance(target, str) else target.id for target in targets)
-        self.handle(ev.WaitAsked(self.worker_of(execution), self._requests, handles, timeout))
+        handles = _ids(targets)
+        self.handle(ev.WaitAsked(self.worker_of(execution), self._requests, handles, timeout, suspends))
         return self._requests
 
     def answers(self, request: int) -> list[Answered]:
@@ -116,6 +173,18 @@ class Bench:
     def answer(self, request: int) -> Answered:
         (answer,) = self.answers(request)
         return answer
+
+    def suspend(
+        self, execution: Execution, *targets: Handle, delay: float = 0.0, until: float | None = None
+    ) -> list[Command]:
+        """Ask to go on in another attempt. The code has yet to unwind: `returned`, and what it says does not count."""
+        return self.handle(ev.SuspendAsked(self.worker_of(execution), delay, until, _ids(targets)))
+
+    def suspended(self, execution: Execution, *targets: Handle, delay: float = 0.0) -> Execution:
+        """Suspend, and unwind at once: the next attempt."""
+        self.suspend(execution, *targets, delay=delay)
+        self.succeed(execution)
+        return execution.step.executions[-1]
 
     def returned(
         self, execution: Execution, outcome: Outcome, *, retryable: bool = False, unclean: str = ""
@@ -127,8 +196,8 @@ class Bench:
     ) -> ev.Returned:
         return ev.Returned(self.worker_of(execution), execution.id, outcome, retryable, unclean, USAGE)
 
-    def succeed(self, execution: Execution, *, unclean: str = "") -> list[Command]:
-        return self.returned(execution, succeeded(), unclean=unclean)
+    def succeed(self, execution: Execution, text: str = "1", *handles: Handle, unclean: str = "") -> list[Command]:
+        return self.returned(execution, succeeded(text, *_ids(handles)), unclean=unclean)
 
     def fail(self, execution: Execution, *, retryable: bool = True, unclean: str = "") -> list[Command]:
         return self.returned(execution, failed(), retryable=retryable, unclean=unclean)
@@ -159,3 +228,18 @@ class Bench:
 
     def settled(self) -> list[str]:
         return [f"{command.run} {command.status}" for command in self.told(Settled)]
+
+
+def _ids(handles: Sequence[Handle]) -> tuple[str, ...]:
+    return tuple(handle if isinstance(handle, str) else handle.id for handle in handles)
+
+
+def _call(
+    name: str, content: str | tuple[str, ...], given: Sequence[Handle], options: dict[str, Any]
+) -> tuple[Any, tuple[Value, ...], tuple[ArgumentKey, ...]]:
+    contents = (content,) if isinstance(content, str) else content
+    handles = _ids(given)
+    first, *others = contents
+    arguments = (value(first, *handles), *map(value, others))
+    keys = (key(first, *handles), *map(key, others))
+    return spec(name, parameters=NAMES[: len(contents)], **options), arguments, keys

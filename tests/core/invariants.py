@@ -1,21 +1,19 @@
-"""What always holds in the scheduler, each in a sentence. `check` looks at a state, `Ledger` at a whole history."""
+"""What always holds in the scheduler, each in a sentence. `check` looks at a state, the ledger at a whole history.
+
+After every event all that is unfinished is looked at, after every turn also what has ended (`thorough`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from math import inf
 
-from coflux.executor.core import events as ev
-from coflux.executor.core.commands import Answered, Command, Finished, HandOver, Identified, Settled, Stuck
-from coflux.executor.core.effects import Effects
+from coflux.executor.core.descent import begins_chain
 from coflux.executor.core.routing import matches, requirements
-from coflux.executor.core.scheduler import AnyEvent, Scheduler
-from coflux.executor.core.state import Execution, Family, Instant, State, Step, Wait, WorkerState
-from coflux.executor.core.waiting import GATHERING, QUICK_IN_A_ROW
-from coflux.executor.messages import Outcome
+from coflux.executor.core.scheduler import Scheduler
+from coflux.executor.core.state import Execution, Family, Hold, Run, State, Wait, WorkerState
 
-__all__ = ["INVARIANTS", "Broken", "Ledger", "check", "tree"]
+__all__ = ["INVARIANTS", "Broken", "View", "check", "needs_of", "stuck"]
 
 
 class Broken(AssertionError):
@@ -25,28 +23,37 @@ class Broken(AssertionError):
 class View:
     """A scheduler's executions, gathered once for all checks of a state."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, *, thorough: bool = True) -> None:
         self.scheduler = scheduler
         self.families = list(scheduler.families.values())
-        self.executions = [execution for family in self.families for execution in family.executions.values()]
-        self.unfinished = [execution for execution in self.executions if execution.unfinished]
+        self.unfinished: list[Execution] = []
+        self.finished: list[Execution] = []
+        for family in self.families:
+            for execution in family.executions.values():
+                state = execution.state
+                if state is State.QUEUED or state is State.RUNNING:
+                    self.unfinished.append(execution)
+                elif thorough:
+                    self.finished.append(execution)
+        self.queued = [execution for execution in self.unfinished if execution.state is State.QUEUED]
 
 
 Check = Callable[[View], Iterator[str]]
 INVARIANTS: list[tuple[str, Check]] = []
+THOROUGH: list[tuple[str, Check]] = []
 
 
-def invariant(sentence: str) -> Callable[[Check], Check]:
+def invariant(sentence: str, *, thorough: bool = False) -> Callable[[Check], Check]:
     def register(problems: Check) -> Check:
-        INVARIANTS.append((sentence, problems))
+        (THOROUGH if thorough else INVARIANTS).append((sentence, problems))
         return problems
 
     return register
 
 
-def check(scheduler: Scheduler) -> None:
-    view = View(scheduler)
-    for sentence, problems in INVARIANTS:
+def check(scheduler: Scheduler, *, thorough: bool = True) -> None:
+    view = View(scheduler, thorough=thorough)
+    for sentence, problems in (*INVARIANTS, *THOROUGH) if thorough else INVARIANTS:
         for problem in problems(view):
             raise Broken(f"{sentence} But {problem}.")
 
@@ -131,32 +138,36 @@ def _leaving(view: View) -> Iterator[str]:
 
 @invariant("Every slot has one holder: the total, the shares of the families and the holders agree.")
 def _slots(view: View) -> Iterator[str]:
-    total = 0
+    held, lent = Counter[Family](), Counter[Family]()
+    for execution in view.unfinished:
+        if execution.holds_slot:
+            held[execution.step.run.family] += 1
+            lent[execution.step.run.family] += bool(execution.waits)
     for family in view.families:
-        held = sum(execution.holds_slot for execution in family.executions.values())
-        total += held
-        if family.active != held:
-            yield f"{family.root.id} counts {family.active} slots and holds {held}"
-        lent = sum(execution.holds_slot and bool(execution.waits) for execution in family.executions.values())
-        if family.lent != lent:
-            yield f"{family.root.id} counts {family.lent} slots as lent, of {lent}"
-    if view.scheduler.slots.active != total:
-        yield f"{view.scheduler.slots.active} slots are counted and {total} held"
+        if family.active != held[family]:
+            yield f"{family.root.id} counts {family.active} slots and holds {held[family]}"
+        if family.lent != lent[family]:
+            yield f"{family.root.id} counts {family.lent} slots as lent, of {lent[family]}"
+    if view.scheduler.slots.active != held.total():
+        yield f"{view.scheduler.slots.active} slots are counted and {held.total()} held"
     for pool in view.scheduler.slots.pools:
-        holders = [one for one in view.executions if one.holds_slot and one.pool is pool]
+        holders = [one for one in view.unfinished if one.holds_slot and one.pool is pool]
         if (pool.active, pool.lent) != (len(holders), sum(bool(one.waits) for one in holders)):
             yield f"group {pool.group.name} counts {pool.active} slots, {pool.lent} of them lent, held by {holders}"
 
 
-@invariant("What has finished holds no slot, waits for nothing, is waited for by nobody and is not queued.")
+@invariant(
+    "What has finished holds no slot, waits for nothing, is waited for by nobody, linked to nothing and not queued.",
+    thorough=True,
+)
 def _finished(view: View) -> Iterator[str]:
-    for execution in view.executions:
-        if execution.unfinished:
-            continue
-        if execution.holds_slot or execution.waits or execution.ready:
+    for execution in view.finished:
+        if execution.holds_slot or execution.waits or execution.ready or execution.withheld:
             yield f"{execution} holds a slot, waits or is ready"
         if execution.waiters:
-            yield f"{execution} is waited for by {execution.waiters[0].execution}"
+            yield f"{execution} is waited for by {execution.waiters[0]}"
+        if execution.hold is not None or execution.source is not None or execution.links:
+            yield f"{execution} is held or linked"
 
 
 @invariant("A running execution holds a slot unless it waits; what holds a slot has no answer withheld.")
@@ -175,21 +186,220 @@ def _holders(view: View) -> Iterator[str]:
 
 
 @invariant(
-    "What is queued can get on: it is ready, delayed, being given a worker, blocked by a dying process, waiting for a "
-    "host, known to have no group, or about to fail."
+    "What is queued can get on in one way, unless it is about to fail: it is ready, without a host, known to have no "
+    "group, being given a worker, linked, superseded, parked, or waits."
 )
 def _queued(view: View) -> Iterator[str]:
-    scheduler = view.scheduler
-    delayed = set(scheduler.admission.delays.items())
-    blocked = {execution for worker in scheduler.workers.values() for execution in worker.blocked}
-    failing = {execution for execution, _ in scheduler.placement.failing}
+    admission = view.scheduler.admission
+    if admission.due:
+        yield "something is left undecided"
+    delayed = {entry for entry in admission.delays.items() if not entry.ready}
+    failing = {execution for execution, _ in view.scheduler.placement.failing}
+    for execution in view.queued:
+        if execution in failing:
+            continue
+        site = execution.step.site
+        ways = (
+            execution.ready
+            + (site is not None and execution in site.waiting)
+            + (execution in execution.step.run.family.unroutable)
+            + (execution.worker is not None)
+            + (execution.source is not None)
+            + (execution.superseded_by is not None)
+            + admission.is_parked(execution)
+        )
+        blocked = execution.blocked_by is not None
+        waits = blocked or execution.hold is not None or execution in delayed
+        if ways + waits != 1 and not (execution.superseded_by is not None and ways == 1 and not blocked):
+            yield f"{execution} (reason: {execution.reason!r}) can get on in {ways} ways, and waits: {waits}"
+
+
+@invariant("What waits for a dying process is known to it, and the process is there.")
+def _blocked(view: View) -> Iterator[str]:
+    workers = view.scheduler.workers
+    for worker in workers.values():
+        for execution in worker.blocked:
+            if execution.blocked_by is not worker:
+                yield f"{execution} is not blocked by worker {worker.id}"
+    for execution in view.queued:
+        blocking = execution.blocked_by
+        if blocking is not None and (workers.get(blocking.id) is not blocking or execution not in blocking.blocked):
+            yield f"{execution} is blocked by worker {blocking.id}, which is gone or does not know"
+
+
+@invariant("Nothing of a paused workspace is ready, and nothing of another one is parked.")
+def _paused(view: View) -> Iterator[str]:
+    admission = view.scheduler.admission
+    for execution in view.queued:
+        paused = execution.workspace in admission.paused
+        if execution.ready and paused:
+            yield f"{execution} is ready, and {execution.workspace} paused"
+        if admission.is_parked(execution) and not paused:
+            yield f"{execution} is parked, and {execution.workspace} not paused"
+
+
+# -- waiting for others -----------------------------------------------------------------------------------------------
+
+
+@invariant("Links are symmetric, and lead to something unfinished.")
+def _links(view: View) -> Iterator[str]:
     for execution in view.unfinished:
-        if execution.state is State.QUEUED and execution not in failing:
-            waits = execution.step.site is not None and execution in execution.step.site.waiting
-            ways = [execution.ready, execution in delayed, execution.worker is not None, execution in blocked, waits]
-            ways.append(execution in execution.step.run.family.unroutable)
-            if sum(ways) != 1:
-                yield f"for {execution}, (ready, delayed, starting, blocked, without host, unroutable) is {tuple(ways)}"
+        source = execution.source
+        if source is not None:
+            if execution not in source.links:
+                yield f"{execution} is linked to {source}, which does not know"
+            if not source.unfinished:
+                yield f"{execution} is linked to {source}, which has ended"
+        for linked in execution.links:
+            if linked.source is not execution or linked.state is not State.QUEUED:
+                yield f"{execution} has a link of {linked}, which does not wait for it"
+
+
+@invariant("Holds are symmetric, count what they wait for, and wait for something unfinished.")
+def _holds(view: View) -> Iterator[str]:
+    for execution in view.unfinished:
+        hold = execution.hold
+        if hold is not None:
+            ends = [target.end() for target in hold.targets]
+            unfinished = [end for end in ends if end.unfinished]
+            if hold.over or hold.execution is not execution or execution.state is not State.QUEUED:
+                yield f"{execution} has a hold that is over, of another, or runs"
+            if hold.unresolved != len(unfinished) or not unfinished or (hold.any and len(unfinished) < len(ends)):
+                yield f"{execution} waits for {hold.unresolved} of {ends}"
+            for end in unfinished:
+                if end.waiters.count(hold) != unfinished.count(end):
+                    yield f"{execution} is held for {end}, which does not know"
+
+
+@invariant("Nobody keeps a wait, a hold or a run that is over.")
+def _no_old_waits(view: View) -> Iterator[str]:
+    for execution in view.unfinished:
+        for waiter in execution.waiters:
+            if isinstance(waiter, Run):
+                if waiter.root is None or waiter.family is execution.step.run.family:
+                    yield f"{execution} keeps run {waiter.id}, which is its own"
+            elif waiter.over or not _stands(waiter):
+                yield f"{execution} keeps a wait or hold of {waiter.execution}, which is over"
+
+
+def _stands(waiter: Wait | Hold) -> bool:
+    execution = waiter.execution
+    if isinstance(waiter, Hold):
+        return execution.hold is waiter
+    return execution.waits.get(waiter.request) is waiter
+
+
+@invariant("Families count the runs of theirs that wait for the end of another family's execution.")
+def _awaiting(view: View) -> Iterator[str]:
+    awaiting = Counter[Family]()
+    for execution in view.unfinished:
+        awaiting.update(waiter.family for waiter in execution.waiters if isinstance(waiter, Run))
+    for family in view.families:
+        if family.awaiting != awaiting[family]:
+            yield f"{family.root.id} awaits {family.awaiting} ends, and {awaiting[family]} know"
+
+
+def needs_of(execution: Execution) -> list[set[Execution]]:
+    """What must happen before it can end: of each set, one must end (or start, if it supersedes)."""
+    if execution.state is State.RUNNING:
+        waits = [wait for wait in execution.waits.values() if not wait.timed and not wait.resolved]
+        return [{target.end() for target in wait.targets} for wait in waits]
+    needs = [{other} for other in (execution.source, execution.superseded_by) if other is not None]
+    if execution.hold is not None:
+        ends = {target.end() for target in execution.hold.targets}
+        needs += [ends] if execution.hold.any else [{end} for end in ends]
+    return needs
+
+
+def stuck(scheduler: Scheduler, more: dict[Execution, list[set[Execution]]]) -> list[Execution]:
+    """Those that would wait for each other for ever if these needed more."""
+    waiting = {one: needs_of(one) + more.get(one, []) for one in View(scheduler, thorough=False).unfinished}
+    return _without_free({one: needs for one, needs in waiting.items() if needs})
+
+
+def _without_free(waiting: dict[Execution, list[set[Execution]]]) -> list[Execution]:
+    while True:
+        free = [one for one, needs in waiting.items() if not any(waiting.keys() >= need for need in needs)]
+        if not free:
+            return list(waiting)
+        for one in free:
+            del waiting[one]
+
+
+@invariant("Nothing waits for itself: of all that is unfinished, something can get on, and all after it.")
+def _acyclic(view: View) -> Iterator[str]:
+    waiting = _without_free({one: needs for one in view.unfinished if (needs := needs_of(one))})
+    if waiting:
+        yield f"these wait for each other: {waiting}"
+
+
+# -- options ----------------------------------------------------------------------------------------------------------
+
+
+@invariant(
+    "What is superseded waits for the next newer submission, which has not started, and the newest is not superseded."
+)
+def _deferral(view: View) -> Iterator[str]:
+    deferral = view.scheduler.deferral
+    if deferral.started or deferral.revived:
+        yield "something is left to be deferred or revived"
+    grouped: set[Execution] = set()
+    for (workspace, key), group in deferral._groups.items():
+        grouped.update(group)
+        for older, newer in zip(group, [*group[1:], None], strict=True):
+            if older.superseded_by is not newer:
+                yield f"{older} is superseded by {older.superseded_by}, and not by {newer}"
+            if older.state is not State.QUEUED or older.worker is not None or older.trigger != "submission":
+                yield f"{older} takes part in deferral"
+            if older.workspace != workspace or older.step.defer_key != key:
+                yield f"{older} takes part in deferral of another workspace or key"
+    for execution in view.queued:
+        if execution.superseded_by is not None and execution not in grouped:
+            yield f"{execution} is superseded and takes no part in deferral"
+
+
+@invariant(
+    "Of a memo key, one chain of attempts at a time is unfinished in a run and workspace, but for re-runs.",
+    thorough=True,
+)
+def _memo(view: View) -> Iterator[str]:
+    runs = {execution.step.run: None for execution in view.unfinished if execution.step.memo_key is not None}
+    for run in runs:
+        for steps in run.memoised.values():
+            heads = [one for step in steps for one in step.executions if one.trigger == "submission"]
+            count = Counter(head.workspace for head in heads if head.end().unfinished)
+            if any(number > 1 for number in count.values()):
+                yield f"{heads} are equal"
+
+
+@invariant(
+    "What is under way with a cache key is among the sources, and nothing is that has been recorded.", thorough=True
+)
+def _sources(view: View) -> Iterator[str]:
+    sources = view.scheduler.sources
+    known = {execution for entries in sources._by_key.values() for execution in entries}
+    expected = {one for one in view.unfinished if one.step.cache_key is not None and not one.step.spawns}
+    ended = set(sources._ended)
+    if not expected <= known or not known <= expected | ended:
+        yield f"{expected - known} are missing, {known - expected - ended} too many"
+
+
+@invariant("A run of its own belongs to the step that called it, and to its family.", thorough=True)
+def _spawned(view: View) -> Iterator[str]:
+    for family in view.families:
+        for run in family.runs:
+            if view.scheduler.runs.get(run.id) is not run:
+                yield f"{run.id} of {family.root.id} is not known"
+            if run.root is None or family.executions.get(run.root.id) is not run.root:
+                yield f"the root of {run.id} is not known"
+            if run.parent is not None and run.parent.state is not State.SPAWNED:
+                yield f"{run.id} was spawned by {run.parent}"
+    runs = sum(len(family.runs) for family in view.families)
+    if runs != len(view.scheduler.runs):
+        yield f"families have {runs} runs, and {len(view.scheduler.runs)} are known"
+
+
+# -- slots and answers ------------------------------------------------------------------------------------------------
 
 
 @invariant(
@@ -233,291 +443,38 @@ def _waits(view: View) -> Iterator[str]:
             yield f"request {wait.request} is to be answered, and {wait.execution} does not wait for it"
 
 
-@invariant("Nobody keeps a wait that is over.")
-def _no_old_waits(view: View) -> Iterator[str]:
-    for execution in view.unfinished:
-        for wait in execution.waiters:
-            if wait.over:
-                yield f"{execution} keeps request {wait.request} of {wait.execution}"
-
-
 @invariant("The counters of unfinished and of bound executions are exact.")
 def _counters(view: View) -> Iterator[str]:
     bound = Counter(execution.host.id for execution in view.unfinished if execution.host is not None)
     for host in view.scheduler.fleet.hosts.values():
         if host.bound != bound[host.id]:
             yield f"host {host.id} counts {host.bound} bound executions of {bound[host.id]}"
+    counted = Counter(execution.step.run.family for execution in view.unfinished)
     for family in view.families:
-        unfinished = sum(execution.unfinished for execution in family.executions.values())
+        unfinished = counted[family]
         if family.unfinished != unfinished:
             yield f"{family.root.id} counts {family.unfinished} unfinished executions of {unfinished}"
-        if not unfinished and not family.leaving:
+        if not unfinished and not family.leaving and not family.awaiting:
             yield f"{family.root.id} has nothing left and has not settled"
 
 
-@invariant("Nothing below a cancelled or timed-out execution is unfinished.")
+def head_of(execution: Execution) -> Execution | None:
+    """The first attempt of the chain that it belongs to."""
+    if execution.attempt == 1:
+        return execution
+    attempts = [one for one in execution.step.executions if one.attempt <= execution.attempt]
+    return next((one for one in reversed(attempts) if begins_chain(one) and one.workspace == execution.workspace), None)
+
+
+@invariant("Nothing below a cancelled or timed-out execution is unfinished, but for shared steps and what was re-run.")
 def _cascades(view: View) -> Iterator[str]:
-    doomed: set[Execution] = set()
-    for execution in view.executions:  # parents come before their children
-        parent = execution.step.parent
-        if parent is None:
-            continue
-        if parent in doomed or parent.state in {State.CANCELLED, State.TIMED_OUT}:
-            doomed.add(execution)
-            if execution.unfinished:
-                yield f"{execution} is below one"
-
-
-# -- history ----------------------------------------------------------------------------------------------------------
-
-
-def tree(*roots: Execution) -> set[Execution]:
-    """These executions, their later attempts, and everything below any of them."""
-    found: set[Execution] = set()
-    stack = list(roots)
-    while stack:
-        execution = stack.pop()
-        if execution not in found:
-            found.add(execution)
-            stack += execution.children
-            if execution.successor is not None:
-                stack.append(execution.successor)
-    return found
-
-
-class Ledger:
-    """Stands before a scheduler, and remembers what happened in order to tell when a promise is broken:
-
-    - An outcome never changes.
-    - Slots of a group are taken beyond the limit only for polls (each that expired, and one at a time by plain ones),
-      and by one when all who hold a slot wait as well.
-    - Asking to wait gives the slot back, and a wait is over when its time is up.
-    - Two attempts of a step never overlap, their dying processes included, and a process gets one execution at a time.
-    - A cancel has reached everything below when its turn ends, and nothing of it starts afterwards.
-    - A drain leaves no slot free that could be used, and resuming goes before starting, but for some quick children of
-      the one that is to resume.
-    - A request is answered once, and what it is told has been recorded.
-    - Every change is written in the turn in which it happened, and commands follow the rows they speak of.
-    - A run that is said never to get on has nothing that computes or is ready.
-    - A run is finished once, and a family settles once: when nothing of it is unfinished and no process of it is left.
-    """
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
-        self.settled: list[str] = []
-        self.finished: list[str] = []
-        self._outcomes: dict[Execution, tuple[State, Outcome | None]] = {}
-        self._recorded: dict[str, State] = {}
-        self._written: dict[Execution, None] = {}
-        self._steps: set[Step] = set()
-        self._processes: dict[int, Execution] = {}  # what each process was given, until it is clean or gone
-        self._doomed: set[Execution] = set()
-        self._answered: set[Wait] = set()
-        self._held: dict[Wait, float] = {}  # when something first started before a wait's answer
-        self._commands_seen = 0
-        self._expiries: dict[Wait, float] = {}  # of waits with a timeout, on the monotonic clock
-
-    # -- the scheduler's own verbs -------------------------------------------------------------------------------
-
-    def handle(self, event: AnyEvent, now: Instant) -> None:
-        active = self._active()
-        cancelled = self._cancelled_by(event)
-        clean = self._clean_after(event)
-        waiting = self._waits_of(event)
-        self.scheduler.handle(event, now)
-        if isinstance(event, ev.WorkerExited):
-            self._processes.pop(event.worker, None)
-        elif clean:
-            self._processes.pop(clean, None)
-        self._after_wait(event, waiting, now)
-        self._doomed |= tree(*cancelled)
-        for execution in self._doomed:
-            if execution.unfinished:
-                raise Broken(f"{execution} is below what was cancelled, and unfinished.")
-        plain_poll = isinstance(event, ev.WaitAsked) and event.timeout is not None and event.timeout <= 0
-        self._after(active, over_the_limit=1 if plain_poll else 0)
-
-    def handle_time(self, now: Instant) -> None:
-        active = self._active()
-        self.scheduler.handle_time(now)
-        self._expiries = {wait: at for wait, at in self._expiries.items() if not wait.over}
-        for wait, at in self._expiries.items():
-            if at <= now.monotonic:
-                raise Broken(f"The time of request {wait.request} of {wait.execution} is up, and it was not answered.")
-        self._after(active, over_the_limit=inf)
-
-    def drain(self, now: Instant) -> Effects:
-        scheduler = self.scheduler
-        active = self._active()
-        ready = [execution for execution in View(scheduler).unfinished if execution.ready]
-        effects = scheduler.drain(now)
-        unseen = effects.commands[self._commands_seen :]
-        self._commands_seen = 0
-        self._take_commands(unseen)
-        self._no_idle_slot()
-        self._resuming_first([execution for execution in ready if execution.holds_slot], now)
-        self._rows(effects)
-        self._after(active, over_the_limit=0)
-        return effects
-
-    # -- after an event ------------------------------------------------------------------------------------------
-
-    def _active(self) -> list[int]:
-        """How many slots of each group are held."""
-        return [pool.active for pool in self.scheduler.slots.pools]
-
-    def _after(self, active_before: list[int], *, over_the_limit: float) -> None:
-        scheduler = self.scheduler
-        commands = scheduler.outbox.commands
-        self._take_commands(commands[self._commands_seen :])
-        self._commands_seen = len(commands)
-        for pool, before in zip(scheduler.slots.pools, active_before, strict=True):
-            if pool.active > max(pool.group.concurrency, before + over_the_limit, pool.lent + 1):
-                raise Broken(f"{pool.active} slots of {pool.group.name} are taken, of {pool.group.concurrency}.")
-        for family in scheduler.families.values():
-            for execution in family.executions.values():
-                if not execution.unfinished:
-                    outcome = (execution.state, execution.outcome)
-                    if self._outcomes.setdefault(execution, outcome) != outcome:
-                        raise Broken(f"{execution} had another outcome, {self._outcomes[execution]}.")
-        check(scheduler)
-
-    def _cancelled_by(self, event: AnyEvent) -> list[Execution]:
-        scheduler = self.scheduler
-        if isinstance(event, ev.CancelRequested):
-            target = scheduler.find(event.execution)
-            return [] if target is None else [target]
-        if isinstance(event, ev.CancelAsked):
-            asking = scheduler.running_on(event.worker)
-            if asking is not None:
-                targets = [self._target(asking, handle) for handle in event.handles]
-                return [target for target in targets if target is not None]
-        return []
-
-    def _target(self, asking: Execution, handle: str) -> Execution | None:
-        return asking.submissions[int(handle[1:]) - 1] if handle.startswith("@") else self.scheduler.find(handle)
-
-    def _clean_after(self, event: AnyEvent) -> int:
-        """The worker that this event reports clean, 0 for none. Reports from beyond the grave do not count."""
-        if isinstance(event, ev.Returned) and not event.unclean:
-            execution = self.scheduler.running_on(event.worker)
-            if execution is not None and execution.id == event.execution:
-                return event.worker
-        return 0
-
-    def _waits_of(self, event: AnyEvent) -> set[int]:
-        execution = self.scheduler.running_on(event.worker) if isinstance(event, ev.WaitAsked) else None
-        return set() if execution is None else set(execution.waits)
-
-    def _after_wait(self, event: AnyEvent, before: set[int], now: Instant) -> None:
-        if isinstance(event, ev.WaitAsked):
-            execution = self.scheduler.running_on(event.worker)
-            if execution is not None and set(execution.waits) > before:
-                if execution.holds_slot:
-                    raise Broken(f"{execution} asked to wait and kept its slot.")
-                if event.timeout is not None:
-                    self._expiries[execution.waits[event.request]] = now.monotonic + event.timeout
-
-    # -- commands and rows ---------------------------------------------------------------------------------------
-
-    def _take_commands(self, commands: list[Command]) -> None:
-        for command in commands:
-            match command:
-                case HandOver():
-                    self._hand_over(command)
-                case Answered():
-                    if command.wait in self._answered:
-                        raise Broken(f"Request {command.wait.request} was answered twice.")
-                    self._answered.add(command.wait)
-                case Finished():
-                    if command.run in self.finished:
-                        raise Broken(f"{command.run} finished twice.")
-                    self.finished.append(command.run)
-                case Settled():
-                    self._settle(command)
-                case Stuck():
-                    self._give_up(command)
-
-    def _give_up(self, command: Stuck) -> None:
-        for execution in self.scheduler.families[command.run].executions.values():
-            if execution.ready or (execution.state is State.RUNNING and not execution.waits):
-                raise Broken(f"{command.run} is said never to get on, and {execution} does.")
-
-    def _hand_over(self, command: HandOver) -> None:
-        execution = command.execution
-        if command.worker in self._processes:
-            raise Broken(f"{execution} goes to a process that still has {self._processes[command.worker]}.")
-        for other in self._processes.values():
-            if other.step is execution.step:
-                raise Broken(f"{execution} starts while the process of {other} is there.")
-        if execution in self._doomed:
-            raise Broken(f"{execution} was cancelled and starts.")
-        self._processes[command.worker] = execution
-
-    def _settle(self, command: Settled) -> None:
-        if command.run in self.settled:
-            raise Broken(f"{command.run} settled twice.")
-        if command.run not in self.finished:
-            raise Broken(f"{command.run} settled before it finished.")
-        self.settled.append(command.run)
-        left = [execution for execution in self._written if execution.step.run.family.root.id == command.run]
-        for execution in left:
-            if execution.unfinished:
-                raise Broken(f"{command.run} settled with {execution} unfinished.")
-        for worker, execution in self._processes.items():
-            if execution.step.run.family.root.id == command.run:
-                raise Broken(f"{command.run} settled, and process {worker} still has {execution}.")
-
-    def _resumable(self) -> Iterator[Wait]:
-        for wait in [wait for pool in self.scheduler.slots.pools for wait in pool.resumable]:
-            family = wait.execution.step.run.family
-            if not wait.over and (family.cap is None or family.active < family.cap or family.active == family.lent):
-                yield wait
-
-    def _resuming_first(self, started: list[Execution], now: Instant) -> None:
-        for wait in self._resumable():
-            for execution in started:
-                parent = wait.execution
-                if execution.pool is not parent.pool:
-                    continue
-                if execution.step.parent is not parent or parent.quick_children < QUICK_IN_A_ROW:
-                    raise Broken(f"{execution} started while {parent} waited to resume.")
-                if now.monotonic - self._held.setdefault(wait, now.monotonic) >= GATHERING:
-                    raise Broken(f"{parent} waits to resume, and one after another of its children starts.")
-
-    def _no_idle_slot(self) -> None:
-        scheduler = self.scheduler
-        free = {
-            pool for pool in scheduler.slots.pools if pool.active < pool.group.concurrency or pool.active == pool.lent
-        }
-        for wait in self._resumable():
-            if wait.execution.pool in free:
-                raise Broken(f"A slot is free, and request {wait.request} of {wait.execution} waits for one.")
-        for family in scheduler.families.values():
-            if family.cap is None or family.active < family.cap or family.active == family.lent:
-                for execution in family.executions.values():
-                    route = execution.step.route
-                    if execution.ready and route is not None and not free.isdisjoint(route.pools):
-                        raise Broken(f"A slot is free, and {execution} is ready.")
-
-    def _rows(self, effects: Effects) -> None:
-        self._steps.update(effects.steps)
-        for execution in effects.executions:
-            if execution.step not in self._steps:
-                raise Broken(f"{execution} is written without its step.")
-            self._recorded[execution.id] = execution.state
-            self._written[execution] = None
-        for command in effects.commands:
-            match command:
-                case HandOver(execution=execution) if execution not in effects.executions:
-                    raise Broken(f"{execution} is handed over without a row that says so.")
-                case Identified(execution=execution) if execution.id not in self._recorded:
-                    raise Broken(f"{execution} is identified and was never written.")
-                case Answered(ended=Execution() as ended) if self._recorded.get(ended.id) is not ended.state:
-                    raise Broken(f"A waiter is told of {ended}, which is not recorded so.")
-                case Finished(run=run) | Settled(run=run) if run not in {row.id for row in effects.runs}:
-                    raise Broken(f"The end of {run} is told and not written.")
-        for family in self.scheduler.families.values():
-            for execution in family.executions.values():
-                if self._recorded.get(execution.id) is not execution.state:
-                    raise Broken(f"{execution} is not written so.")
+    for execution in view.unfinished:
+        below: Execution | None = execution
+        while below is not None and not below.step.shared_by:
+            head = head_of(below)
+            if head is not None and head.trigger == "rerun":
+                break
+            below = below.step.parent if below.step.number > 1 else below.step.run.parent
+            if below is not None and below.state in {State.CANCELLED, State.TIMED_OUT}:
+                yield f"{execution} is below {below}"
+                break

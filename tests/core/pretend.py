@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
 
+from coflux.encoded import Value
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered
 from coflux.executor.core.events import Event
 from coflux.executor.core.state import Execution, Requirements
-from coflux.executor.messages import OpenGroup, Outcome, Succeeded, TargetSpec
-from coflux.task_options import RetryOptions
+from coflux.executor.messages import ArgumentKey, OpenGroup, Outcome, Succeeded, TargetSpec
+from coflux.task_options import CacheOptions, RetryOptions
 from coflux.worker_groups import WorkerGroup
-from tests.core.factories import USAGE, failed, spec, succeeded, value
+from tests.core.factories import USAGE, failed, key, spec, succeeded, value
+from tests.core.invariants import needs_of
 
-__all__ = ["GROUPS", "MODULES", "TARGETS", "Habits", "Process", "World", "random_spec", "random_target"]
+__all__ = ["GROUPS", "MODULES", "TARGETS", "WORKSPACES", "Call", "Habits", "Process", "World"]
+__all__ += ["random_call", "random_target"]
 
 
-TARGETS = tuple(f"task{number}" for number in range(5))
+MOST_TARGETS = 3
+TARGETS = tuple(f"{kind}{number}" for kind in ("task", "flow") for number in range(MOST_TARGETS))  # behind stubs
 POLICIES = (None, None, RetryOptions(1, 0.0, 0.0), RetryOptions(3, 0.1, 2.0), RetryOptions(None, 0.1, 1.0))
-ACTIONS = ("submit", "submit", "result", "result", "select", "poll", "loop", "cancel", "work", "call")
+ACTIONS = (
+    *("submit", "submit", "result", "result", "select", "poll", "loop", "cancel", "work", "call"),
+    *("suspense", "suspense", "suspend"),
+)
+CONTENTS = ("a", "b")  # arguments come from small sets, so that many are equal
+WORKSPACES = ("default", "dev", "fix")  # each sees the results of those before it
 PATIENCE = 30.0  # seconds until somebody kills what hangs
+OPTIONS = ("memo", "cache", "defer", "wait", "recurrent", "workflow")
 
 
 @dataclass(frozen=True)
@@ -37,27 +47,43 @@ class Habits:
     unclean: float
     hangs: float
     late_report: float
+    unwinds_slowly: float
     tangles: bool  # code waits for executions that it should not know, so waits close cycles
     groups: bool  # there are several worker groups, steps require this and that, and stubs stand for other modules
     fan_out: int  # most children that one action submits
+    options: tuple[str, ...]  # which of them are in use
+    optional: float  # each of them, at one call
+    targets: int  # how many there are, apart from their options
+    contents: tuple[str, ...]  # what arguments there are
+    workspaces: tuple[str, ...]
+    restless: bool  # people cancel, pause and restart
 
     @classmethod
     def choose(cls, random: Random) -> Habits:
+        rough = random.random() < 0.5
+
         def sometimes(most: float) -> float:
-            return random.choice((0.0, random.random() * most))
+            return random.choice((0.0, random.random() * most)) if rough else 0.0
 
         return cls(
             dies_starting=sometimes(0.4),
             refused=sometimes(0.3),
             dies_busy=sometimes(0.3),
             dies_idle=sometimes(0.5),
-            fails=sometimes(0.5),
+            fails=random.choice((0.0, random.random() * 0.5)),
             unclean=sometimes(0.5),
             hangs=sometimes(0.1),
             late_report=0.3,
+            unwinds_slowly=sometimes(0.5),
             tangles=random.random() < 0.3,
             groups=random.random() < 0.4,
             fan_out=random.choice((1, 2, 4)),
+            options=OPTIONS if random.random() < 0.5 else tuple(random.sample(OPTIONS, random.randrange(4))),
+            optional=random.choice((0.3, 0.6, 0.9)),
+            targets=random.randint(1, MOST_TARGETS),
+            contents=CONTENTS[: random.randint(1, 2)],
+            workspaces=WORKSPACES if random.random() < 0.3 else WORKSPACES[:1],
+            restless=rough or random.random() < 0.5,
         )
 
 
@@ -87,13 +113,20 @@ class Pause:
 class Ask:
     handles: tuple[str, ...]
     timeout: float | None
+    suspends: bool = False
+
+
+@dataclass(frozen=True)
+class Suspend:
+    handles: tuple[str, ...] = ()
+    delay: float = 0.0
 
 
 class Hang:
     pass
 
 
-Coroutine = Generator[Pause | Ask | Hang, Answered | None, None]
+Coroutine = Generator[Pause | Ask | Suspend | Hang, Answered | None, None]
 
 
 GROUPS = (
@@ -105,25 +138,62 @@ REQUIREMENTS: tuple[Requirements, ...] = ({}, {}, {}, {"gpu": ["A100", "H100"]},
 MODULES = ("shop.orders", "shop.orders", "shop.stock", "shop.mail")
 
 
-def random_spec(random: Random, habits: Habits) -> TargetSpec:
-    routing: dict[str, Any] = {}
-    if habits.groups:
-        routing = {"module": random.choice(MODULES), "requires": random.choice(REQUIREMENTS)}
-        routing["stub"] = routing["module"] != "shop.orders" or random.random() < 0.1
-        if random.random() < 0.02:
-            routing["requires"] = {"gpu": ["none"]}
-    return spec(
-        random.choice(TARGETS) if random.random() < 0.98 else "nothing",
+@dataclass(frozen=True)
+class Call:
+    """A target, and arguments for it."""
+
+    spec: TargetSpec
+    arguments: tuple[Value, ...]
+    keys: tuple[ArgumentKey | None, ...]
+
+
+def random_call(random: Random, habits: Habits, handles: Sequence[str] = (), *, root: bool = False) -> Call:
+    options = random_routing(random, habits, root=root)
+    for option in habits.options:
+        if random.random() < habits.optional * (0.4 if option in {"recurrent", "workflow"} else 1.0):
+            options[option] = True
+    workflow = options.pop("workflow", False)
+    if "memo" in options and (root or workflow):
+        options["run_memo"] = options.pop("memo")  # a workflow's memo is about the steps of its run
+    if "memo" in options:
+        options["memo"] = random.choice((True, ("x",), False))
+    if "cache" in options:
+        params = random.choice((None, None, ("x",)))
+        options["cache"] = CacheOptions(random.choice((None, None, 0.0, 1.0, 5.0)), params)
+    if "defer" in options:
+        options["defer"] = random.choice((("x",), ("x", "y")))
+    if "wait" in options:
+        options["wait"] = random.choice((("x",), ("x", "y")))
+    name = f"{'flow' if workflow and options.get('stub') else 'task'}{random.randrange(habits.targets)}"
+    target = spec(
+        "nothing" if options.get("stub") and random.random() < 0.02 else name,
+        type="workflow" if root or workflow else "task",
+        parameters=("x", "y"),
         retries=random.choice(POLICIES),
         delay=random.choice((0.0, 0.0, 0.0, random.random() * 3)),
         timeout=random.choice((0.0, 0.0, 0.0, 0.1 + random.random() * 5)),
-        **routing,
+        **options,
     )
+    contents = random.choice(habits.contents), random.choice(habits.contents)
+    given = random.sample(handles, min(len(handles), random.choice((0, 0, 0, 1, 2)))), ()
+    arguments = tuple(value(text, *held) for text, held in zip(contents, given, strict=True))
+    keys = tuple(key(text, *held) for text, held in zip(contents, given, strict=True))
+    return Call(target, arguments, (keys[0], None) if random.random() < 0.05 else keys)
+
+
+def random_routing(random: Random, habits: Habits, *, root: bool) -> dict[str, Any]:
+    """Where a call is to run. What is found without a stub is where its caller is."""
+    if not habits.groups:
+        return {}
+    module = "shop.orders" if root else random.choice(MODULES)
+    stub = not root and (module != "shop.orders" or random.random() < 0.1)
+    requires = random.choice(REQUIREMENTS) if random.random() < 0.98 else {"gpu": ["none"]}
+    return {"module": module, "stub": stub, "requires": requires}
 
 
 def random_target(name: str, module: str, random: Random) -> TargetSpec:
-    """What a stub turns out to stand for."""
-    kind = "task" if random.random() < 0.97 else "workflow"
+    """What a stub turns out to stand for, which its name tells, but for mistakes."""
+    kind = "task" if name.startswith("task") == (random.random() < 0.98) else "workflow"
     return spec(name, module=module, type=kind, requires=random.choice(REQUIREMENTS))
 
 
@@ -139,6 +209,7 @@ class Program:
             reference.id for argument in execution.step.arguments for reference in argument.references
         ]  # what it knows
         self.submissions = 0
+        self.earlier = _submitted_before(execution) if execution.resumes else []
         self.groups = 0
         self.ended = False
         self.asked: dict[int, Coroutine] = {}
@@ -165,13 +236,31 @@ class Program:
             case Pause(seconds):
                 world = self.process.world
                 world.at(world.time + seconds, lambda: self.advance(coroutine, None))
-            case Ask(handles, timeout):
+            case Ask(handles, timeout, suspends):
                 self._requests += 1
                 self.asked[self._requests] = coroutine
-                self.process.send(ev.WaitAsked(self.process.id, self._requests, handles, timeout))
+                self.process.send(ev.WaitAsked(self.process.id, self._requests, handles, timeout, suspends))
+            case Suspend(handles, delay):
+                self._suspend(handles, delay)
             case Hang():
                 world = self.process.world
                 world.at(world.time + PATIENCE, self._give_up)
+
+    def _suspend(self, handles: tuple[str, ...], delay: float) -> None:
+        """Ask to go on in another attempt, and unwind: in time, too late, or with requests that do not count."""
+        world, process = self.process.world, self.process
+        process.send(ev.SuspendAsked(process.id, delay, None, handles))
+        self.ended = True
+        if self.random.random() < 0.3:
+            self._submit(1)
+            process.send(ev.WaitAsked(process.id, 999, (f"@{self.submissions}",), None))
+        slow = not world.calm and self.random.random() < self.habits.unwinds_slowly
+        unwinding = self.random.random() * (8.0 if slow else 0.5)
+        world.at(world.time + unwinding, self._unwound)
+
+    def _unwound(self) -> None:
+        if self.process.program is self and not self.process.ending:
+            self.process.returned(self.outcome(), True)
 
     def _give_up(self) -> None:
         """Somebody notices that it hangs, and kills it."""
@@ -179,6 +268,7 @@ class Program:
             self.process.die(0.0, "killed by its user")
 
     def answered(self, answer: Answered) -> None:
+        assert answer.wait.request in self.asked, f"{self.execution} is answered what it must not have asked"
         coroutine = self.asked.pop(answer.wait.request)
         if answer.ended is not None and isinstance(answer.ended.outcome, Succeeded):
             self.handles += [reference.id for reference in answer.ended.outcome.value.references]
@@ -188,13 +278,15 @@ class Program:
         random = self.random
         if not self.process.world.calm and random.random() < self.habits.fails:
             return failed()
-        return succeeded("null", *random.sample(self.handles, min(len(self.handles), random.randrange(3))))
+        recurs = self.execution.step.spec.options.recurrent and not self.process.world.calm and random.random() < 0.8
+        text = "null" if recurs else "1"
+        return succeeded(text, *random.sample(self.handles, min(len(self.handles), random.randrange(3))))
 
     def _return(self) -> None:
         self.ended = True
         self.process.returned(self.outcome(), self.random.random() < 0.8)
 
-    def _coroutine(self) -> Coroutine:
+    def _coroutine(self) -> Coroutine:  # noqa: C901, PLR0912  # an arm for each kind of action
         random, world = self.random, self.process.world
         for _ in range(random.choice((0, 1, 2, 4, 8))):
             if world.calm:
@@ -213,6 +305,13 @@ class Program:
                     handles = self._some(2)
                     if handles:
                         yield Ask(handles, random.choice((0.0, random.random() * 2)))
+                case "suspense":
+                    handles = self._some(2)
+                    if handles:
+                        yield from self._suspense(handles)
+                case "suspend":
+                    if random.random() < 0.3:
+                        yield Suspend(delay=random.choice((0.0, random.random() * 4)))
                 case "loop":
                     yield from self._poll_loop()
                 case "cancel":
@@ -222,18 +321,35 @@ class Program:
                     if random.random() < self.habits.hangs:
                         yield Hang()
 
+    def _suspense(self, handles: tuple[str, ...]) -> Coroutine:
+        answer = yield Ask(handles, self.random.choice((0.0, self.random.random())), suspends=True)
+        if answer is not None and answer.index < 0 and not answer.error:
+            yield Suspend(handles)
+
     def _poll_loop(self) -> Coroutine:
-        """Ask again and again, at first without a pause. Nobody may insist where it could be in vain: in a tangle,
-        since polls see no cycles, and on what may have no worker group."""
+        """Ask again and again, at first without a pause. Nobody may insist where it could be in vain: on what waits for
+        this execution, since polls see no cycles, and on what may have no worker group."""
         handles = self._some(1, tangled=False)
-        patience = self.random.randint(1, 10) if self.habits.tangles or self.habits.groups else 10_000
+        patience = self.random.randint(1, 10) if self.habits.groups else 10_000
         timeout = self.random.choice((0.0, 0.05))
         while handles and patience:
             answer = yield Ask(handles, timeout)
             if answer is None or answer.index >= 0 or answer.error:
                 return
             patience -= 1
+            if self._waits_for_this(answer.wait.targets) and self.random.random() < 0.3:
+                return
             yield Pause(0.05)
+
+    def _waits_for_this(self, targets: list[Execution]) -> bool:
+        line, seen = [target.end() for target in targets], set()
+        while line:
+            one = line.pop()
+            if one not in seen:
+                seen.add(one)
+                line += [target.end() for wait in one.waits.values() for target in wait.targets]
+                line += [other for need in needs_of(one) for other in need]
+        return self.execution in seen
 
     def _submit(self, count: int) -> None:
         random, process = self.random, self.process
@@ -244,9 +360,14 @@ class Program:
             process.send(ev.GroupOpened(process.id, OpenGroup(group, None, None)))
         for _ in range(count):
             self.submissions += 1
-            given = random.sample(self.handles, min(len(self.handles), random.randrange(3)))
-            target = random_spec(random, self.habits)
-            process.send(ev.Submitted(process.id, self.submissions, target, b"", (value("null", *given),), group))
+            call = random_call(random, self.habits, self.handles)
+            earlier = ""
+            if self.earlier and random.random() < 0.7:
+                found = self.earlier.pop(random.randrange(len(self.earlier)))
+                earlier, call = found.id, replace(call, spec=found.step.spec, arguments=found.step.arguments)
+            process.send(
+                ev.Submitted(process.id, self.submissions, call.spec, b"", call.arguments, group, call.keys, earlier)
+            )
             self.handles.append(f"@{self.submissions}")
             if random.random() < 0.1:
                 process.send(ev.IdentifyAsked(process.id, 1000 + self.submissions, self.submissions))
@@ -262,6 +383,12 @@ class Program:
         if not known:
             return ()
         return tuple(self.random.choice(known) for _ in range(self.random.randint(1, most)))
+
+
+def _submitted_before(execution: Execution) -> list[Execution]:
+    """What earlier attempts of the step submitted, as one that resumes is told."""
+    earlier = [one for one in execution.step.executions if one.attempt < execution.attempt]
+    return list({child: None for one in earlier for child in one.children})
 
 
 class Process:

@@ -9,27 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from random import Random
-
-from msgspec.structs import replace
+from unittest.mock import patch
 
 from coflux.executor.core import commands as cmd
+from coflux.executor.core import endings
 from coflux.executor.core import events as ev
 from coflux.executor.core.commands import Answered, Command, HandOver, KillWorker, NeedHost, RetireWorker, StartWorker
 from coflux.executor.core.events import Event
 from coflux.executor.core.scheduler import AnyEvent, Scheduler
-from coflux.executor.core.state import HOME, Instant, SiteKey
+from coflux.executor.core.state import Instant, SiteKey, State
 from coflux.executor.messages import RunOptions
 from coflux.worker_groups import WorkerGroup
 from tests.core.factories import Imports, failed, instant
-from tests.core.invariants import Ledger
-from tests.core.pretend import GROUPS, TARGETS, Habits, Process, random_spec, random_target
+from tests.core.ledger import Ledger
+from tests.core.pretend import GROUPS, TARGETS, WORKSPACES, Habits, Process, random_call, random_target
+from tests.core.rebuilding import load_family, restore
 from tests.core.shelf import Shelf
 
 __all__ = ["Simulation", "Stuck"]
 
+HOME = SiteKey("", ("shop.orders",))  # where the targets of runs are found
 MOST_TURNS = 5_000
+DISTURBANCES = {
+    "nothing": 100,
+    "run": 4,
+    "cancel": 6,
+    "rerun": 3,
+    "pause": 2,
+    "restart": 1,
+    "host dies": 2,
+    "reload": 2,
+    "machine sleeps": 1,
+}
+"""What people, other programs and the machine do to a running engine, and how often."""
 
 
 class Stuck(AssertionError):
@@ -46,18 +60,14 @@ class Simulation:
         self.turns = 0
         self.handed_over = 0
         self.shelf = Shelf()
-        self.scheduler = Scheduler(
-            (
-                WorkerGroup("default", concurrency=concurrency or self.random.randint(1, 4)),
-                *(GROUPS if self.habits.groups else ()),
-            ),
-            self.random.random,
-            self.shelf,
-            self.imports,
-            max_depth=self.random.choice((4, 8)),
-            reuse=self.random.random() < 0.8,
-        )
-        self.ledger = Ledger(self.scheduler)
+        self.shelf.bases.update(zip(WORKSPACES[1:], WORKSPACES, strict=False))
+        self.paused: set[str] = set()
+        default = WorkerGroup("default", concurrency=concurrency or self.random.randint(1, 4))
+        self._groups = (default, *(GROUPS if self.habits.groups else ()))
+        self._max_depth = self.random.choice((4, 8))
+        self._reuse = self.random.random() < 0.8
+        self.scheduler = self._new_scheduler()
+        self.ledger = Ledger(self.scheduler, self.shelf)
         self.processes: dict[int, Process] = {}
         self.live_hosts: set[int] = set()
         self._time = 0.0
@@ -66,10 +76,21 @@ class Simulation:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._scheduled = 0
         self._runs = 0
+        self._reruns = 0
         self._hosts = 0
         self._keys: dict[int, SiteKey] = {}  # of hosts
         self._newest_host = self._add_host(HOME)
         self._replacing = False  # a host is being built
+
+    def _new_scheduler(self) -> Scheduler:
+        return Scheduler(
+            self._groups,
+            self.random.random,
+            self.shelf,
+            self.imports,
+            max_depth=self._max_depth,
+            reuse=self._reuse,
+        )
 
     # -- the world -----------------------------------------------------------------------------------------------
 
@@ -97,13 +118,21 @@ class Simulation:
 
     def run(self, turns: int = 30) -> None:
         """Live wildly for some turns, then calmly until nothing can happen."""
+        with patch.object(endings, "KEPT_RECURRENCES", 2):
+            self._live(turns)
+
+    def _live(self, turns: int) -> None:
         for _ in range(self.random.randint(1, 3)):
             self.at(self.random.random() * 2, self._start_run)
         while self.turns < turns:
-            self._disturb()
+            if self.habits.restless:
+                self._disturb()
             if not self._step():
                 self._start_run()
         self.calm = True
+        for workspace in sorted(self.paused):
+            self.deliver(ev.WorkspaceChanged(workspace, paused=False))
+        self.paused.clear()
         while self._step():
             if self.turns > MOST_TURNS:
                 raise Stuck(f"seed {self.seed}: still busy after {MOST_TURNS} turns")
@@ -111,15 +140,21 @@ class Simulation:
 
     def _disturb(self) -> None:
         """What people, other programs and the machine do to a running engine."""
-        match self.random.choices(
-            ("nothing", "run", "cancel", "host dies", "reload", "machine sleeps"), (100, 4, 6, 2, 2, 1)
-        )[0]:
+        kind = self.random.choices(tuple(DISTURBANCES), tuple(DISTURBANCES.values()))[0]
+        self.ledger.counts[kind] += 1
+        match kind:
             case "run" if self._runs < 6:
                 self._start_run()
             case "cancel":
                 execution = self.anybody()
                 if execution is not None:
                     self.deliver(ev.CancelRequested(execution, self.random.random() < 0.3))
+            case "rerun":
+                self._rerun()
+            case "pause":
+                self._pause()
+            case "restart":
+                self._restart()
             case "host dies" if self.live_hosts:
                 self._kill_host(self.random.choice(sorted(self.live_hosts)))
             case "reload" if self.live_hosts and not self._replacing:
@@ -127,6 +162,40 @@ class Simulation:
             case "machine sleeps":
                 self._asleep += 10.0
                 self._time += 10.0
+
+    def _rerun(self) -> None:
+        """Somebody asks for a step again, of a run that is known or of one that has settled."""
+        known = list(self.shelf.rows)
+        if known and self._reruns < 4:
+            self._reruns += 1
+            execution = self.random.choice(known)
+            row = self.shelf.rows[execution]
+            workspaces = [name for name in self.habits.workspaces if row.workspace in self.shelf.lineage(name)]
+            workspace = self.random.choice(workspaces)
+            resume = row.step == 1 and self.random.random() < 0.5
+            self.deliver(ev.RerunRequested(execution, workspace, resume, detach=False))
+
+    def _pause(self) -> None:
+        workspace = self.random.choice(self.habits.workspaces)
+        self.paused ^= {workspace}
+        self.deliver(ev.WorkspaceChanged(workspace, workspace in self.paused))
+
+    def _restart(self) -> None:
+        """The engine ends at any moment between two commits, and another one finds what was recorded."""
+        self.processes.clear()
+        self.live_hosts.clear()
+        self._inbox.clear()
+        self._agenda = [entry for entry in self._agenda if entry[2] == self._start_run]
+        heapify(self._agenda)
+        self.scheduler = self._new_scheduler()
+        self.ledger = Ledger(self.scheduler, self.shelf, before=self.ledger)
+        self._newest_host = self._add_host(HOME)
+        for workspace in sorted(self.paused):
+            self.scheduler.handle(ev.WorkspaceChanged(workspace, paused=True), self.now)
+        restore(self.scheduler, self.shelf, self.now)
+        self._replacing = True
+        self.at(self._time + self.random.random(), self._replace)
+        self._commit()
 
     def _step(self) -> bool:
         """Go to the next moment at which something happens, and perhaps tell the scheduler. False when all is quiet."""
@@ -153,9 +222,34 @@ class Simulation:
                 continue  # refused at the door: its modules do not import
             if isinstance(event, ev.WorkerExited | ev.WorkerRefused):
                 self.processes.pop(event.worker)
+            if isinstance(event, ev.RerunRequested) and not self._take_in(event):
+                continue
             self.ledger.handle(self._completed(event), self.now)
         if self.scheduler.next_due(self.now) == 0:
             self.ledger.handle_time(self.now)
+        self._commit()
+
+    def _take_in(self, event: ev.RerunRequested) -> bool:
+        """Have the family of an execution in the scheduler, if there still is such an execution."""
+        execution = event.execution
+        row = self.shelf.rows.get(execution)
+        if row is None:
+            return False
+        if row.run not in self.scheduler.runs:
+            if row.run in self.scheduler.register._settled:
+                self.deliver(event)  # it has settled in this very turn: the shelf has yet to get to know
+                return False
+            root = self.shelf.runs[row.run].root
+            load_family(self.scheduler, self.shelf, root)
+            self.ledger.taken_in(root)
+            if self._newest_host in self.scheduler.fleet.hosts:
+                self.scheduler.handle(ev.HostReady(self._newest_host, (root,)), self.now)
+            elif not self._replacing:
+                self._replacing = True
+                self.at(self._time + self.random.random(), self._replace)
+        return True
+
+    def _commit(self) -> None:
         effects = self.ledger.drain(self.now)
         self.shelf.commit(effects)
         self.scheduler.committed()
@@ -172,11 +266,19 @@ class Simulation:
         elif isinstance(command, NeedHost):
             self.at(self._time + self.random.random(), lambda: self._bring_up(command.family, command.site))
         elif isinstance(command, cmd.Stuck):
-            self.deliver(ev.CancelRequested(f"{command.run}:1:1", False))
+            self._give_up(command.run)
         elif isinstance(command, HandOver | Answered | KillWorker | RetireWorker):
             found = self.processes.get(command.worker)
             if found is not None:  # else its exit was told in the same turn
                 self._tell(found, command)
+
+    def _give_up(self, run: str) -> None:
+        """Somebody cancels what no worker group can ever run, and perhaps the whole run."""
+        family = self.scheduler.families.get(run)
+        if family is not None:
+            root = [f"{run}:1:1"] if self.random.random() < 0.5 else []
+            for execution in root + [execution.id for execution in family.unroutable]:
+                self.deliver(ev.CancelRequested(execution, False))
 
     def _tell(self, process: Process, command: HandOver | Answered | KillWorker | RetireWorker) -> None:
         match command:
@@ -194,15 +296,21 @@ class Simulation:
 
     def _start_run(self) -> None:
         self._runs += 1
-        options = RunOptions(concurrency=self.random.choice((None, None, 1, 2)))
-        target = replace(random_spec(self.random, self.habits), module="shop.orders", stub=False)
-        self.deliver(ev.RunRequested(f"R{self._runs}", target, b"", (), options, 1, self._newest_host))
+        workspace = self.random.choice(self.habits.workspaces)
+        options = RunOptions(
+            concurrency=self.random.choice((None, None, 1, 2)),
+            memo=self.random.choice((None, None, True, False)),
+            workspace=workspace,
+        )
+        call = random_call(self.random, self.habits, root=True)
+        run = f"R{self._runs}"
+        self.deliver(ev.RunRequested(run, call.spec, b"", call.arguments, options, 1, self._newest_host, call.keys))
 
     def _add_host(self, key: SiteKey) -> int:
         self._hosts += 1
         self.live_hosts.add(self._hosts)
         self._keys[self._hosts] = key
-        for module in key.modules or ("shop.orders",):
+        for module in key.modules:
             self.imports.add(self._hosts, module, *(random_target(name, module, self.random) for name in TARGETS))
         self.scheduler.add_host(self._hosts, key)
         return self._hosts
@@ -280,3 +388,23 @@ class Simulation:
                 raise Stuck(f"seed {self.seed}: process {process.id} still runs {process.program.execution}")
         if scheduler.slots.active or len(scheduler.slots.queue) or set(scheduler.workers) != set(self.processes):
             raise Stuck(f"seed {self.seed}: slots, queue entries or workers are left")
+        self._check_leaks()
+
+    def _check_leaks(self) -> None:
+        """With everything settled, no index holds anything."""
+        scheduler = self.scheduler
+        left = {
+            "runs": scheduler.register.runs,
+            "settled runs": scheduler.register._settled,
+            "sources": scheduler.sources._by_key,
+            "ended sources": scheduler.sources._ended,
+            "deferral": scheduler.deferral._groups,
+            "due": scheduler.admission.due,
+            "parked": scheduler.admission._parked,
+            "delays": [one for one in scheduler.admission.delays.items() if one.state is State.QUEUED],
+            "answers": [wait for pool in scheduler.slots.pools for wait in pool.resumable if not wait.over],
+            "failing": scheduler.placement.failing,
+        }
+        for name, garbage in left.items():
+            if garbage:
+                raise Stuck(f"seed {self.seed}: {name} are left: {garbage}")

@@ -1,9 +1,8 @@
-"""The simulation is worth what it catches: bugs are planted one at a time, and a few hundred lives must find each."""
+"""The simulation is worth what it catches: bugs in the handling of processes, slots, waits and endings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -23,7 +22,6 @@ from coflux.executor.core.state import (
     Family,
     Host,
     Instant,
-    InvalidTransition,
     Pool,
     Requirements,
     Route,
@@ -36,28 +34,15 @@ from coflux.executor.core.state import (
 )
 from coflux.executor.core.waiting import Waits
 from coflux.executor.messages import Outcome
-from tests.core.simulation import Simulation
+from tests.core.planting import Method, Planted, catches, plant
 
-SEEDS = 300
-
-Method = Callable[..., Any]
-PLANTED: list[tuple[object, str, Callable[[Method], Method]]] = []
-
-
-def plant(owner: object, method: str) -> Callable[[Callable[[Method], Method]], Callable[[Method], Method]]:
-    """Register a bug: a function that is given the right method and returns the wrong one."""
-
-    def register(bug: Callable[[Method], Method]) -> Callable[[Method], Method]:
-        PLANTED.append((owner, method, bug))
-        return bug
-
-    return register
+PLANTED: Planted = []
 
 
 # -- workers ----------------------------------------------------------------------------------------------------------
 
 
-@plant(Fleet, "remove")
+@plant(PLANTED, Fleet, "remove")
 def a_dead_worker_stays_idle(right: Method) -> Method:
     def wrong(self: Fleet, worker_id: int) -> Worker | None:
         worker: Worker | None = right(self, worker_id)
@@ -68,7 +53,7 @@ def a_dead_worker_stays_idle(right: Method) -> Method:
     return wrong
 
 
-@plant(Fleet, "now_idle")
+@plant(PLANTED, Fleet, "now_idle")
 def what_a_free_worker_took_over_is_also_left_to_the_starting_one(right: Method) -> Method:
     def wrong(self: Fleet, worker: Worker, now: Instant) -> None:
         starting = {w: w.execution for w in worker.host.workers.values() if w.state is WorkerState.STARTING}
@@ -79,7 +64,7 @@ def what_a_free_worker_took_over_is_also_left_to_the_starting_one(right: Method)
     return wrong
 
 
-@plant(Scheduler, "_start_lost")
+@plant(PLANTED, Scheduler, "_start_lost")
 def an_execution_is_forgotten_when_its_worker_dies_starting(right: Method) -> Method:
     def wrong(self: Scheduler, execution: Execution, evidence: str, now: Instant) -> None:
         self.slots.give_back(execution)
@@ -87,7 +72,7 @@ def an_execution_is_forgotten_when_its_worker_dies_starting(right: Method) -> Me
     return wrong
 
 
-@plant(Scheduler, "_worker_refused")
+@plant(PLANTED, Scheduler, "_worker_refused")
 def a_refused_worker_keeps_the_slot(right: Method) -> Method:
     def wrong(self: Scheduler, event: ev.WorkerRefused, now: Instant) -> None:
         worker = self.fleet.remove(event.worker)
@@ -97,7 +82,7 @@ def a_refused_worker_keeps_the_slot(right: Method) -> Method:
     return wrong
 
 
-@plant(Fleet, "lose_host")
+@plant(PLANTED, Fleet, "lose_host")
 def a_lost_host_still_serves_its_families(right: Method) -> Method:
     def wrong(self: Fleet, host_id: int) -> Host | None:
         right(self, host_id)
@@ -109,7 +94,7 @@ def a_lost_host_still_serves_its_families(right: Method) -> Method:
 # -- slots ------------------------------------------------------------------------------------------------------------
 
 
-@plant(Slots, "give_back")
+@plant(PLANTED, Slots, "give_back")
 def a_waiting_execution_keeps_its_slot(right: Method) -> Method:
     def wrong(self: Slots, execution: Execution) -> None:
         if not execution.unfinished or execution.state is State.QUEUED:
@@ -118,7 +103,7 @@ def a_waiting_execution_keeps_its_slot(right: Method) -> Method:
     return wrong
 
 
-@plant(Waits, "answer")
+@plant(PLANTED, Waits, "answer")
 def an_answered_execution_takes_no_slot(right: Method) -> Method:
     def wrong(self: Waits, wait: Wait) -> None:
         held = wait.execution.holds_slot
@@ -129,7 +114,7 @@ def an_answered_execution_takes_no_slot(right: Method) -> Method:
     return wrong
 
 
-@plant(Waits, "next_resumable")
+@plant(PLANTED, Waits, "next_resumable")
 def starting_goes_before_resuming(right: Method) -> Method:
     def wrong(self: Waits, pool: Pool, startable: Execution | None, now: Instant) -> Wait | None:
         wait: Wait | None = right(self, pool, None, now) if startable is None else None
@@ -138,7 +123,7 @@ def starting_goes_before_resuming(right: Method) -> Method:
     return wrong
 
 
-@plant(Pool, "has_room")
+@plant(PLANTED, Pool, "has_room")
 def nobody_starts_while_those_with_a_slot_wait_for_them(right: Method) -> Method:
     def wrong(self: Pool) -> bool:
         return self.active < self.group.concurrency
@@ -146,12 +131,12 @@ def nobody_starts_while_those_with_a_slot_wait_for_them(right: Method) -> Method
     return wrong
 
 
-@plant(Pool, "has_room")
+@plant(PLANTED, Pool, "has_room")
 def there_is_always_room(right: Method) -> Method:
     return lambda self: True
 
 
-@plant(Queues, "slot_given_back")
+@plant(PLANTED, Queues, "slot_given_back")
 def a_family_stays_in_the_bucket_of_the_slots_it_had(right: Method) -> Method:
     def wrong(self: Queues, family: Family) -> None:
         family.active -= 1
@@ -162,12 +147,12 @@ def a_family_stays_in_the_bucket_of_the_slots_it_had(right: Method) -> Method:
 # -- worker groups and sites ------------------------------------------------------------------------------------------
 
 
-@plant(Router, "_find")
+@plant(PLANTED, Router, "_find")
 def requirements_do_not_count(right: Method) -> Method:
     return lambda self, module, requires, home: right(self, module, {}, home)
 
 
-@plant(Router, "_find")
+@plant(PLANTED, Router, "_find")
 def the_interpreter_does_not_count(right: Method) -> Method:
     def wrong(self: Router, module: str, requires: Requirements, home: str) -> Route | None:
         pools = tuple(pool for pool in self._pools if matches(pool.group, requires) and pool.group.hosts(module))
@@ -176,12 +161,12 @@ def the_interpreter_does_not_count(right: Method) -> Method:
     return wrong
 
 
-@plant(Placement, "_site")
+@plant(PLANTED, Placement, "_site")
 def all_code_is_at_home(right: Method) -> Method:
     return lambda self, step, python: step.run.family.home
 
 
-@plant(Placement, "host_ready")
+@plant(PLANTED, Placement, "host_ready")
 def who_waits_for_a_host_is_forgotten(right: Method) -> Method:
     def wrong(self: Placement, family: Family, host: Host) -> list[Execution]:
         right(self, family, host)
@@ -190,7 +175,7 @@ def who_waits_for_a_host_is_forgotten(right: Method) -> Method:
     return wrong
 
 
-@plant(Placement, "host_lost")
+@plant(PLANTED, Placement, "host_lost")
 def what_was_ready_at_a_lost_host_stays_ready(right: Method) -> Method:
     def wrong(self: Placement, family: Family, host: Host) -> None:
         site = family.sites.get(host.key)
@@ -200,7 +185,7 @@ def what_was_ready_at_a_lost_host_stays_ready(right: Method) -> Method:
     return wrong
 
 
-@plant(Placement, "host_refused")
+@plant(PLANTED, Placement, "host_refused")
 def stubs_that_are_looked_for_in_vain_wait_for_ever(right: Method) -> Method:
     def wrong(self: Placement, family: Family, key: SiteKey | None, outcome: Outcome) -> None:
         if key is None:
@@ -209,7 +194,7 @@ def stubs_that_are_looked_for_in_vain_wait_for_ever(right: Method) -> Method:
     return wrong
 
 
-@plant(Placement, "_request")
+@plant(PLANTED, Placement, "_request")
 def a_host_is_never_asked_for(right: Method) -> Method:
     def wrong(self: Placement, family: Family, site: Site) -> None:
         site.requested = True
@@ -217,7 +202,7 @@ def a_host_is_never_asked_for(right: Method) -> Method:
     return wrong
 
 
-@plant(Queues, "withdraw")
+@plant(PLANTED, Queues, "withdraw")
 def what_waits_for_a_host_starts_although_it_was_cancelled(right: Method) -> Method:
     def wrong(self: Queues, execution: Execution) -> None:
         if execution.ready:
@@ -226,12 +211,12 @@ def what_waits_for_a_host_starts_although_it_was_cancelled(right: Method) -> Met
     return wrong
 
 
-@plant(scheduler, "why_stuck")
+@plant(PLANTED, scheduler, "why_stuck")
 def nobody_is_told_that_a_run_can_never_get_on(right: Method) -> Method:
     return lambda family: None
 
 
-@plant(scheduler, "why_stuck")
+@plant(PLANTED, scheduler, "why_stuck")
 def a_run_is_given_up_for_one_step(right: Method) -> Method:
     return lambda family: "one of its steps has no group"
 
@@ -239,7 +224,7 @@ def a_run_is_given_up_for_one_step(right: Method) -> Method:
 # -- waiting ----------------------------------------------------------------------------------------------------------
 
 
-@plant(Endings, "_plan_retry")
+@plant(PLANTED, Endings, "_plan_retry")
 def waiters_do_not_move_to_the_next_attempt(right: Method) -> Method:
     def wrong(self: Endings, execution: Execution, now: Instant, *, crashed: bool) -> None:
         right(self, execution, now, crashed=crashed)
@@ -249,7 +234,7 @@ def waiters_do_not_move_to_the_next_attempt(right: Method) -> Method:
     return wrong
 
 
-@plant(Waits, "next_resumable")
+@plant(PLANTED, Waits, "next_resumable")
 def an_answer_that_a_cap_withholds_is_forgotten(right: Method) -> Method:
     def wrong(self: Waits, pool: Pool, startable: Execution | None, now: Instant) -> Wait | None:
         while pool.resumable:
@@ -262,22 +247,22 @@ def an_answer_that_a_cap_withholds_is_forgotten(right: Method) -> Method:
     return wrong
 
 
-@plant(waiting, "_gathers")
+@plant(PLANTED, waiting, "_gathers")
 def anything_may_start_before_an_answer(right: Method) -> Method:
     return lambda wait, startable, now: startable is not None
 
 
-@plant(waiting, "_gathers")
+@plant(PLANTED, waiting, "_gathers")
 def one_child_after_another_starts_before_an_answer(right: Method) -> Method:
     return lambda wait, startable, now: startable is not None and startable.step.parent is wait.execution
 
 
-@plant(waiting, "closed_cycle")
+@plant(PLANTED, waiting, "closed_cycle")
 def cycles_are_not_seen(right: Method) -> Method:
     return lambda waiter, targets: None
 
 
-@plant(Waits, "expire")
+@plant(PLANTED, Waits, "expire")
 def an_expired_poll_waits_for_a_slot(right: Method) -> Method:
     def wrong(self: Waits, wait: Wait) -> None:
         pool = wait.execution.pool
@@ -287,12 +272,12 @@ def an_expired_poll_waits_for_a_slot(right: Method) -> Method:
     return wrong
 
 
-@plant(Waits, "_start_polled")
+@plant(PLANTED, Waits, "_start_polled")
 def a_polled_handle_cannot_start(right: Method) -> Method:
     return lambda self, execution, targets, now: None
 
 
-@plant(Waits, "_start_polled")
+@plant(PLANTED, Waits, "_start_polled")
 def a_poll_starts_all_that_is_ready(right: Method) -> Method:
     def wrong(self: Waits, execution: Execution, targets: list[Execution], now: Instant) -> None:
         family = execution.step.run.family
@@ -312,7 +297,7 @@ def a_poll_starts_all_that_is_ready(right: Method) -> Method:
 # -- endings ----------------------------------------------------------------------------------------------------------
 
 
-@plant(Endings, "cancel")
+@plant(PLANTED, Endings, "cancel")
 def a_cancel_does_not_reach_grandchildren(right: Method) -> Method:
     def wrong(self: Endings, roots: list[Execution], now: Instant, *, immediate: bool = False) -> None:
         children = {child: child.children for root in roots for child in root.children}
@@ -325,7 +310,7 @@ def a_cancel_does_not_reach_grandchildren(right: Method) -> Method:
     return wrong
 
 
-@plant(Endings, "cancel")
+@plant(PLANTED, Endings, "cancel")
 def a_cancel_does_not_follow_retries(right: Method) -> Method:
     def wrong(self: Endings, roots: list[Execution], now: Instant, *, immediate: bool = False) -> None:
         right(self, [root for root in roots if root.successor is None], now, immediate=immediate)
@@ -333,7 +318,7 @@ def a_cancel_does_not_follow_retries(right: Method) -> Method:
     return wrong
 
 
-@plant(Endings, "time_out")
+@plant(PLANTED, Endings, "time_out")
 def a_timeout_leaves_the_children_running(right: Method) -> Method:
     def wrong(self: Endings, execution: Execution, now: Instant) -> None:
         children, execution.children = execution.children, []
@@ -343,7 +328,7 @@ def a_timeout_leaves_the_children_running(right: Method) -> Method:
     return wrong
 
 
-@plant(Endings, "_plan_retry")
+@plant(PLANTED, Endings, "_plan_retry")
 def the_next_attempt_does_not_wait_for_the_process_of_the_last(right: Method) -> Method:
     def wrong(self: Endings, execution: Execution, now: Instant, *, crashed: bool) -> None:
         family = execution.step.run.family
@@ -354,12 +339,12 @@ def the_next_attempt_does_not_wait_for_the_process_of_the_last(right: Method) ->
     return wrong
 
 
-@plant(Admission, "release")
+@plant(PLANTED, Admission, "release")
 def a_blocked_attempt_is_forgotten_when_the_process_is_gone(right: Method) -> Method:
     return lambda self, worker, now: None
 
 
-@plant(Scheduler, "_returned")
+@plant(PLANTED, Scheduler, "_returned")
 def a_late_report_changes_the_outcome(right: Method) -> Method:
     def wrong(self: Scheduler, event: ev.Returned, now: Instant) -> None:
         execution = self.find(event.execution)
@@ -370,7 +355,7 @@ def a_late_report_changes_the_outcome(right: Method) -> Method:
     return wrong
 
 
-@plant(Fleet, "running_on")
+@plant(PLANTED, Fleet, "running_on")
 def a_worker_that_is_being_killed_is_heard(right: Method) -> Method:
     def wrong(self: Fleet, worker_id: int) -> Execution | None:
         worker = self.workers.get(worker_id)
@@ -379,7 +364,7 @@ def a_worker_that_is_being_killed_is_heard(right: Method) -> Method:
     return wrong
 
 
-@plant(Register, "check_settled")
+@plant(PLANTED, Register, "check_settled")
 def a_family_settles_before_its_processes_are_gone(right: Method) -> Method:
     def wrong(self: Register, family: Family) -> None:
         leaving, family.leaving = family.leaving, set()
@@ -389,7 +374,7 @@ def a_family_settles_before_its_processes_are_gone(right: Method) -> Method:
     return wrong
 
 
-@plant(Fleet, "_assign")
+@plant(PLANTED, Fleet, "_assign")
 def a_hand_over_is_not_written(right: Method) -> Method:
     def wrong(self: Fleet, worker: Worker, execution: Execution, now: Instant) -> None:
         rows = self._outbox.executions
@@ -401,7 +386,7 @@ def a_hand_over_is_not_written(right: Method) -> Method:
     return wrong
 
 
-@plant(Register, "adopt_execution")
+@plant(PLANTED, Register, "adopt_execution")
 def a_retry_does_not_count_as_unfinished(right: Method) -> Method:
     def wrong(self: Register, execution: Execution) -> None:
         right(self, execution)
@@ -411,7 +396,7 @@ def a_retry_does_not_count_as_unfinished(right: Method) -> Method:
     return wrong
 
 
-@plant(Fleet, "_start_worker")
+@plant(PLANTED, Fleet, "_start_worker")
 def a_worker_is_never_started(right: Method) -> Method:
     def wrong(self: Fleet, host: Host, execution: Execution) -> None:
         right(self, host, execution)
@@ -425,11 +410,4 @@ def a_worker_is_never_started(right: Method) -> Method:
 def test_the_simulation_catches(
     owner: object, method: str, bug: Callable[[Method], Method], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owner, method, bug(getattr(owner, method)))
-    with pytest.raises((AssertionError, InvalidTransition)):
-        live(SEEDS)
-
-
-def live(seeds: int) -> None:
-    for seed in range(seeds):
-        Simulation(seed).run()
+    catches(owner, method, bug, monkeypatch)

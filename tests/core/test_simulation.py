@@ -1,4 +1,4 @@
-"""Thousands of small lives of the engine, each from its seed. `Simulation(seed).run(turns=50)` repeats one."""
+"""Thousands of small lives of the engine, each from its seed. `Simulation(seed).run(turns=30)` repeats one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from coflux.executor.core.effects import Effects
 from coflux.executor.core.state import Instant, State
 from tests.core.simulation import Simulation
 
-SEEDS = 2_000
-BATCH = 100
+SEEDS = 2_500  # `python -m tests.core.simulate` lives as many lives as one likes
+BATCH = 125
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
 def test_every_promise_is_kept_and_everything_settles(first: int) -> None:
     for seed in range(first, first + BATCH):
-        Simulation(seed).run(turns=50)
+        Simulation(seed).run(turns=30)
 
 
 def describe(command: Command) -> str:
@@ -38,7 +38,7 @@ def story(seed: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return effects
 
     monkeypatch.setattr(simulation.ledger, "drain", listen)
-    simulation.run(turns=50)
+    simulation.run(turns=30)
     return lines
 
 
@@ -62,3 +62,19 @@ def test_these_lives_are_eventful(monkeypatch: pytest.MonkeyPatch) -> None:
             for state in (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.ABANDONED, State.CANCELLED):
                 seen[state.value] += f" {state.value}> at" in line
     assert min(seen.values()) >= 10, seen
+
+
+OPTIONS_AT_WORK = (
+    *("shared", "recorded hit", "linked hit", "superseded", "deferred", "held for arguments", "held after suspension"),
+    *("blocked by a process", "held and blocked", "parked", "spawned", "recurrence", "pruned", "resumption", "rerun"),
+    *("resumes", "restart", "cycle"),
+)
+
+
+def test_these_lives_meet_every_option() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(300):
+        simulation = Simulation(seed)
+        simulation.run(turns=30)
+        seen.update(simulation.ledger.counts)
+    assert min(seen[name] for name in OPTIONS_AT_WORK) >= 5, seen

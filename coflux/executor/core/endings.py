@@ -95,8 +95,6 @@ class Endings:
         if successor is None and state in FAILURES and retryable:
             successor = self._plan_retry(execution, now, crashed=crashed)
         execution.successor = successor
-        if execution.links:
-            self._resolve_links(execution, now, retryable=retryable)
         end = execution.end()
         if end.unfinished:
             self._waits.pass_on(execution, end)
@@ -106,6 +104,8 @@ class Endings:
             self._register.check_settled(run.family)
         else:
             self._chain_ended(execution, now)
+        if execution.links:
+            self._resolve_links(execution, now, retryable=retryable)
 
     def _leave(self, execution: Execution, state: State, now: Instant) -> None:
         """It stops being unfinished, with all that this means to others."""
@@ -124,7 +124,9 @@ class Endings:
             elif state is not State.DEFERRED:
                 self._deferral.left_queue(execution)
         self._sources.ended(execution)
-        execution.step.run.family.unfinished -= 1
+        family = execution.step.run.family
+        family.unfinished -= 1
+        family.stuck = ""
         if execution.host is not None:
             execution.host.bound -= 1
 
@@ -132,7 +134,7 @@ class Endings:
         """A run whose root was deferred to an execution of another family is not over before that is."""
         assert run.root is not None
         end = run.root.end()
-        if end.unfinished and end.step.run.family is not run.family:
+        if end.unfinished and end.step.run.family is not run.family and not run.let_go:
             end.waiters.append(run)
             run.family.awaiting += 1
 

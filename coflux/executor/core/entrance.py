@@ -227,6 +227,7 @@ class Entrance:
         """Execute a step again, from the start: what is unfinished of it there is cancelled."""
         step = execution.step
         run = step.run
+        run.family.stuck = ""
         earlier = [one for one in step.executions if one.workspace == workspace]
         # Entered before anything is cancelled, so that the family does not settle in between.
         attempt = self._register.create_execution(step, run.family.host, now, "rerun", workspace)
@@ -236,7 +237,8 @@ class Entrance:
         if step.number == 1:
             run.root = attempt
             run.finished_at = None
-        self._outbox.runs[run] = None  # it may have settled
+            run.let_go = False
+        self._outbox.runs.update(dict.fromkeys(run.family.runs))  # they may have settled before
         processes = [one.worker for one in earlier if one.worker is not None]
         leaving = next((worker for worker in processes if worker.id in run.family.leaving), None)
         if leaving is not None:

@@ -52,7 +52,7 @@ class Holds:
         names = ", ".join(target.id for target in hold.targets[:SHOWN])
         more = f" and {len(hold.targets) - SHOWN} more" if len(hold.targets) > SHOWN else ""
         self._admission.set_reason(execution, f"waiting for {what}: {names}{more}")
-        self._admission.due.append(execution)  # it may close a cycle
+        self._check(hold, hold.targets)
         return True
 
     def _add(self, hold: Hold, references: Iterable[Reference]) -> list[Execution]:
@@ -86,8 +86,7 @@ class Holds:
                 added = self._add(hold, end.outcome.value.references)
                 for target in added:
                     target.end().waiters.append(hold)
-                if added:
-                    self._admission.due.append(hold.execution)  # these may close a cycle
+                self._check(hold, added)
             if hold.unresolved:
                 return
         self.drop(hold.execution)
@@ -132,5 +131,16 @@ class Holds:
         execution = hold.execution
         if hold.any:
             return closed_cycle(execution, hold.targets)
-        unfinished = [target for target in hold.targets if target.end().unfinished]
-        return next(filter(None, (closed_cycle(execution, [target]) for target in unfinished)), None)
+        while hold.unchecked:
+            target = hold.unchecked[-1]
+            cycle = closed_cycle(execution, [target]) if target.end().unfinished else None
+            if cycle is not None:
+                return cycle
+            hold.unchecked.pop()
+        return None
+
+    def _check(self, hold: Hold, added: list[Execution]) -> None:
+        """Have it seen whether the hold closes a cycle, now that it waits for these."""
+        if added:
+            hold.unchecked += added
+            self._admission.due.append(hold.execution)

@@ -129,6 +129,28 @@ class Register:
             family.unfinished += 1
             self._sources.add(execution)
 
+    def share(self, execution: Execution, shared: Execution) -> None:
+        """Note that `execution` has got the handle of a step that was there already.
+
+        That makes it responsible for what it shares, as for what it has submitted itself; but not for what it is itself
+        below of (recursion): a caller does not go with what it has called.
+        """
+        caller: Execution | None = execution
+        while caller is not None:
+            if caller.step is shared.step:
+                return
+            caller = caller.step.parent or caller.step.run.parent
+        step, owners = shared.step, shared.step.shared_by
+        # One of the two lists may be very long: that of a step that all share, or of an execution that shares a lot.
+        if len(owners) < len(execution.children):
+            is_known = step.parent is execution or execution in owners
+        else:
+            is_known = any(child.step is step for child in execution.children)
+        if not is_known:
+            owners.append(execution)
+        if not is_known or (shared.trigger == "rerun" and shared not in execution.children):
+            execution.children.append(shared)
+
     # -- leaving -------------------------------------------------------------------------------------------------
 
     def check_settled(self, family: Family) -> None:
@@ -159,6 +181,7 @@ class Register:
         for step in {one.step: None for one in below}:
             self._strike_off(step, execution.step.run)
         self._outbox.pruned.append(execution)
+        self._outbox.runs[execution.step.run] = None  # with the number of its steps: none of these gets one's id again
         return True
 
     def _strike_off(self, step: Step, kept: Run) -> None:

@@ -420,10 +420,7 @@ class Scheduler:
     def _share(self, parent: Execution, shared: Execution, event: ev.Submitted) -> None:
         """The submission makes no step: `parent` gets the handle of an existing one."""
         parent.submissions.append(shared)
-        if shared not in parent.children:
-            parent.children.append(shared)
-        if shared.step.parent is not parent and parent not in shared.step.shared_by:
-            shared.step.shared_by.append(parent)
+        self.register.share(parent, shared)
         self.outbox.shared.append(Shared(parent, len(parent.submissions), shared, event.group))
 
     def _asking(self, worker: int) -> Execution | None:

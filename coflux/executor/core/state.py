@@ -300,8 +300,8 @@ class Execution:
         return state is State.QUEUED or state is State.RUNNING
 
     def end(self) -> Execution:
-        """The end of the chain: the execution whose outcome a waiter gets. One that is cached is an end: it has the
-        outcome of its source."""
+        """The end of the chain: the execution whose outcome a waiter gets. One that is cached is an end, too: it has
+        the outcome of its source."""
         execution = self
         while execution.successor is not None:
             execution = execution.successor
@@ -513,12 +513,13 @@ class Wait:
 class Hold:
     """What a queued execution waits for: all, or any, of some executions, by whatever end of their chains."""
 
-    __slots__ = ("any", "execution", "known", "over", "targets", "unresolved")
+    __slots__ = ("any", "execution", "known", "over", "targets", "unchecked", "unresolved")
 
     def __init__(self, execution: Execution, *, any: bool) -> None:  # noqa: A002
         self.execution = execution
         self.any = any
         self.targets: list[Execution] = []  # some of them may have ended
+        self.unchecked: list[Execution] = []  # those of them through which it may close a cycle
         self.known: set[str] = set()  # the ids of all that were looked at
         self.unresolved = 0  # targets that have not ended
         self.over = False  # it waits for them no more
