@@ -226,10 +226,11 @@ def a_run_is_given_up_for_one_step(right: Method) -> Method:
 
 @plant(PLANTED, Endings, "_plan_retry")
 def waiters_do_not_move_to_the_next_attempt(right: Method) -> Method:
-    def wrong(self: Endings, execution: Execution, now: Instant, *, crashed: bool) -> None:
-        right(self, execution, now, crashed=crashed)
-        if execution.successor is not None:
+    def wrong(self: Endings, execution: Execution, now: Instant, *, crashed: bool) -> Execution | None:
+        successor: Execution | None = right(self, execution, now, crashed=crashed)
+        if successor is not None:
             execution.waiters.clear()
+        return successor
 
     return wrong
 
