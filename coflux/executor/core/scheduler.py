@@ -100,7 +100,7 @@ class Scheduler:
         self.deferral = Deferral()
         self.sources = Sources()
         self.register = Register(order, self.outbox, self.sources, archive)
-        self.admission = Admission(self.slots.queue, self.outbox)
+        self.admission = Admission(self.slots.queue, self.sources, self.outbox)
         self.holds = Holds(self.register, self.admission)
         self.fleet = Fleet(self.slots, self.deferral, self.deadlines, self.outbox)
         self.waits = Waits(self.slots, self.fleet, self.admission, self.holds, self.deadlines, order, self.outbox)
