@@ -232,8 +232,6 @@ class _Intake:
             if step_row.spawned is not None:
                 step.spawned = self._scheduler.runs.get(step_row.spawned)
         for record in loaded:
-            run = self._scheduler.runs[record.run.id]
-            run.let_go = record.run.status == State.CANCELLED.value and run.status is not State.CANCELLED
             for shared in record.shared:
                 self._link_shared(shared)
 

@@ -343,19 +343,22 @@ def _deferral(view: View) -> Iterator[str]:
     deferral = view.scheduler.deferral
     if deferral.started or deferral.revived:
         yield "something is left to be deferred or revived"
-    grouped: set[Execution] = set()
-    for (workspace, key), group in deferral._groups.items():
-        grouped.update(group)
-        for older, newer in zip(group, [*group[1:], None], strict=True):
+    known: set[Execution] = set()
+    for (workspace, key), newest in deferral._newest.items():
+        newer: Execution | None = None
+        older: Execution | None = newest
+        while older is not None:
+            known.add(older)
             if older.superseded_by is not newer:
                 yield f"{older} is superseded by {older.superseded_by}, and not by {newer}"
             if older.state is not State.QUEUED or older.worker is not None or older.trigger != "submission":
                 yield f"{older} takes part in deferral"
             if older.workspace != workspace or older.step.defer_key != key:
                 yield f"{older} takes part in deferral of another workspace or key"
-    for execution in view.queued:
-        if execution.superseded_by is not None and execution not in grouped:
-            yield f"{execution} is superseded and takes no part in deferral"
+            newer, older = older, deferral._older.get(older)
+    for execution in (*deferral._older, *(one for one in view.queued if one.superseded_by is not None)):
+        if execution not in known:
+            yield f"{execution} supersedes or is superseded, and takes no part in deferral"
 
 
 @invariant(
@@ -373,15 +376,15 @@ def _memo(view: View) -> Iterator[str]:
 
 
 @invariant(
-    "What is under way with a cache key is among the sources, and nothing is that has been recorded.", thorough=True
+    "What is ready or runs with a cache key is among the sources, and nothing is that has been recorded.", thorough=True
 )
 def _sources(view: View) -> Iterator[str]:
     sources = view.scheduler.sources
     known = {execution for entries in sources._by_key.values() for execution in entries}
-    expected = {one for one in view.unfinished if one.step.cache_key is not None and not one.step.spawns}
-    ended = set(sources._ended)
-    if not expected <= known or not known <= expected | ended:
-        yield f"{expected - known} are missing, {known - expected - ended} too many"
+    keyed = {one for one in view.unfinished if one.step.cache_key is not None}
+    expected = {one for one in keyed if one.ready or one.worker is not None}
+    if not expected <= known or not known <= keyed.union(sources._ended):
+        yield f"{expected - known} are missing, {known - keyed.union(sources._ended)} too many"
 
 
 @invariant("A run of its own belongs to the step that called it, and to its family.", thorough=True)

@@ -116,9 +116,10 @@ class Ledger:
             following = None if execution.state is State.DEFERRED else execution.successor
             if execution.unfinished or (following is not None and following.unfinished):
                 raise Broken(f"{execution} is below what was cancelled, and goes on.")
-        for execution in self.scheduler.outbox.executions:
-            if execution.state is State.CANCELLED and execution.id not in self._outcomes and execution not in doomed:
-                raise Broken(f"{execution} was cancelled, and is not below what was to be.")
+        rows = self.scheduler.outbox.executions
+        cancelled = {one for one in rows if one.state is State.CANCELLED and one.id not in self._outcomes}
+        for execution in cancelled - doomed - (doomed_by(_replaced(rows)) if cancelled - doomed else set()):
+            raise Broken(f"{execution} was cancelled, and is not below what was to be.")
         plain_poll = isinstance(event, ev.WaitAsked) and event.timeout is not None and event.timeout <= 0
         one_more = plain_poll or isinstance(event, ev.SuspendAsked)
         self._after(active, over_the_limit=1 if one_more else 0)
@@ -414,6 +415,12 @@ class Ledger:
         if cache.max_age is not None and age > cache.max_age + 1e-6:
             raise Broken(f"{execution} has a result that is {age} s old, of at most {cache.max_age}.")
         self.counts["recorded hit" if age > 0 else "linked hit"] += 1
+
+
+def _replaced(rows: Iterable[Execution]) -> list[Execution]:
+    """The attempts in whose place one of these is executed."""
+    again = [one for one in rows if one.trigger == "rerun"]
+    return [one for new in again for one in new.step.executions if one is not new and one.workspace == new.workspace]
 
 
 def _was_awaited(execution: Execution, child: Execution) -> bool:

@@ -12,7 +12,7 @@ from tests.core.simulation import Simulation
 
 __all__ = ["Method", "Planted", "catches", "plant"]
 
-SEEDS = 600
+SEEDS = 1_500
 
 Method = Callable[..., Any]
 Planted = list[tuple[object, str, Callable[[Method], Method]]]

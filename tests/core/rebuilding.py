@@ -50,8 +50,6 @@ class _Intake:
         for execution, row in self.taken:
             if execution.state is State.SUSPENDED:
                 execution.suspension = Suspension(0.0, 0.0, self.awaited(row))
-        for run in {step.run: None for step in self._steps.values()}:
-            run.let_go = shelf.runs[run.id].status is State.CANCELLED and run.status is not State.CANCELLED
         for step in self._steps.values():
             spawned = shelf.steps[step.run.id, step.number].spawned
             step.spawned = None if spawned is None else scheduler.runs.get(spawned)

@@ -24,7 +24,6 @@ class RunRow(NamedTuple):
     options: RunOptions
     created_at: float
     steps: int  # numbers that were given away, when the row was written
-    status: State
     settled: bool
 
 
@@ -174,7 +173,7 @@ def _awaited(execution: Execution) -> Sequence[Execution]:
 
 def _run_row(run: Run) -> RunRow:
     parent = None if run.parent is None else run.parent.id
-    return RunRow(run.id, run.family.root.id, parent, run.options, run.created_at, run.steps, run.status, run.settled)
+    return RunRow(run.id, run.family.root.id, parent, run.options, run.created_at, run.steps, run.settled)
 
 
 def _step_row(step: Step) -> StepRow:

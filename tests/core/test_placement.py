@@ -342,6 +342,65 @@ def test_who_waits_for_a_time_only_can_get_on(options: dict[str, Any], timeout: 
     assert bench.told(Stuck) == []
 
 
+def test_a_run_that_is_stuck_again_says_so_again() -> None:
+    bench = Bench(concurrency=2)
+    root = bench.run()
+    step = bench.submit(root, "train", requires=A100)
+    bench.wait(root, step)
+    bench.cancel(step)
+    assert root.step.run.family.stuck == ""
+    bench.wait(root, bench.submit(root, "test", requires=A100))
+    assert [command.message.split(": ")[1] for command in bench.told(Stuck)] == [
+        "R1:2:1 shop.orders/train",
+        "R1:3:1 shop.orders/test",
+    ]
+
+
+def test_a_run_of_which_something_is_executed_again_is_not_stuck() -> None:
+    bench = Bench(concurrency=2)
+    root = bench.run()
+    done = bench.submit(root)
+    bench.succeed(done)
+    bench.wait(root, bench.submit(root, requires=A100))
+    again = bench.rerun(done)
+    assert (again.state, len(bench.told(Stuck)), root.step.run.family.stuck) == (State.RUNNING, 1, "")
+    bench.succeed(again)
+    assert len(bench.told(Stuck)) == 2
+
+
+def test_who_waits_for_several_is_stuck_with_one_of_them_whatever_the_others_do() -> None:
+    bench = Bench(concurrency=3)
+    root, other = bench.run(), bench.run()
+    elsewhere, here = bench.submit(other, delay=5.0), bench.submit(root, delay=1.0, requires=A100)
+    bench.submit(root, wait=True, given=[elsewhere, here])
+    bench.succeed(root)
+    assert bench.told(Stuck) == []
+    bench.pass_time(1.0)
+    assert [command.run for command in bench.told(Stuck)] == ["R1"]
+
+
+def test_runs_that_wait_for_each_other_are_stuck_if_one_of_them_is() -> None:
+    bench = Bench(concurrency=3)
+    root, other = bench.run(), bench.run()
+    child = bench.submit(root)
+    bench.wait(root, other)
+    bench.wait(other, child)
+    assert bench.told(Stuck) == []
+    bench.wait(child, bench.submit(child, requires=A100))
+    assert [command.run for command in bench.told(Stuck)] == ["R1"]
+
+
+def test_a_run_that_waits_for_another_is_not_stuck_while_that_gets_on() -> None:
+    bench = Bench(concurrency=3)
+    root, other = bench.run(), bench.run()
+    bench.submit(root, requires=A100)
+    bench.wait(root, other)
+    assert bench.told(Stuck) == []
+    bench.succeed(other)
+    bench.succeed(root)
+    assert [command.run for command in bench.told(Stuck)] == ["R1"]
+
+
 def test_other_runs_are_not_stuck_with_it() -> None:
     bench = Bench(concurrency=2)
     bench.run(requires=A100)

@@ -48,7 +48,7 @@ def links_are_not_resolved_when_the_source_is_cancelled(right: Method) -> Method
 def a_delayed_one_is_a_source(right: Method) -> Method:
     def wrong(self: Sources, step: Step, workspaces: tuple[str, ...], since: float) -> Execution | None:
         found: Execution | None = right(self, step, workspaces, since)
-        known = self._by_key.get(step.cache_key or b"", [])
+        known = self._by_key.get(step.cache_key or b"", {})
         others = [one for one in known if one.step is not step and one.unfinished and one.workspace in workspaces]
         return found or next(iter(others), None)
 
@@ -252,6 +252,7 @@ def what_was_parked_stays_parked(right: Method) -> Method:
 def a_paused_workspace_goes_on(right: Method) -> Method:
     def wrong(self: Admission, execution: Execution) -> None:
         execution.reason = "ready"
+        self._sources.add(execution)
         self._placement.push(execution)
 
     return wrong

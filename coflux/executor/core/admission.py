@@ -7,6 +7,7 @@ from collections import deque
 from coflux.executor.core.agenda import Agenda
 from coflux.executor.core.effects import Outbox
 from coflux.executor.core.placement import Placement
+from coflux.executor.core.sources import Sources
 from coflux.executor.core.state import Execution, Instant, State, Worker
 
 __all__ = ["Admission"]
@@ -20,10 +21,11 @@ class Admission:
         paused: workspaces of which nothing starts.
     """
 
-    def __init__(self, placement: Placement, outbox: Outbox) -> None:
+    def __init__(self, placement: Placement, sources: Sources, outbox: Outbox) -> None:
         """
         Args:
             placement: takes what is ready.
+            sources: is told what is ready.
             outbox: takes what is to be written.
         """
         self.delays: Agenda[Execution] = Agenda(_is_queued)
@@ -31,6 +33,7 @@ class Admission:
         self.paused: set[str] = set()
         self._parked: dict[Execution, None] = {}  # what would be ready, but for its workspace
         self._placement = placement
+        self._sources = sources
         self._outbox = outbox
 
     def enqueue(self, execution: Execution, delay: float, now: Instant) -> None:
@@ -72,6 +75,7 @@ class Admission:
         if self.paused and self.park(execution):
             return
         execution.reason = "ready"
+        self._sources.add(execution)
         self._placement.push(execution)
 
     def withdraw(self, execution: Execution) -> None:

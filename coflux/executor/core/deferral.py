@@ -29,50 +29,58 @@ class Deferral:
     def __init__(self) -> None:
         self.started: list[Started] = []
         self.revived: list[Execution] = []
-        self._groups: dict[tuple[str, bytes], list[Execution]] = {}  # all that are queued, oldest first
+        self._newest: dict[tuple[str, bytes], Execution] = {}
+        self._older: dict[Execution, Execution] = {}  # what each has superseded; all of these are queued
 
     def submitted(self, execution: Execution) -> Execution | None:
         """Take in a submission; return the one that it supersedes, if there is one."""
-        group = self._groups.setdefault(_key(execution), [])
-        group.append(execution)
-        return group[-2] if len(group) > 1 else None
+        older = self._newest.get(_key(execution))
+        self._newest[_key(execution)] = execution
+        if older is not None:
+            self._older[execution] = older
+        return older
 
     def left_queue(self, execution: Execution) -> None:
         """It has started, or will have a result without. Nothing happens if it takes no part in deferral."""
         if execution.step.defer_key is None:
             return
-        group = self._groups.get(_key(execution))
-        if group is None or execution not in group:
+        if self._newest.get(_key(execution)) is not execution:
+            self._remove(execution)  # it was refused, with everything of its family; or it had started before
             return
-        if group[-1] is not execution:
-            self._remove(group, execution)  # refused, with everything of its family
-            return
-        del self._groups[_key(execution)]
-        if len(group) > 1:
-            self.started.append(Started(execution, group[:-1]))
+        del self._newest[_key(execution)]
+        superseded = []
+        older = self._older.pop(execution, None)
+        while older is not None:
+            superseded.append(older)
+            older = self._older.pop(older, None)
+        if superseded:
+            self.started.append(Started(execution, superseded))
 
     def cancelled(self, execution: Execution) -> None:
         """It was cancelled before it started."""
         if execution.step.defer_key is None:
             return
-        group = self._groups.get(_key(execution))
-        if group is None or execution not in group:
+        if self._newest.get(_key(execution)) is not execution:
+            self._remove(execution)
             return
-        if group[-1] is not execution:
-            self._remove(group, execution)
-            return
-        group.pop()
-        if group:
-            self.revived.append(group[-1])
+        older = self._older.pop(execution, None)
+        if older is None:
+            del self._newest[_key(execution)]
         else:
-            del self._groups[_key(execution)]
+            self._newest[_key(execution)] = older
+            self.revived.append(older)
 
-    def _remove(self, group: list[Execution], superseded: Execution) -> None:
-        """One that is superseded has ended: whatever it superseded itself is, from now on, by what superseded it."""
-        position = group.index(superseded)
-        group.remove(superseded)
-        if position:
-            group[position - 1].superseded_by = superseded.superseded_by
+    def _remove(self, execution: Execution) -> None:
+        """If it is superseded: what it superseded itself is, from now on, by what superseded it."""
+        newer = execution.superseded_by
+        if newer is None or self._older.get(newer) is not execution:
+            return
+        older = self._older.pop(execution, None)
+        if older is None:
+            del self._older[newer]
+        else:
+            self._older[newer] = older
+            older.superseded_by = newer
 
 
 def _key(execution: Execution) -> tuple[str, bytes]:

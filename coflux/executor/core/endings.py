@@ -134,7 +134,7 @@ class Endings:
         """A run whose root was deferred to an execution of another family is not over before that is."""
         assert run.root is not None
         end = run.root.end()
-        if end.unfinished and end.step.run.family is not run.family and not run.let_go:
+        if end.unfinished and end.step.run.family is not run.family:
             end.waiters.append(run)
             run.family.awaiting += 1
 

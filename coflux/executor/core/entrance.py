@@ -237,7 +237,6 @@ class Entrance:
         if step.number == 1:
             run.root = attempt
             run.finished_at = None
-            run.let_go = False
         self._outbox.runs.update(dict.fromkeys(run.family.runs))  # they may have settled before
         processes = [one.worker for one in earlier if one.worker is not None]
         leaving = next((worker for worker in processes if worker.id in run.family.leaving), None)

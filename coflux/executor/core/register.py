@@ -24,7 +24,7 @@ class Register:
         Args:
             order: numbers the executions in the order of their creation.
             outbox: takes what is to be written.
-            sources: takes the executions that others may have their result from.
+            sources: is told when the store knows of everything.
             archive: knows the runs that have settled.
         """
         self.runs: dict[str, Run] = {}
@@ -127,7 +127,6 @@ class Register:
         family.executions[execution.id] = execution
         if execution.unfinished:
             family.unfinished += 1
-            self._sources.add(execution)
 
     def share(self, execution: Execution, shared: Execution) -> None:
         """Note that `execution` has got the handle of a step that was there already.

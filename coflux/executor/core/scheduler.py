@@ -124,7 +124,7 @@ class Scheduler:
         self.sources = Sources()
         self.register = Register(order, self.outbox, self.sources, archive)
         self.placement = Placement(Router(self.slots.pools), self.slots.queue, catalogue, self.outbox)
-        self.admission = Admission(self.placement, self.outbox)
+        self.admission = Admission(self.placement, self.sources, self.outbox)
         self.holds = Holds(self.register, self.admission)
         self.fleet = Fleet(self.slots, self.deferral, self.deadlines, self.outbox)
         self.waits = Waits(self.slots, self.fleet, self.admission, self.holds, self.deadlines, order, self.outbox)
