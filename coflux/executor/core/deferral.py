@@ -71,8 +71,10 @@ class Deferral:
         """One that is superseded has ended: whatever it superseded itself is, from now on, by what superseded it."""
         position = group.index(superseded)
         group.remove(superseded)
-        if position:
-            group[position - 1].superseded_by = superseded.superseded_by
+        older, newer = superseded.supersedes, superseded.superseded_by
+        group[position].supersedes = older
+        if older is not None:
+            older.superseded_by = newer
 
 
 def _key(execution: Execution) -> tuple[str, bytes]:

@@ -100,7 +100,7 @@ class Entrance:
 
     def _supersede(self, older: Execution, newer: Execution) -> None:
         """It waits from now on until the newer submission starts, or is cancelled."""
-        older.superseded_by = newer
+        older.superseded_by, newer.supersedes = newer, older
         self._admission.withdraw(older)
         self._holds.drop(older)
         self._holds.unlink(older)
