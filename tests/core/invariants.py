@@ -356,8 +356,8 @@ def _deferral(view: View) -> Iterator[str]:
                 yield f"{older} takes part in deferral"
             if older.workspace != workspace or older.step.defer_key != key:
                 yield f"{older} takes part in deferral of another workspace or key"
-            newer, older = older, deferral._older.get(older)
-    for execution in (*deferral._older, *(one for one in view.queued if one.superseded_by is not None)):
+            newer, older = older, older.supersedes
+    for execution in [one for one in view.queued if one.superseded_by is not None or one.supersedes is not None]:
         if execution not in known:
             yield f"{execution} supersedes or is superseded, and takes no part in deferral"
 

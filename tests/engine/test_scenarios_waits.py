@@ -274,3 +274,30 @@ def test_the_cache_is_asked_before_the_arguments(shared: ScratchProject) -> None
     assert "end b" not in texts(shared)
     shared.open_gate("b")
     shared.settled(shared.last_run())
+
+
+def test_layers_of_steps_that_wait_for_all_of_the_layer_before(shared: ScratchProject) -> None:
+    """Behaviour 2.6: that none of their waits closes a cycle is seen at once, whatever is queued already."""
+    shared.write(
+        "layers",
+        GATED
+        + """
+    @cf.task(wait="before")
+    def unit(before, number):
+        return number
+
+    @cf.workflow()
+    def main():
+        layer = [gated.submit("input")]
+        for _ in range(8):
+            layer = [unit.submit(layer, number) for number in range(50)]
+        mark("submitted")
+        return sum(handle.result() for handle in layer)
+    """,
+    )
+    process = shared.start("run", "--no-ui", "layers/main")
+    shared.marked("submitted")
+    run = shared.last_run()
+    eventually(lambda: len(shared.read(run)["steps"]) == 402)
+    shared.open_gate("input")
+    assert shared.finish(process).value == sum(range(50))

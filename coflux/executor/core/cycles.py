@@ -6,7 +6,7 @@ with a timeout end by themselves, so they hold nobody up.
 
 from __future__ import annotations
 
-from coflux.executor.core.state import Execution, State
+from coflux.executor.core.state import Execution, Hold, State, Wait
 
 __all__ = ["closed_cycle", "describe_cycle", "queued_behind"]
 
@@ -16,7 +16,10 @@ def closed_cycle(waiter: Execution, targets: list[Execution]) -> list[Execution]
     ends = [target.end() for target in targets]
     if not all(end is waiter or _is_blocked(end) for end in ends):
         return None
-    stuck = _stuck_behind(waiter, ends)
+    awaiting = _all_awaiting(waiter)
+    if not awaiting.issuperset(ends):
+        return None
+    stuck = _stuck_behind(waiter, ends, awaiting)
     if not stuck.issuperset(ends):
         return None
     return [waiter, *_path_to(ends[0], waiter, stuck)]
@@ -55,13 +58,32 @@ def queued_behind(execution: Execution) -> list[list[Execution]]:
     return needs
 
 
-def _stuck_behind(waiter: Execution, ends: list[Execution]) -> set[Execution]:
-    """Of all that these executions wait for: what cannot end before `waiter` does, itself included."""
+def _all_awaiting(execution: Execution) -> set[Execution]:
+    """All that wait for it, also by way of others, itself included.
+
+    These are few, mostly none or those that called it, where what it waits for itself may be a thousand steps.
+    """
+    found: set[Execution] = set()
+    stack = [execution]
+    while stack:
+        awaited = stack.pop()
+        if awaited not in found:
+            found.add(awaited)
+            stack.extend(waiter.execution for waiter in awaited.waiters if isinstance(waiter, Wait | Hold))
+            stack.extend(awaited.links)
+            if awaited.supersedes is not None:
+                stack.append(awaited.supersedes)
+    return found
+
+
+def _stuck_behind(waiter: Execution, ends: list[Execution], awaiting: set[Execution]) -> set[Execution]:
+    """Of all that these executions wait for: what cannot end before `waiter` does, itself included. That is only to be
+    found among those that wait for it."""
     order: dict[Execution, None] = {waiter: None}
     stack = list(ends)
     while stack:
         execution = stack.pop()
-        if execution not in order:
+        if execution not in order and execution in awaiting:
             order[execution] = None
             for need in _needs(execution):
                 stack.extend(need)

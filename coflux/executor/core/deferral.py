@@ -30,14 +30,12 @@ class Deferral:
         self.started: list[Started] = []
         self.revived: list[Execution] = []
         self._newest: dict[tuple[str, bytes], Execution] = {}
-        self._older: dict[Execution, Execution] = {}  # what each has superseded; all of these are queued
 
     def submitted(self, execution: Execution) -> Execution | None:
         """Take in a submission; return the one that it supersedes, if there is one."""
         older = self._newest.get(_key(execution))
         self._newest[_key(execution)] = execution
-        if older is not None:
-            self._older[execution] = older
+        execution.supersedes = older
         return older
 
     def left_queue(self, execution: Execution) -> None:
@@ -49,10 +47,10 @@ class Deferral:
             return
         del self._newest[_key(execution)]
         superseded = []
-        older = self._older.pop(execution, None)
+        older, execution.supersedes = execution.supersedes, None
         while older is not None:
             superseded.append(older)
-            older = self._older.pop(older, None)
+            older.supersedes, older = None, older.supersedes
         if superseded:
             self.started.append(Started(execution, superseded))
 
@@ -63,7 +61,7 @@ class Deferral:
         if self._newest.get(_key(execution)) is not execution:
             self._remove(execution)
             return
-        older = self._older.pop(execution, None)
+        older, execution.supersedes = execution.supersedes, None
         if older is None:
             del self._newest[_key(execution)]
         else:
@@ -73,14 +71,11 @@ class Deferral:
     def _remove(self, execution: Execution) -> None:
         """If it is superseded: what it superseded itself is, from now on, by what superseded it."""
         newer = execution.superseded_by
-        if newer is None or self._older.get(newer) is not execution:
+        if newer is None or newer.supersedes is not execution:
             return
-        older = self._older.pop(execution, None)
-        if older is None:
-            del self._older[newer]
-        else:
-            self._older[newer] = older
-            older.superseded_by = newer
+        newer.supersedes, execution.supersedes = execution.supersedes, None
+        if newer.supersedes is not None:
+            newer.supersedes.superseded_by = newer
 
 
 def _key(execution: Execution) -> tuple[str, bytes]:

@@ -239,6 +239,7 @@ class Execution:
         "submissions",
         "successor",
         "superseded_by",
+        "supersedes",
         "suspension",
         "told",
         "trigger",
@@ -292,6 +293,7 @@ class Execution:
         self.cached_from = ""  # the id of the execution whose result it has
         self.older_code = False  # and that one ran other code
         self.superseded_by: Execution | None = None  # the newer submission that it waits for to start
+        self.supersedes: Execution | None = None  # the older one that waits for this one
         self.blocked_by: Worker | None = None  # the process of an attempt before it, which has to be gone first
 
     @property
