@@ -398,7 +398,7 @@ class Simulation:
             "settled runs": scheduler.register._settled,
             "sources": scheduler.sources._by_key,
             "ended sources": scheduler.sources._ended,
-            "deferral": (*scheduler.deferral._newest, *scheduler.deferral._older),
+            "deferral": (*scheduler.deferral._newest,),
             "due": scheduler.admission.due,
             "parked": scheduler.admission._parked,
             "delays": [one for one in scheduler.admission.delays.items() if one.state is State.QUEUED],
