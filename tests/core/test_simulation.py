@@ -50,7 +50,7 @@ def test_a_seed_repeats_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_these_lives_are_eventful(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the simulation never meets, it cannot check."""
     seen: Counter[str] = Counter()
-    for seed in range(150):
+    for seed in range(250):
         for line in story(seed, monkeypatch):
             seen["cycle"] += "closes a cycle" in line
             seen["expired or plain poll"] += line == "answer -1 "
