@@ -208,9 +208,10 @@ def _queued(view: View) -> Iterator[str]:
             + (execution.superseded_by is not None)
             + admission.is_parked(execution)
         )
-        blocked = execution.blocked_by is not None
-        waits = blocked or execution.hold is not None or execution in delayed
-        if ways + waits != 1 and not (execution.superseded_by is not None and ways == 1 and not blocked):
+        waits = execution.blocked_by is not None or execution.hold is not None
+        # The delay of what is, or was, superseded may end while it does: that is on the agenda until somebody looks.
+        waits |= execution in delayed and not (ways and execution.step.defer_key is not None)
+        if ways + waits != 1:
             yield f"{execution} (reason: {execution.reason!r}) can get on in {ways} ways, and waits: {waits}"
 
 

@@ -22,7 +22,6 @@ from coflux.executor.core.state import (
     Instant,
     Run,
     State,
-    Step,
     Worker,
 )
 from coflux.executor.core.waiting import Waits
@@ -45,18 +44,7 @@ def links_are_not_resolved_when_the_source_is_cancelled(right: Method) -> Method
 
 
 @plant(PLANTED, Sources, "newest")
-def a_delayed_one_is_a_source(right: Method) -> Method:
-    def wrong(self: Sources, step: Step, workspaces: tuple[str, ...], since: float) -> Execution | None:
-        found: Execution | None = right(self, step, workspaces, since)
-        known = self._by_key.get(step.cache_key or b"", {})
-        others = [one for one in known if one.step is not step and one.unfinished and one.workspace in workspaces]
-        return found or next(iter(others), None)
-
-    return wrong
-
-
-@plant(PLANTED, Sources, "newest")
-def the_age_of_a_result_of_this_turn_does_not_count(right: Method) -> Method:
+def results_of_any_workspace_are_had_in_the_turn_in_which_they_end(right: Method) -> Method:
     return lambda self, step, workspaces, since: right(self, step, ("default", "dev", "fix"), since)
 
 
