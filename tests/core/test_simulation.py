@@ -50,7 +50,7 @@ def test_a_seed_repeats_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_these_lives_are_eventful(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the simulation never meets, it cannot check."""
     seen: Counter[str] = Counter()
-    for seed in range(250):
+    for seed in range(300):
         for line in story(seed, monkeypatch):
             seen["cycle"] += "closes a cycle" in line
             seen["expired or plain poll"] += line == "answer -1 "
@@ -67,7 +67,7 @@ def test_these_lives_are_eventful(monkeypatch: pytest.MonkeyPatch) -> None:
 OPTIONS_AT_WORK = (
     *("shared", "recorded hit", "linked hit", "superseded", "deferred", "held for arguments", "held after suspension"),
     *("blocked by a process", "held and blocked", "parked", "spawned", "recurrence", "pruned", "resumption", "rerun"),
-    *("resumes", "restart", "cycle"),
+    *("resumes", "restart", "cycle", "without a host", "unroutable", "stuck"),
 )
 
 
