@@ -49,6 +49,16 @@ class StoreArchive:
             pass  # no id: nobody knows such an execution
         return None
 
+    def end_of(self, execution_id: str) -> str | None:
+        try:
+            row = self._store.chain_end(execution_id)
+        except StoreError as error:
+            self._warn(f"what became of {execution_id} cannot be read: {error}")
+            return None
+        except ValueError:
+            return None  # no id
+        return None if row is None else row.id
+
     def lineage(self, workspace: str) -> tuple[str, ...]:
         return self._store.workspaces.lineage(workspace)
 

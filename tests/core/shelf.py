@@ -124,6 +124,12 @@ class Shelf:
             row = self.rows.get(row.following)
         return None if row is None or row.outcome is None else self._recorded(row)
 
+    def end_of(self, execution_id: str) -> str | None:
+        row = self.rows.get(execution_id)
+        while row is not None and row.following:
+            row = self.rows.get(row.following)
+        return None if row is None else row.id
+
     def lineage(self, workspace: str) -> tuple[str, ...]:
         names = [workspace]
         while names[-1] in self.bases:

@@ -269,3 +269,17 @@ def test_what_waits_for_itself_through_deferral_is_an_error() -> None:
     survivor = bench.submit(root, "f", defer=(), wait=True, given=[waiting])
     assert survivor.state is State.FAILED
     assert bench.answer(request).ended is survivor
+
+
+def test_the_handle_of_a_deferred_step_leads_to_the_survivor_also_when_its_own_run_has_settled() -> None:
+    bench = Bench(concurrency=9)
+    root = bench.run()
+    first = bench.submit(root, defer=True, delay=10.0)
+    bench.succeed(root)
+    other = bench.run("other")
+    second = bench.submit(other, defer=True)
+    assert bench.settled() == ["R1 succeeded"]
+    request = bench.wait(other, first.id)
+    assert not bench.answers(request)
+    bench.succeed(second)
+    assert bench.answer(request).ended is second

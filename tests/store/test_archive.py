@@ -266,8 +266,11 @@ def test_an_execution_is_recalled_by_the_end_of_its_chain(store: Store, archive:
     assert end is not None
     assert (end.id, end.state, end.outcome) == ("Rb:3:1", State.CANCELLED, Terminated("cancelled", "by you"))
     assert end.name == "survivor"
-    for unknown in ("Rb:4:1", "Rb:9:1", "Rc:1:1", "Ra:1:3", "@1", ""):
+    for unknown in ("Rb:9:1", "Rc:1:1", "Ra:1:3", "@1", ""):
         assert archive.recall(unknown) is None
+        assert archive.end_of(unknown) is None
+    assert archive.recall("Rb:4:1") is None
+    assert archive.end_of("Rb:4:1") == "Rb:4:2"
     assert warnings == []
 
 

@@ -28,7 +28,10 @@ class Archive(Protocol):
         the wall clock. One whose value cannot be read is passed over, with a warning."""
 
     def recall(self, execution_id: str) -> Recorded | None:
-        """The end of the execution's chain, as far as it is recorded; `None` if there is no such execution."""
+        """The end of the execution's chain; `None` if it has not ended, or if there is no such execution."""
+
+    def end_of(self, execution_id: str) -> str | None:
+        """The id of the last execution of the chain that is recorded, ended or not; `None` if there is none."""
 
     def lineage(self, workspace: str) -> tuple[str, ...]:
         """The workspace and its ancestors, nearest first."""

@@ -43,13 +43,17 @@ class Register:
         return None if run is None else run.family.executions.get(execution_id)
 
     def known(self, execution_id: str) -> Execution | None:
-        """Any execution, also one that only the store knows; `None` if there is none."""
+        """Any execution; the end of its chain for one that only the store knows, and `None` if there is none."""
         run_id = execution_id.partition(":")[0]
         run = self.runs.get(run_id) or self._settled.get(run_id)
         if run is not None:
             return run.family.executions.get(execution_id)
-        end = self._archive.recall(execution_id)
-        return None if end is None else detached_execution(end)
+        ended = self._archive.recall(execution_id)
+        if ended is not None:
+            return detached_execution(ended)
+        # Its run has settled, and it was deferred to one of another run, which has not ended.
+        unfinished = self._archive.end_of(execution_id)
+        return None if unfinished is None else self.find(unfinished)
 
     def resolve(self, execution: Execution, handle: str) -> Execution | None:
         """What a handle means when `execution` says it; `None` if nobody knows it."""

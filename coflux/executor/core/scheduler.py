@@ -7,6 +7,7 @@ carries out any command of that turn, so whatever anyone is told has been record
 
 What an event means is decided here. The parts keep one subject each; those above use those below, never the other way:
 
+    submissions                    what answers a submission, if no step has to
     entrance                       what is decided before an execution is ready: cache, arguments, runs of their own
     endings                        outcomes, retries, suspensions, cancels, timeouts
     waiting                        who waits for whom, who is told when
@@ -33,8 +34,7 @@ from coflux.executor.core.archive import Archive
 from coflux.executor.core.catalogue import Catalogue
 from coflux.executor.core.commands import Identified, Stuck
 from coflux.executor.core.deferral import Deferral
-from coflux.executor.core.descent import awaited_failure, has_failed, newest_chain
-from coflux.executor.core.effects import Effects, Outbox, Shared
+from coflux.executor.core.effects import Effects, Outbox
 from coflux.executor.core.endings import Endings
 from coflux.executor.core.entrance import Entrance
 from coflux.executor.core.fleet import Fleet
@@ -63,6 +63,7 @@ from coflux.executor.core.state import (
 )
 from coflux.executor.core.step_keys import step_keys
 from coflux.executor.core.stuck import why_stuck
+from coflux.executor.core.submissions import Submissions
 from coflux.executor.core.waiting import Waits
 from coflux.executor.messages import Outcome, Succeeded, Terminated
 from coflux.worker_groups import WorkerGroup
@@ -153,6 +154,7 @@ class Scheduler:
             catalogue,
             max_depth,
         )
+        self.submissions = Submissions(self.register, self.placement, self.entrance, self.outbox)
         # What the shell reads all the time, without having to know where it is kept.
         self.runs = self.register.runs
         self.families = self.register.families
@@ -381,47 +383,8 @@ class Scheduler:
 
     def _submitted(self, event: ev.Submitted, now: Instant) -> None:
         parent = self._asking(event.worker)
-        if parent is None:
-            return
-        run = parent.step.run
-        arguments = with_ids(event.arguments, parent)
-        keys = step_keys(event.spec, event.keys, run.memo, parent.submissions)
-        shared = None
-        if event.earlier:
-            shared = self._resumed(parent, event, now)
-        elif keys.memo is not None:
-            shared = awaited_failure(parent, keys.memo)
-            if shared is None:
-                shared = self.register.shareable(run, keys.memo, parent.workspace)
-        if shared is not None:
-            self._share(parent, shared, event)
-            return
-        child = self.register.create_step(run, parent, event.group, event.spec, event.encoded, arguments, now, keys)
-        parent.submissions.append(child)
-        parent.children.append(child)
-        if event.spec.stub:
-            self.placement.resolve(child)
-        self.entrance.enter(child, event.spec.options.delay, now)
-
-    def _resumed(self, parent: Execution, event: ev.Submitted, now: Instant) -> Execution | None:
-        """What answers a submission that equals one of an earlier attempt: that one, unless it has failed, else another
-        attempt at it, as the code would have it now. `None` if there is no such submission."""
-        earlier = self.find(event.earlier)
-        if earlier is None:
-            return None
-        head = newest_chain(earlier.step, parent.workspace)
-        if not has_failed(head.end()):
-            return head
-        step = head.step
-        step.spec, step.encoded = event.spec, event.encoded
-        self.outbox.steps[step] = None
-        return self.entrance.again(head, parent.workspace, now, resumes=True)
-
-    def _share(self, parent: Execution, shared: Execution, event: ev.Submitted) -> None:
-        """The submission makes no step: `parent` gets the handle of an existing one."""
-        parent.submissions.append(shared)
-        self.register.share(parent, shared)
-        self.outbox.shared.append(Shared(parent, len(parent.submissions), shared, event.group))
+        if parent is not None:
+            self.submissions.submit(parent, event, now)
 
     def _asking(self, worker: int) -> Execution | None:
         """The execution in whose name a worker asks for something; `None` if it is not to be had any more: it is being
