@@ -34,6 +34,7 @@ MAIN: tuple[Migration, ...] = (
             created_at REAL NOT NULL,
             started_at REAL,
             finished_at REAL,
+            steps INTEGER NOT NULL,
             settled INTEGER NOT NULL,
             hidden INTEGER NOT NULL DEFAULT 0 -- deleted, but other runs still point into it
         )""",

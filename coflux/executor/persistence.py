@@ -86,6 +86,7 @@ def _run_row(run: Run) -> RunRow:
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
+        steps=run.steps,
         settled=run.settled,
     )
 
@@ -262,7 +263,7 @@ class _Intake:
         )
         run.context = row.context
         run.started_at, run.finished_at = row.started_at, row.finished_at
-        run.steps = max(step.number for step in record.steps)
+        run.steps = max(row.steps, *(step.number for step in record.steps))
         if top is None:
             run.family.cap = run.options.concurrency
         else:

@@ -61,7 +61,8 @@ class Row(Struct, frozen=True, array_like=True, gc=False):
 
 class RunRow(Row, frozen=True):
     """Key: `id`. `parent` is the execution that called this workflow, `root_run` the top of its family (itself, for a
-    run without a parent), `context` an id from `Store.context_id`. `settled`: nothing of it is unfinished any more."""
+    run without a parent), `context` an id from `Store.context_id`. `steps`: how many it had, those that were pruned
+    among them, when the row was written. `settled`: nothing of it is unfinished any more."""
 
     id: str
     workspace: str
@@ -77,6 +78,7 @@ class RunRow(Row, frozen=True):
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    steps: int = 0
     settled: bool = False
 
 

@@ -57,7 +57,7 @@ class Recorder:
     ) -> None:
         row = RunRow(
             run, workspace, "app.flows", "nightly", "workflow", parent, "Rbcd", 1, None, b"", status, STARTED_AT,
-            STARTED_AT, STARTED_AT + 2 if settled else None, settled,
+            STARTED_AT, STARTED_AT + 2 if settled else None, 0, settled,
         )  # fmt: skip
         self._batch.runs.append(row)
 

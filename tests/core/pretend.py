@@ -93,6 +93,7 @@ class World(Protocol):
     random: Random
     habits: Habits
     calm: bool  # the end is near: nothing fails any more, and no new work comes
+    processes: dict[int, Process]
 
     @property
     def time(self) -> float: ...
@@ -213,6 +214,7 @@ class Program:
         self.groups = 0
         self.ended = False
         self.asked: dict[int, Coroutine] = {}
+        self.polled: dict[Execution, None] = {}  # what it has asked for again and again
         self._requests = 0
         self._race = self.random.random() < 0.2
         self._coroutines = [self._coroutine() for _ in range(self.random.choice((1, 1, 1, 2, 3)))]
@@ -337,6 +339,7 @@ class Program:
             if answer is None or answer.index >= 0 or answer.error:
                 return
             patience -= 1
+            self.polled.update(dict.fromkeys(answer.wait.targets))
             if self._waits_for_this(answer.wait.targets) and self.random.random() < 0.3:
                 return
             yield Pause(0.05)
@@ -349,6 +352,9 @@ class Program:
                 seen.add(one)
                 line += [target.end() for wait in one.waits.values() for target in wait.targets]
                 line += [other for need in needs_of(one) for other in need]
+                process = None if one.worker is None else self.process.world.processes.get(one.worker.id)
+                if process is not None and process.program is not None:
+                    line += [target.end() for target in process.program.polled]
         return self.execution in seen
 
     def _submit(self, count: int) -> None:

@@ -171,3 +171,38 @@ def test_a_pruned_attempt_lets_go_of_what_it_shared(monkeypatch: pytest.MonkeyPa
     assert bench.submit(child.end(), "common", memo=True) is common
     recur(bench, child, 5)
     assert common.step.shared_by == []
+
+
+@pytest.mark.parametrize(("options", "workspace"), [({}, "dev"), ({"type": "workflow"}, "default")])
+def test_what_is_executed_again_is_kept(
+    options: dict[str, Any], workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endings, "KEPT_RECURRENCES", KEPT)
+    bench = Bench(concurrency=9)
+    _, child = recurring(bench)
+    bench.succeed(child, "null")
+    step = bench.submit(child.end(), "step", **options).end()
+    bench.succeed(step)
+    again = bench.rerun(step, workspace)
+    assert "R1:2:2" not in recur(bench, child, 5)
+    bench.succeed(again)
+    assert "R1:2:2" in recur(bench, child, 1)
+    assert bench.scheduler.find(again.id) is None
+
+
+def test_all_that_is_pruned_lets_go_of_what_it_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a step that it has two handles of: the first attempt, and one that somebody asked for later."""
+    monkeypatch.setattr(endings, "KEPT_RECURRENCES", KEPT)
+    bench = Bench(concurrency=5)
+    root, child = recurring(bench)
+    common = bench.submit(root, "common", memo=True)
+    bench.succeed(child, "null")
+    below = bench.submit(child.end(), "below")
+    assert bench.submit(below, "common", memo=True) is common
+    bench.cancel(common)
+    again = bench.rerun(common)
+    assert bench.submit(below, "common", memo=True) is again
+    bench.succeed(below)
+    recur(bench, child, 5)
+    assert bench.scheduler.find(below.id) is None
+    assert common.step.shared_by == []

@@ -247,8 +247,8 @@ def test_submissions_are_in_order_with_those_that_made_no_step(store: Store, sch
             step_row(number=2),
             execution_row(step=2),
             *steps,
-            *(execution_row(step=step.number, status="failed", next=f"Rtest:{step.number}:2") for step in steps),
-            *(execution_row(step=step.number, attempt=2, trigger="retry") for step in steps),
+            *(execution_row(step=step.number, status="abandoned", outcome=ABANDONED) for step in steps),
+            *(execution_row(step=step.number, attempt=2, trigger="rerun") for step in steps),
             SharedRow("Rtest", 1, 1, 2, "Rtest:3:2", None),
             SharedRow("Rtest", 1, 1, 4, "Rtest:2:1", None),
         )
@@ -356,6 +356,34 @@ def test_links_to_pruned_attempts_lead_to_what_came_after(store: Store, schedule
     restore(scheduler, store, NOW)
     assert known(scheduler, "Rtest:2:1").end() is known(scheduler, "Rtest:1:6")
     assert known(scheduler, "Rtest:1:5").children == [known(scheduler, "Rtest:2:1")]
+
+
+def test_no_step_gets_the_number_of_one_that_was_pruned(store: Store, scheduler: Scheduler) -> None:
+    store.commit(batch(run_row(steps=7), step_row(), execution_row(), step_row(number=3, parent="Rtest:1:1")))
+    store.commit(batch(execution_row(step=3)))
+    restore(scheduler, store, NOW)
+    outbox = Outbox()
+    outbox.runs[scheduler.runs["Rtest"]] = None
+    assert (scheduler.runs["Rtest"].steps, rows_of(outbox).runs[0].steps) == (7, 7)
+
+
+def test_a_caller_that_comes_back_is_not_below_what_it_has_called(store: Store, scheduler: Scheduler) -> None:
+    """By memo, the call of an execution may be one that it is below of: cancelling that is no cancel of the caller."""
+    store.commit(
+        batch(
+            run_row(),
+            step_row(),
+            execution_row(),
+            step_row(number=2, parent="Rtest:1:1", memo_key=b"m"),
+            execution_row(step=2),
+            step_row(number=3, parent="Rtest:2:1"),
+            execution_row(step=3),
+            SharedRow("Rtest", 3, 1, 1, "Rtest:2:1", None),
+        )
+    )
+    restore(scheduler, store, NOW)
+    caller, called = known(scheduler, "Rtest:3:1"), known(scheduler, "Rtest:2:1")
+    assert (caller.submissions, caller.children, called.step.shared_by) == ([called], [], [])
 
 
 def test_a_link_to_nothing_is_damage(store: Store, scheduler: Scheduler) -> None:

@@ -82,15 +82,16 @@ def attempts_from(execution: Execution) -> Iterator[Execution]:
 
 
 def everything_below(execution: Execution) -> list[Execution]:
-    """All attempts at all that was submitted by this one, and below."""
+    """All attempts at all that was submitted by this one, and below, whoever asked for them, and in any workspace."""
     found: dict[Execution, None] = {}
-    stack = list(_attempts_below(execution))
+    stack = _submitted_by(execution)
     while stack:
-        one = stack.pop()
-        if one not in found:
-            found[one] = None
-            stack.extend(_attempts_below(one))
-            stack.extend(attempts_from(one))
+        for one in stack.pop().executions:
+            if one not in found:
+                found[one] = None
+                stack += _submitted_by(one)
+                if one.state is State.SPAWNED and one.successor is not None:
+                    stack.append(one.successor.step)
     return list(found)
 
 
@@ -133,10 +134,8 @@ def _sort_out(children: Iterable[Execution], stack: list[Execution], shared: lis
         (shared if child.step.shared_by else stack).extend(_attempts_at(child))
 
 
-def _attempts_below(execution: Execution) -> Iterator[Execution]:
-    for child in execution.children:
-        if child.step.parent is execution:
-            yield from _attempts_at(child)
+def _submitted_by(execution: Execution) -> list[Step]:
+    return [child.step for child in execution.children if child.step.parent is execution]
 
 
 def _attempts_at(child: Execution) -> list[Execution]:

@@ -175,12 +175,12 @@ class Register:
         if any(one.unfinished or one.step.shared_by for one in below):
             return False
         family = execution.step.run.family
-        for child in execution.children:
-            if child.step.parent is not execution:
-                child.step.shared_by.remove(execution)
         execution.step.executions.remove(execution)
         for one in (execution, *below):
             family.executions.pop(one.id, None)
+            for step in {child.step: None for child in one.children}:
+                if step.parent is not one:
+                    step.shared_by.remove(one)
         for step in {one.step: None for one in below}:
             self._strike_off(step, execution.step.run)
         self._outbox.pruned.append(execution)
