@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,8 +80,9 @@ def _switch(state: str) -> str:
 
 
 def _memo(memo: Memo) -> str:
-    shared = ", ".join(memo.shared_by[:SHARERS])
-    more = f" and {len(memo.shared_by) - SHARERS} more" if len(memo.shared_by) > SHARERS else ""
+    times = Counter(memo.shared_by)
+    shared = ", ".join(one if n == 1 else f"{one} ({n} times)" for one, n in list(times.items())[:SHARERS])
+    more = f" and {len(times) - SHARERS} more" if len(times) > SHARERS else ""
     return _switch(memo.state) + (f"; its handle was given to {shared}{more}, too" if shared else "")
 
 
