@@ -271,8 +271,8 @@ class Server:
         unfinished = list(scheduler.families.values())
         if message.cancel:
             for family in unfinished:
-                if family.root.root is not None:
-                    self.supervisor.happen(ev.CancelRequested(family.root.root.id, False))
+                for attempt in self._attempts(family.root.id, 1):
+                    self.supervisor.happen(ev.CancelRequested(attempt.id, False))
             text = f"stopping; cancelled {len(unfinished)} unfinished runs" if unfinished else "stopping"
         elif any(execution.worker is not None for family in unfinished for execution in _unfinished(family)):
             text = f"{self._unfinished_runs()} running: wait for the end, or cancel with `coflux stop --cancel`"
