@@ -57,6 +57,7 @@ from coflux.executor.core.state import (
     Run,
     SiteKey,
     State,
+    StepKeys,
     Suspension,
     Wait,
     WorkerState,
@@ -388,7 +389,7 @@ class Scheduler:
         keys = step_keys(event.spec, event.keys, run.memo, parent.submissions)
         shared = None
         if event.earlier:
-            shared = self._resumed(parent, event, now)
+            shared = self._resumed(parent, event, keys, now)
         elif keys.memo is not None:
             shared = awaited_failure(parent, keys.memo)
             if shared is None:
@@ -403,7 +404,7 @@ class Scheduler:
             self.placement.resolve(child)
         self.entrance.enter(child, event.spec.options.delay, now)
 
-    def _resumed(self, parent: Execution, event: ev.Submitted, now: Instant) -> Execution | None:
+    def _resumed(self, parent: Execution, event: ev.Submitted, keys: StepKeys, now: Instant) -> Execution | None:
         """What answers a submission that equals one of an earlier attempt: that one, unless it has failed, else another
         attempt at it, as the code would have it now. `None` if there is no such submission."""
         earlier = self.find(event.earlier)
@@ -412,9 +413,7 @@ class Scheduler:
         head = newest_chain(earlier.step, parent.workspace)
         if not has_failed(head.end()):
             return head
-        step = head.step
-        step.spec, step.encoded = event.spec, event.encoded
-        self.outbox.steps[step] = None
+        self.register.renew_step(head.step, event.spec, event.encoded, keys)
         return self.entrance.again(head, parent.workspace, now, resumes=True)
 
     def _share(self, parent: Execution, shared: Execution, event: ev.Submitted) -> None:

@@ -179,14 +179,7 @@ class Step:
         self.arguments = arguments
         self.depth = depth
         self.created_at = created_at
-        if keys is None:
-            keys = NO_KEYS
-        self.keys = keys.arguments
-        self.memo_key = keys.memo
-        self.cache_key = keys.cache
-        self.defer_key = keys.defer
-        # Whether there is something to decide when it is due.
-        self.decides = keys.cache is not None or keys.defer is not None or bool(spec.options.wait) or self.spawns
+        self.set_keys(NO_KEYS if keys is None else keys)
         self.executions: list[Execution] = []  # its attempts, but for old recurrences
         self.shared_by: list[
             Execution
@@ -195,6 +188,15 @@ class Step:
         self.resolved = not spec.stub  # `spec` says of a stub what only the real target knows
         self.route: Route | None = None  # the worker groups that may run it, once that is known
         self.site: Site | None = None  # where its code is, once that is known; of a stub, where it is looked for
+
+    def set_keys(self, keys: StepKeys) -> None:
+        """Say what makes it equal to others."""
+        self.keys = keys.arguments
+        self.memo_key = keys.memo
+        self.cache_key = keys.cache
+        self.defer_key = keys.defer
+        # Whether there is something to decide when it is due.
+        self.decides = keys.cache is not None or keys.defer is not None or bool(self.spec.options.wait) or self.spawns
 
     @property
     def spawns(self) -> bool:
