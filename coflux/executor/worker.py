@@ -175,7 +175,7 @@ class Worker:
             spec, target, _ = self._find(message.target)
             try:
                 decoded = [values.decode(value, self._blobs) for value in message.arguments]
-                positional, keyword = target.call_arguments(decoded)
+                positional, keyword = _call_arguments(target, decoded)
                 del decoded
                 result = _call(target.fn, positional, keyword)
             except BaseException as error:
@@ -274,6 +274,13 @@ class Worker:
         finally:
             self._flush()
         return Bound(message.request, encoded, keys)
+
+
+def _call_arguments(target: Target[..., Any], decoded: list[object]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    try:
+        return target.call_arguments(decoded)
+    except TypeError as error:  # the code has changed since; what led here is ours alone
+        raise ExecutionError(str(error)) from None
 
 
 def _call(fn: Callable[..., Any], positional: tuple[Any, ...], keyword: dict[str, Any]) -> Any:

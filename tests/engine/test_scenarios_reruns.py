@@ -346,3 +346,28 @@ def test_child_runs_are_nested_in_what_is_shown(shared: ScratchProject) -> None:
         "✓ leaf(1)",
     ]
     assert [len(line) - len(line.lstrip()) for line in lines[1:4]] == [2, 4, 6]
+
+
+def test_a_step_whose_parameters_have_changed_says_so(shared: ScratchProject) -> None:
+    """In one line, without the engine's own code (behaviour 10.2)."""
+    shared.write(
+        "changed",
+        """
+        @cf.workflow()
+        def main(first=1):
+            return first
+        """,
+    )
+    run = shared.document("changed/main")["run"]["id"]
+    shared.write(
+        "changed",
+        """
+        @cf.workflow()
+        def main(first=1, second=2):
+            return first
+        """,
+    )
+    again = shared.coflux("runs", "rerun", run)
+    assert again.status == 1
+    assert "changed/main has 2 parameters now, but was submitted with 1" in again.err
+    assert "Traceback" not in again.err

@@ -218,3 +218,53 @@ def test_what_can_not_be_resumed(shared: ScratchProject) -> None:
     assert finished.status == 1
     assert f"coflux runs rerun {run}" in finished.err
     assert shared.coflux("runs", "resume", "Rnone").status == 3
+
+
+def test_what_is_executed_again_is_cached_as_the_code_has_it_now(shared: ScratchProject) -> None:
+    """Behaviour 5.1, 11.5: a mended function with a new `version` gives its result to that version alone."""
+    source = """
+        @cf.task(cache=cf.Cache(version="VERSION"))
+        def load(n):
+            mark("load VERSION")
+            BODY
+
+        @cf.workflow()
+        def main():
+            return load(1)
+    """
+    shared.write("versions", source.replace("VERSION", "1").replace("BODY", "raise ValueError(n)"))
+    failed = shared.coflux("run", "--json", "versions/main").value
+    shared.write("versions", source.replace("VERSION", "2").replace("BODY", "return 'mended'"))
+    resumed(shared, failed["run"]["id"])
+    assert shared.run("versions/main").value == "mended"
+    assert len(shared.marks("load 2")) == 1
+    shared.write("versions", source.replace("VERSION", "1").replace("BODY", "return 'as before'"))
+    assert shared.run("versions/main").value == "as before"
+
+
+def test_a_stub_that_is_resumed_twice_keeps_the_timeout_of_its_target(shared: ScratchProject) -> None:
+    """Behaviour 8.1: also by a retry of the attempt that resumes."""
+    shared.write(
+        "far",
+        """
+        @cf.task(timeout=0.5)
+        def slow():
+            mark("slow")
+            time.sleep(30)
+        """,
+    )
+    shared.write(
+        "near",
+        """
+        @cf.stub("far")
+        def slow(): ...
+
+        @cf.workflow(retries=1)
+        def main():
+            return slow()
+        """,
+    )
+    failed = shared.coflux("run", "--json", "near/main").value
+    assert shared.coflux("runs", "resume", failed["run"]["id"]).status == 1
+    document = shared.settled(failed["run"]["id"])
+    assert kinds(document, "slow") == [["timed_out", "timed_out", "timed_out"], ["timed_out"]]

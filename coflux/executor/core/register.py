@@ -154,6 +154,15 @@ class Register:
         if not is_known or (shared.trigger == "rerun" and shared not in execution.children):
             execution.children.append(shared)
 
+    def renew_step(self, step: Step, spec: TargetSpec, encoded: bytes, keys: StepKeys) -> None:
+        """Let the attempts to come be what the code has now: its options, and so what makes it equal to others."""
+        self._share_no_more(step)
+        step.follow(spec, encoded, keys)
+        if not any(one.unfinished for one in step.executions):
+            step.resolved, step.route = not spec.stub, None  # these follow from its options, and are found out again
+        self.adopt_step(step)
+        self._outbox.steps[step] = None
+
     # -- leaving -------------------------------------------------------------------------------------------------
 
     def check_settled(self, family: Family) -> None:
@@ -190,14 +199,18 @@ class Register:
     def _strike_off(self, step: Step, kept: Run) -> None:
         """Let nobody share a step that is gone; nor is there a run of its own without its root."""
         run = step.run
-        if step.memo_key is not None:
-            equal = run.memoised[step.memo_key]
-            equal.remove(step)
-            if not equal:
-                del run.memoised[step.memo_key]
+        self._share_no_more(step)
         if run is not kept and step.number == 1:
             self.runs.pop(run.id)
             run.family.runs.remove(run)
+
+    def _share_no_more(self, step: Step) -> None:
+        if step.memo_key is not None:
+            memoised = step.run.memoised
+            equal = memoised[step.memo_key]
+            equal.remove(step)
+            if not equal:
+                del memoised[step.memo_key]
 
     def committed(self) -> None:
         """The store knows of everything that has happened."""

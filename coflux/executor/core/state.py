@@ -177,28 +177,25 @@ class Step:
         self.arguments = arguments
         self.depth = depth
         self.created_at = created_at
-        if keys is None:
-            keys = NO_KEYS
-        self.keys = keys.arguments
-        self.memo_key = keys.memo
-        self.cache_key = keys.cache
-        self.defer_key = keys.defer
         self.executions: list[Execution] = []  # its attempts, but for old recurrences
         # Who, besides `parent`, was given its handle instead of a step of their own.
         self.shared_by: list[Execution] = []
         self.spawned: Run | None = None  # the run of its own that a workflow became
-        self.follow(spec, encoded)
-
-    def follow(self, spec: TargetSpec, encoded: bytes) -> None:
-        """Have this target and these options: at first, and when it is executed again by other code."""
-        self.spec = spec
-        self.encoded = encoded  # `spec` as it came, and as it goes to the worker and the store
-        # Whether there is something to decide when it is due.
-        decides = self.cache_key is not None or self.defer_key is not None or bool(spec.options.wait)
-        self.decides = decides or self.spawns
+        self.follow(spec, encoded, NO_KEYS if keys is None else keys)
         self.resolved = not spec.stub  # `spec` says of a stub what only the real target knows
         self.route: Route | None = None  # the worker groups that may run it, once that is known
         self.site: Site | None = None  # where its code is, once that is known; of a stub, where it is looked for
+
+    def follow(self, spec: TargetSpec, encoded: bytes, keys: StepKeys) -> None:
+        """Have this target and these options: at first, and when it is executed again by other code."""
+        self.spec = spec
+        self.encoded = encoded  # `spec` as it came, and as it goes to the worker and the store
+        self.keys = keys.arguments
+        self.memo_key = keys.memo
+        self.cache_key = keys.cache
+        self.defer_key = keys.defer
+        # Whether there is something to decide when it is due.
+        self.decides = keys.cache is not None or keys.defer is not None or bool(spec.options.wait) or self.spawns
 
     @property
     def spawns(self) -> bool:

@@ -9,7 +9,7 @@ from coflux.executor.core.events import Submitted
 from coflux.executor.core.handles import with_ids
 from coflux.executor.core.placement import Placement
 from coflux.executor.core.register import Register
-from coflux.executor.core.state import Execution, Instant
+from coflux.executor.core.state import Execution, Instant, StepKeys
 from coflux.executor.core.step_keys import step_keys
 
 __all__ = ["Submissions"]
@@ -35,7 +35,7 @@ class Submissions:
         keys = step_keys(event.spec, event.keys, run.memo, parent.submissions)
         shared = None
         if event.earlier:
-            shared = self._resumed(parent, event, now)
+            shared = self._resumed(parent, event, keys, now)
         elif keys.memo is not None:
             shared = awaited_failure(parent, keys.memo)
             if shared is None:
@@ -51,7 +51,7 @@ class Submissions:
             self._placement.resolve(child)
         self._entrance.enter(child, event.spec.options.delay, now)
 
-    def _resumed(self, parent: Execution, event: Submitted, now: Instant) -> Execution | None:
+    def _resumed(self, parent: Execution, event: Submitted, keys: StepKeys, now: Instant) -> Execution | None:
         """What answers a submission that equals one of an earlier attempt: that one, unless it has failed, else another
         attempt at it, as the code would have it now. `None` if there is no such submission."""
         earlier = self._register.find(event.earlier)
@@ -60,8 +60,7 @@ class Submissions:
         head = newest_chain(earlier.step, parent.workspace)
         if not has_failed(head.end()):
             return head
-        head.step.follow(event.spec, event.encoded)
-        self._outbox.steps[head.step] = None
+        self._register.renew_step(head.step, event.spec, event.encoded, keys)
         return self._entrance.again(head, parent.workspace, now, resumes=True)
 
     def _share(self, parent: Execution, shared: Execution, event: Submitted) -> None:
