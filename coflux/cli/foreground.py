@@ -125,7 +125,7 @@ class _Followed:
             Events(streams.out, streams.err) if form.events else open_display(streams.err, streams.err_terminal)
         )
         session = Session(self._client, self._run, feed, display, (streams.out, streams.err), grace)
-        if self._step != 1:
+        if not self._is_root():
             session.follow_execution(self.execution, self._status)
         session.recall(past)
         if greeting:
@@ -155,6 +155,11 @@ class _Followed:
             self._print_result()
         self._summarise(session)
         return status
+
+    def _is_root(self) -> bool:
+        """Whether its end is the run's: it is not in a workspace that the run does not belong to."""
+        run, row = self._history.run(self._run), self._history.execution(self.execution)
+        return self._step == 1 and run is not None and row is not None and row.workspace == run.workspace
 
     def _end(self) -> ExecutionRow:
         return end_of(self._history, self.execution)[0]

@@ -27,9 +27,12 @@ def newest_attempt(history: History, run_id: str, step: int) -> int:
     return newest
 
 
-def end_of_step(history: History, run_id: str, step: int = 1) -> tuple[ExecutionRow, Outcome | None]:
-    """As `end_of`, of the step's newest attempt."""
-    return end_of(history, format_execution_id(run_id, step, newest_attempt(history, run_id, step)))
+def end_of_step(
+    history: History, run_id: str, step: int = 1, workspace: str | None = None
+) -> tuple[ExecutionRow, Outcome | None]:
+    """As `end_of`, of the step's newest attempt that a workspace sees (default: the run's own)."""
+    attempt = history.newest_attempt(run_id, step, workspace) or newest_attempt(history, run_id, step)
+    return end_of(history, format_execution_id(run_id, step, attempt))
 
 
 def end_of(history: History, execution_id: str) -> tuple[ExecutionRow, Outcome | None]:

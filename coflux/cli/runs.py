@@ -177,14 +177,22 @@ def _tree_line(line: Line, terminal: Terminal, painter: Painter) -> str:
 @command.command("result", short_help="Print the result of a run, step or attempt.")
 @click.argument("identifier", metavar="RUN[:STEP[:ATTEMPT]]", shell_complete=complete_runs)
 @click.option("--raw", is_flag=True, help="Print a text result as it is, not as JSON.")
+@click.option(
+    "--workspace",
+    metavar="NAME",
+    shell_complete=complete_workspaces,
+    help="As NAME and what it is based on have it.  [default: the run's own]",
+)
 @json_option
 @project_option
-def show_result(project: Project, identifier: str, raw: bool, as_json: bool) -> int:
+def show_result(project: Project, identifier: str, raw: bool, workspace: str | None, as_json: bool) -> int:
     """Print the result of a run, of a step's latest attempt, or of one attempt."""
     streams = open_streams()
     engine = engine_runs(project)
     with open_history(project) as history:
-        end, outcome = _outcome_of(history, resolve_id(history, identifier))
+        if workspace is not None:
+            check_workspace(history, workspace)
+        end, outcome = _outcome_of(history, resolve_id(history, identifier), workspace)
     interrupted = outcome is None and not engine
     if as_json:
         state = {"execution": end.id, "status": end.status, INTERRUPTED: interrupted}
@@ -202,15 +210,15 @@ def show_result(project: Project, identifier: str, raw: bool, as_json: bool) -> 
     return exits.exit_status(end.status)
 
 
-def _outcome_of(history: History, identifier: RunId) -> tuple[ExecutionRow, Outcome | None]:
+def _outcome_of(history: History, identifier: RunId, workspace: str | None) -> tuple[ExecutionRow, Outcome | None]:
     """An attempt's own outcome if it has one, else that of the execution its chain ends with."""
-    attempt = identifier.attempt or newest_attempt(history, identifier.run, identifier.step or 1)
-    execution_id = format_execution_id(identifier.run, identifier.step or 1, attempt)
+    step = identifier.step or 1
+    if identifier.attempt is None:
+        return end_of_step(history, identifier.run, step, workspace)
+    execution_id = format_execution_id(identifier.run, step, identifier.attempt)
     row = history.execution(execution_id)
     outcome = history.outcome(execution_id)
-    if identifier.attempt is not None and row is not None and outcome is not None:
-        return row, outcome
-    return end_of(history, execution_id)
+    return (row, outcome) if row is not None and outcome is not None else end_of(history, execution_id)
 
 
 # -- rerun and resume -------------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ from coflux.executor.rows import (
     format_execution_id,
     parse_execution_id,
 )
+from coflux.executor.workspaces import lineage_of
 
 __all__ = ["History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
 
@@ -275,12 +276,21 @@ class History:
         """
         return chain_end(self._main, execution_id, BARE_EXECUTION_FIELDS)
 
+    def newest_attempt(self, run_id: str, step: int = 1, workspace: str | None = None) -> int:
+        """Return the number of the newest attempt of a step that `workspace` sees (default: the run's own): one of its
+        own, or of those it is based on. 0 when there is none."""
+        run = self.run(run_id)
+        if run is None:
+            return 0
+        lineage = lineage_of(self.workspaces(), run.workspace if workspace is None else workspace)
+        places = ", ".join("?" * len(lineage))
+        sql = f"SELECT max(attempt) FROM executions WHERE run = ? AND step = ? AND workspace IN ({places})"
+        return self._main.run(sql, (run_id, step, *lineage))[0][0] or 0
+
     def newest_end(self, run_id: str, step: int = 1) -> ExecutionRow | None:
-        """Return the end of a step's newest chain, so far: after a re-run, that of the re-run. `None` when there is no
-        such step."""
-        sql = "SELECT max(attempt) FROM executions WHERE run = ? AND step = ?"
-        attempt = self._main.run(sql, (run_id, step))[0][0]
-        return None if attempt is None else self.chain_end(format_execution_id(run_id, step, attempt))
+        """Return the end of a step's newest chain in the run's own workspace, so far: after a re-run, of that.
+        `None` when there is no such step."""
+        return self.chain_end(format_execution_id(run_id, step, self.newest_attempt(run_id, step)))
 
     # -- why ----------------------------------------------------------------------------------------------------------
 

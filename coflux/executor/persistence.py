@@ -275,7 +275,8 @@ class _Intake:
         for step_row in record.steps:
             step = self._take_step(run, step_row, attempts.get(step_row.number, []))
             if step.number == 1:
-                run.root = _head(step.executions)
+                own = [one for one in step.executions if one.workspace == run.options.workspace]
+                run.root = _head(own or step.executions)
         if top is None:
             self._scheduler.placement.settle_restored(run)
 

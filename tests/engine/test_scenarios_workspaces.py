@@ -136,9 +136,36 @@ def test_a_step_of_the_base_is_executed_again_in_what_is_based_on_it(shared: Scr
     assert again.value == 2
     assert shared.coflux("run", "--workspace", "second", "flow/main").value == 2
     assert shared.coflux("run", "--workspace", "first", "flow/main").value == 1
+    assert shared.coflux("runs", "result", f"{run}:2").value == 1
+    assert shared.coflux("runs", "result", f"{run}:2", "--workspace", "second").value == 2
     refused = shared.coflux("runs", "rerun", f"{run}:2", "--workspace", "default")
     assert (refused.status, refused.out) == (2, "")
     assert f"{run}:2 belongs to workspace first" in refused.err
+
+
+def test_a_run_of_the_base_that_is_executed_again_elsewhere_stays_what_it_was(shared: ScratchProject) -> None:
+    """The base does not see what is based on it: neither a result nor a failure."""
+    shared.write(
+        "flow",
+        """
+        @cf.workflow()
+        def main():
+            number = attempt("main")
+            if number == 2:
+                raise ValueError("second")
+            return number
+        """,
+    )
+    assert shared.coflux("workspaces", "create", "ground").status == 0
+    assert shared.coflux("workspaces", "create", "floor", "--base", "ground").status == 0
+    run = shared.coflux("run", "--json", "--workspace", "ground", "flow/main").value["run"]["id"]
+    assert shared.coflux("runs", "rerun", run, "--workspace", "floor").status == 1
+    assert shared.coflux("runs", "result", run).value == 1
+    assert shared.coflux("runs", "inspect", run, "--json").value["run"]["status"] == "succeeded"
+    again = shared.coflux("runs", "rerun", run, "--workspace", "floor")
+    assert (again.status, again.value) == (0, 3)
+    assert shared.coflux("runs", "result", run, "--workspace", "floor").value == 3
+    assert shared.coflux("runs", "result", run).value == 1
 
 
 def test_an_archived_workspace_takes_no_more_work(shared: ScratchProject) -> None:

@@ -234,7 +234,7 @@ class Entrance:
         attempt.asked = True
         attempt.resumes = resumes
         self._endings.cancel([one for one in earlier if one.unfinished], now)
-        if step.number == 1:
+        if step.number == 1 and workspace == run.options.workspace:  # to another one, the run is as it was
             run.root = attempt
             run.finished_at = None
         self._outbox.runs.update(dict.fromkeys(run.family.runs))  # they may have settled before
