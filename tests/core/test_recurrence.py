@@ -145,7 +145,7 @@ def test_what_is_unfinished_or_shared_is_kept(monkeypatch: pytest.MonkeyPatch) -
     unfinished = bench.submit(with_unfinished, "slow")
     assert recur(bench, child, 4) == ["R1:2:4"]
     bench.succeed(unfinished)
-    assert recur(bench, child, 1) == ["R1:2:4", with_unfinished.id]
+    assert recur(bench, child, 1) == ["R1:2:4", with_unfinished.id, "R1:2:5"]
     assert bench.scheduler.find(shared.id) is shared
 
 

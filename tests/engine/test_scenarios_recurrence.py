@@ -157,3 +157,31 @@ def test_a_long_recurrence_keeps_only_its_last_attempts(shared: ScratchProject) 
     assert numbers == sorted(numbers)
     assert len(numbers) <= 110
     assert [execution["next"] for execution in executions[:-1]] == [execution["id"] for execution in executions[1:]]
+
+
+def test_what_leads_to_a_recurrence_is_not_kept_either(shared: ScratchProject) -> None:
+    """Behaviour 6.4: nor are the suspended and the failed attempts in between."""
+    shared.write(
+        "between",
+        """
+        @cf.task(recurrent=True, retries=1)
+        def patient():
+            count = attempt("patient")
+            if count % 3 == 1:
+                cf.suspend()
+            if count % 3 == 2:
+                raise ValueError(count)
+            return "done" if count == 240 else None
+
+        @cf.workflow()
+        def main():
+            return patient()
+        """,
+    )
+    document = shared.document("between/main")
+    assert document["result"] == "done"
+    numbers = [execution["attempt"] for execution in attempts(document, "patient")]
+    assert numbers[0] == 1
+    assert numbers[-1] == 240
+    assert len(numbers) < 110
+    assert all(execution["next"] for execution in attempts(document, "patient")[:-1])

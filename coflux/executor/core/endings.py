@@ -221,14 +221,17 @@ class Endings:
             self._outbox.warnings.append((execution, text))
 
     def _prune(self, execution: Execution) -> None:
-        """Let go of an old attempt of a recurrent step. The first one stays: it is what handles point to."""
+        """Let go of the old attempts of a recurrent step, those that were suspended or retried on the way to the next
+        recurrence included. The first one stays: it is what handles point to."""
         attempts = execution.step.executions
-        for position in range(1, len(attempts) - KEPT_RECURRENCES):
-            old, before = attempts[position], attempts[position - 1]
-            if old.state is State.RECURRED and before.successor is old and self._register.prune(old):
-                before.successor = old.successor
+        position = 1
+        while position < len(attempts) - KEPT_RECURRENCES:
+            before, old, after = attempts[position - 1 : position + 2]
+            if before.successor is old and old.successor is after and self._register.prune(old):
+                before.successor = after
                 self._outbox.executions[before] = None
-                return
+            else:
+                position += 1
 
     # -- results from the cache ----------------------------------------------------------------------------------
 
