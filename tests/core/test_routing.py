@@ -72,6 +72,12 @@ def test_each_accepted_tag_has_to_be_required(requires: Requirements, accepts: d
     assert matches(group(accepts=accepts), requires) is fits
 
 
+def test_what_is_accepted_does_not_widen_what_is_said_to_be_provided() -> None:
+    both = group(provides={"gpu": "A100"}, accepts={"gpu": True})
+    assert matches(both, {"gpu": ["A100"]})
+    assert not matches(both, {"gpu": ["H100"]})
+
+
 # -- what is required ------------------------------------------------------------------------------------------------
 
 

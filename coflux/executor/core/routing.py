@@ -83,12 +83,14 @@ def _offers(group: WorkerGroup, requires: Requirements) -> bool:
 
 
 def _offers_tag(group: WorkerGroup, tag: str, wanted: bool | list[str]) -> bool:
-    """What a group accepts, it provides, too."""
+    """What a group accepts, it provides, unless it says what it provides of that tag."""
     if isinstance(wanted, bool):
         return wanted == (tag in group.provides or tag in group.accepts)
-    provided = group.provides.get(tag, frozenset())
+    provided = group.provides.get(tag)
+    if provided is None:
+        return tag in group.accepts and _accepts_values(group.accepts[tag], wanted)
     values = {"true"} if isinstance(provided, bool) else provided
-    return not values.isdisjoint(wanted) or (tag in group.accepts and _accepts_values(group.accepts[tag], wanted))
+    return not values.isdisjoint(wanted)
 
 
 def _accepts(group: WorkerGroup, requires: Requirements) -> bool:
