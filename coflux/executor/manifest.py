@@ -62,9 +62,15 @@ def discovered_targets(asked_for: Collection[str] = ()) -> tuple[TargetInfo, ...
     remember(registry.values())
     return tuple(
         _describe(target)
-        for (module, _), target in sorted(registry.items())
+        for (module, _), target in sorted(registry.items(), key=_by_name)
         if not target.by_value and (module in asked_for or _is_users(module))
     )
+
+
+def _by_name(entry: tuple[tuple[str, str], object]) -> tuple[str, str]:
+    """Code that was compiled for `exec` may belong to no module: its targets have `None` there."""
+    module, name = entry[0]
+    return module or "", name
 
 
 def reexports(files: Collection[str]) -> tuple[Reexport, ...]:

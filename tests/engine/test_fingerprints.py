@@ -381,3 +381,11 @@ def test_workers_tell_it_with_the_outcome_whatever_their_hash_seed(
         worker.close()
     here = fingerprint_of(source)
     assert told == [here, here, fingerprint(registry["flow", "failing"]), b""]
+
+
+def test_a_target_of_no_module_is_in_nobodys_way(fingerprint_of: Fingerprint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled for `exec` may know no module's name."""
+    fingerprint_of(BASE)
+    nowhere: Any = None, "nowhere"
+    monkeypatch.setitem(registry, nowhere, next(iter(registry.values())))
+    assert "flow" in {info.spec.module for info in discovered_targets()}
