@@ -232,9 +232,10 @@ class Runtime:
 
     def _suspend(self, message: Suspend) -> NoReturn:
         with self._send_lock:
-            self._send_locked(message)
+            # Before it is known there: an answer to another thread may come at once.
+            send, self._send_locked = self._send_locked, _refuse
             self._suspended = True
-            self._send_locked = _refuse
+            send(message)
         with self._replies:
             self._replies.notify_all()
         unwind()

@@ -12,6 +12,7 @@ import pytest
 
 import coflux as cf
 from coflux.target import duplicates, registry
+from tests.naming import named
 
 
 def total(a: int, b: int = 2) -> int:
@@ -113,7 +114,7 @@ class Thing:
         (5, r"not 5 \(of type int\)$"),
         (cf.task()(total), r"not <task .*total>, which is a target already"),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_only_plain_functions(value: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):

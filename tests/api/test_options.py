@@ -13,6 +13,7 @@ import pytest
 
 import coflux as cf
 from coflux.task_options import CacheOptions, RetryOptions, TaskOptions
+from tests.naming import named
 
 
 def load(user, page=1, *, full=False):  # type: ignore[no-untyped-def]
@@ -72,7 +73,7 @@ MEANINGS: list[tuple[str, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("option", "value", "meaning"), MEANINGS, ids=lambda value: repr(value)[:50])
+@pytest.mark.parametrize(("option", "value", "meaning"), MEANINGS, ids=lambda value: named(value)[:50])
 def test_meaning(option: str, value: Any, meaning: Any) -> None:
     expected = value if option == "requires" and meaning is None else meaning
     assert getattr(options_of(**{option: value}), option) == expected
@@ -132,7 +133,7 @@ REFUSALS: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("option", "value", "expected"), REFUSALS, ids=lambda value: repr(value)[:50])
+@pytest.mark.parametrize(("option", "value", "expected"), REFUSALS, ids=lambda value: named(value)[:50])
 def test_refusal_names_target_place_option_and_value(option: str, value: Any, expected: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         options_of(**{option: value})

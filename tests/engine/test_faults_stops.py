@@ -13,6 +13,7 @@ import pytest
 import coflux as cf
 from coflux.executor.history import History
 from tests.engine.scratch import SLACK, ScratchProject, eventually, kinds
+from tests.naming import named
 
 
 def lasted(execution: dict[str, Any]) -> float:
@@ -240,7 +241,7 @@ def test_c13_a_task_is_given_its_grace_period(project: ScratchProject, grace: in
         assert not path.exists()
 
 
-@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), "5", timedelta(seconds=-1)], ids=repr)
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), "5", timedelta(seconds=-1)], ids=named)
 def test_c14_a_timeout_that_makes_no_sense_is_refused_at_decoration(timeout: Any) -> None:
     def load() -> None: ...
 

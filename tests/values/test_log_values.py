@@ -14,6 +14,7 @@ from coflux.encoded import Reference
 from coflux.executor import log_values
 from coflux.handles import Execution
 from coflux.logs import render
+from tests.naming import named
 
 
 def handle(identifier: str) -> Execution[Any]:
@@ -38,7 +39,7 @@ def handle(identifier: str) -> Execution[Any]:
         ({"$repr": "x"}, "{'$repr': 'x'}", {"$repr": "x"}),
         ({"$repr": "x", "$json": b""}, "{'$repr': 'x', '$json': b''}", "{'$repr': 'x', '$json': b''}"),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_a_value_as_text_and_as_data(value: object, text: str, data: object) -> None:
     encoded, references = log_values.encode({"v": value})

@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 from coflux.executor.blobs import FileBlobs
 from coflux.handles import Execution
 from coflux.values import INLINE_LIMIT, Reference, UnloadableValue, UnsendableValue, Value, decode, encode, pack
+from tests.naming import named
 from tests.values.conftest import PREAMBLE, RunScript
 
 
@@ -242,7 +243,7 @@ def test_nesting_that_is_too_deep_is_refused_by_name(wrap: Any, blobs: FileBlobs
         np.zeros((0, 3)),
         np.ones((100, 100), dtype="c16"),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_numpy(value: Any, blobs: FileBlobs) -> None:
     copy = trip(value, blobs)
