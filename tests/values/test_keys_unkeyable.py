@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import socket
 import sys
@@ -100,7 +99,11 @@ UNKEYABLE: list[tuple[Callable[[], object], str, str]] = [
     (lambda: [local_class()()], "value[0]", "<locals>.Local cannot be imported by this name; define it at the top"),
     (lambda: [hidden_class()], "value[0]", "tests.values.key_kinds.Order cannot be imported by this name"),
     (lambda: {threading.Lock(): 1}, "list(value)[0]", "_thread.lock cannot be keyed"),
-    (lambda: types.SimpleNamespace(files=[open(os.devnull)]), "value.files[0]", "_io.TextIOWrapper cannot be keyed"),  # noqa: SIM115
+    (
+        lambda: types.SimpleNamespace(files=[io.TextIOWrapper(io.BytesIO())]),
+        "value.files[0]",
+        "_io.TextIOWrapper cannot be keyed",
+    ),
     (lambda: Table(a=weakref.ref(double)), "value['a']", "weakref.ReferenceType cannot be keyed"),
     (lambda: Plain(module=sys), "value.module", "module cannot be keyed"),
     (threading.Thread, "value._started._cond._lock", "_thread.lock cannot be keyed"),
@@ -121,7 +124,6 @@ UNKEYABLE: list[tuple[Callable[[], object], str, str]] = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("make", "path", "reason"), UNKEYABLE)
 def test_the_message_names_the_place_and_the_reason(make: Callable[[], object], path: str, reason: str) -> None:
     with pytest.raises(UnkeyableValue) as raised:
