@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 import socket
@@ -124,6 +125,7 @@ UNKEYABLE: list[tuple[Callable[[], object], str, str]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("make", "path", "reason"), UNKEYABLE)
 def test_the_message_names_the_place_and_the_reason(make: Callable[[], object], path: str, reason: str) -> None:
     with pytest.raises(UnkeyableValue) as raised:
@@ -133,6 +135,8 @@ def test_the_message_names_the_place_and_the_reason(make: Callable[[], object], 
     assert str(raised.value) == f"{path}: {raised.value.reason}"
     assert "hunter2" not in str(raised.value)
     assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+    del raised
+    gc.collect()  # what was opened for this test is closed in it
 
 
 def test_the_name_of_the_value_begins_the_path() -> None:
