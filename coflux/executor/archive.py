@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from coflux.encoded import BlobDamaged, BlobMissing, Value
 from coflux.executor.blobs import FileBlobs
@@ -15,6 +16,8 @@ from coflux.executor.rows import UNFINISHED, ExecutionRow
 from coflux.executor.store import Store
 
 __all__ = ["StoreArchive", "recorded"]
+
+_T = TypeVar("_T")
 
 
 class StoreArchive:
@@ -40,24 +43,21 @@ class StoreArchive:
         return None
 
     def recall(self, execution_id: str) -> Recorded | None:
+        return self._of_chain_end(execution_id, lambda row: recorded(self._store, row))
+
+    def end_of(self, execution_id: str) -> str | None:
+        return self._of_chain_end(execution_id, lambda row: row.id)
+
+    def _of_chain_end(self, execution_id: str, read: Callable[[ExecutionRow], _T]) -> _T | None:
+        """What `read` makes of the last row of the chain; `None` if there is none that can be read."""
         try:
             row = self._store.chain_end(execution_id)
-            return None if row is None else recorded(self._store, row)
+            return None if row is None else read(row)
         except StoreError as error:
             self._warn(f"what became of {execution_id} cannot be read: {error}")
         except ValueError:
             pass  # no id: nobody knows such an execution
         return None
-
-    def end_of(self, execution_id: str) -> str | None:
-        try:
-            row = self._store.chain_end(execution_id)
-        except StoreError as error:
-            self._warn(f"what became of {execution_id} cannot be read: {error}")
-            return None
-        except ValueError:
-            return None  # no id
-        return None if row is None else row.id
 
     def lineage(self, workspace: str) -> tuple[str, ...]:
         return self._store.workspaces.lineage(workspace)

@@ -383,11 +383,11 @@ class Generations:
 
     def _refuse(self, families: list[str], message: str, site: SiteKey, error: ModuleError | None = None) -> None:
         """`error` is what the module raised, if it did: callers can catch that."""
-        failure = Failure("coflux.errors.ExecutionError", message, message)
+        traceback = message if error is None else error.traceback
         if error is not None and error.type and not is_missing(error):
-            failure = Failure(error.type, message, error.traceback, exception=error.exception)
-        elif error is not None:
-            failure = Failure(failure.type, message, error.traceback)
+            failure = Failure(error.type, message, traceback, exception=error.exception)
+        else:
+            failure = Failure("coflux.errors.ExecutionError", message, traceback)
         self._supervisor.happen(ev.HostRefused(tuple(families), Failed(failure), site))
 
     def bring_back(self) -> None:

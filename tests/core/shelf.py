@@ -119,16 +119,18 @@ class Shelf:
         return None if newest is None else self._recorded(newest)
 
     def recall(self, execution_id: str) -> Recorded | None:
-        row = self.rows.get(execution_id)
-        while row is not None and row.following:
-            row = self.rows.get(row.following)
+        row = self._chain_end(execution_id)
         return None if row is None or row.outcome is None else self._recorded(row)
 
     def end_of(self, execution_id: str) -> str | None:
+        row = self._chain_end(execution_id)
+        return None if row is None else row.id
+
+    def _chain_end(self, execution_id: str) -> ExecutionRow | None:
         row = self.rows.get(execution_id)
         while row is not None and row.following:
             row = self.rows.get(row.following)
-        return None if row is None else row.id
+        return row
 
     def lineage(self, workspace: str) -> tuple[str, ...]:
         names = [workspace]
