@@ -17,7 +17,8 @@ __all__ = ["BlobDamaged", "BlobMissing", "Failure", "Frame", "Reference", "Value
 class Reference(Struct, frozen=True, array_like=True, gc=False):
     """A handle or an asset inside a value, kept beside the bytes so that the engine sees it at any depth.
 
-    `id` is an execution id, or `@n` for the n-th submission of the encoding execution (the supervisor replaces it).
+    `id` is an execution id, or `@n` for the n-th submission of the encoding execution (the supervisor replaces it); of
+    an asset it is the digest of the blob that lists its files (see `coflux.assets`).
     """
 
     kind: Literal["execution", "asset"]
@@ -34,6 +35,9 @@ class Value(Struct, frozen=True, array_like=True, gc=False):
     payload's size in bytes. `preview` is a one-line repr of at most 200 characters, made where the value lived. `json`
     is a JSON projection of the value as text, `None` when there is none or it is `data` itself (format "json"). In both
     a handle is its index in `references` (`preview_of` and `json_of` fill in the id).
+
+    `summary` is for people who want more than one line, where there is more to see: of a frame its columns and first
+    rows, of an array its first elements. Some lines, at most 4 KiB, made where the value lived.
     """
 
     format: Literal["json", "pickle", "dill"]
@@ -43,6 +47,7 @@ class Value(Struct, frozen=True, array_like=True, gc=False):
     references: tuple[Reference, ...] = ()
     preview: str = ""
     json: str | None = None
+    summary: str | None = None
 
 
 class Frame(Struct, frozen=True, array_like=True, gc=False):

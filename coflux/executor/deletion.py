@@ -13,12 +13,13 @@ from typing import NamedTuple
 from coflux.executor.database import Database
 from coflux.executor.rows import PrunedRow, format_execution_id
 
-__all__ = ["Attempt", "prune", "purge_families", "remove_logs"]
+__all__ = ["BULKY_TABLES", "Attempt", "prune", "purge_families", "remove_bulky"]
 
 Attempt = tuple[str, int, int]
 """The run, the step and the attempt's number."""
 
-_TABLES = ("executions", "groups", "shared")  # of which every row belongs to one attempt
+_TABLES = ("executions", "groups", "shared", "assets")  # of which every row belongs to one attempt
+BULKY_TABLES = ("logs", "metrics", "points")  # and these, of the second database
 
 # Links into one run, or one step of it. The ids between `Rabc:` and `Rabc;` are those of run `Rabc`.
 _LINKS_INTO = """
@@ -108,17 +109,19 @@ def _remove(main: Database, row: PrunedRow, below: _Below) -> list[Attempt]:
     return gone
 
 
-def remove_logs(logs: Database, attempts: Iterable[Attempt]) -> None:
-    """Delete the log entries of attempts. Those of one run are looked for together: there is no index by attempt."""
+def remove_bulky(logs: Database, attempts: Iterable[Attempt]) -> None:
+    """Delete log entries and metrics of attempts. Those of one run are looked for together: logs have no index by
+    attempt."""
     runs: dict[str, list[Attempt]] = {}
     for attempt in attempts:
         runs.setdefault(attempt[0], []).append(attempt)
     for run, gone in runs.items():
-        logs.run(
-            "DELETE FROM logs WHERE run = ? AND (step, attempt) IN"
-            " (SELECT json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?))",
-            (run, json.dumps(gone)),
-        )
+        for table in BULKY_TABLES:
+            logs.run(
+                f"DELETE FROM {table} WHERE run = ? AND (step, attempt) IN"
+                " (SELECT json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?))",
+                (run, json.dumps(gone)),
+            )
 
 
 # -- deleted families -------------------------------------------------------------------------------------------------

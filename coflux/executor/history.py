@@ -76,6 +76,9 @@ class LogEntry(Row, frozen=True):
     level: int
     template: str | None
     values: bytes | None
+    logger: str | None = None
+    bar: int | None = None
+    live: bool = False
 
 
 class History:

@@ -18,6 +18,7 @@ from typing import Literal
 from msgspec import Struct
 
 from coflux.encoded import Failure, Reference, Value
+from coflux.metrics import MetricGroup, MetricScale
 from coflux.task_options import TaskOptions
 
 TargetType = Literal["workflow", "task"]
@@ -165,10 +166,13 @@ class SharedResource(Struct, frozen=True, gc=False):
 
 
 class Usage(Struct, frozen=True, array_like=True, gc=False):
-    """Resources of one execution: CPU seconds of the process, without its children's, and peak resident bytes."""
+    """Resources of one execution, with those of the processes that it started: CPU seconds, the most bytes that were
+    resident at one time, and bytes read from and written to storage (`None` where that is not counted)."""
 
     cpu_seconds: float
     peak_memory: int
+    read_bytes: int | None = None
+    written_bytes: int | None = None
 
 
 class RunOptions(Struct, frozen=True, gc=False):
@@ -329,6 +333,36 @@ class Log(Message, frozen=True):
     template: str | None
     values: bytes  # as `log_values` has made them
     references: tuple[Reference, ...] = ()  # the handles in `values`, which have their index for an id
+    logger: str | None = None  # of a record of the standard library's `logging`
+
+
+class DefineMetric(Message, frozen=True):
+    """The `number`-th metric that this execution records, from 0."""
+
+    number: int
+    key: str
+    group: MetricGroup | None
+    scale: MetricScale | None
+
+
+class RecordPoints(Message, frozen=True):
+    """Points of a metric, in order: `at` and `values` hold as many little-endian 64-bit floats. `first` counts the
+    metric's points before them."""
+
+    metric: int
+    first: int
+    at: bytes
+    values: bytes
+
+
+class KeepAsset(Message, frozen=True):
+    """The execution has made an asset. `blobs` are those of its files, and of the list of them."""
+
+    asset: str  # its id
+    name: str | None
+    files: int
+    size: int
+    blobs: tuple[str, ...]
 
 
 class Returned(Message, frozen=True):
@@ -345,7 +379,22 @@ class Returned(Message, frozen=True):
     fingerprint: bytes = b""
 
 
-FromWorker = Ready | Bound | BindFailed | Submit | Identify | Wait | Suspend | Cancel | OpenGroup | Log | Returned
+FromWorker = (
+    Ready
+    | Bound
+    | BindFailed
+    | Submit
+    | Identify
+    | Wait
+    | Suspend
+    | Cancel
+    | OpenGroup
+    | Log
+    | DefineMetric
+    | RecordPoints
+    | KeepAsset
+    | Returned
+)
 
 
 # -- guardian (stage A) and module hosts (stage B) --------------------------------------------------------------------

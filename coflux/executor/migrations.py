@@ -83,6 +83,8 @@ MAIN: tuple[Migration, ...] = (
             generation INTEGER,
             cpu_seconds REAL,
             peak_memory INTEGER,
+            read_bytes INTEGER,
+            written_bytes INTEGER,
             workspace TEXT NOT NULL,
             "trigger" TEXT NOT NULL,
             older_code INTEGER NOT NULL,
@@ -117,6 +119,18 @@ MAIN: tuple[Migration, ...] = (
             PRIMARY KEY (run, step, attempt, number)
         ) WITHOUT ROWID""",
         "CREATE INDEX shared_by_child ON shared (child)",
+        """CREATE TABLE assets (
+            run TEXT NOT NULL,
+            step INTEGER NOT NULL,
+            attempt INTEGER NOT NULL,
+            asset TEXT NOT NULL,
+            name TEXT,
+            files INTEGER NOT NULL,
+            size INTEGER NOT NULL,
+            created_at REAL NOT NULL,
+            PRIMARY KEY (run, step, attempt, asset)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX assets_by_id ON assets (asset)",
         """CREATE TABLE workspaces (
             name TEXT PRIMARY KEY,
             base TEXT,
@@ -146,10 +160,35 @@ LOGS: tuple[Migration, ...] = (
             at REAL NOT NULL,
             level INTEGER NOT NULL,
             template TEXT,
-            "values" BLOB
+            "values" BLOB,
+            logger TEXT,
+            bar INTEGER,
+            live INTEGER NOT NULL
         )""",
         # Pages of one run in order, with what a filter asks for first: the rows themselves can be long.
         "CREATE INDEX logs_by_run ON logs (run, id, step, attempt, level)",
+        "CREATE UNIQUE INDEX logs_by_bar ON logs (run, step, attempt, bar) WHERE bar IS NOT NULL",
+        """CREATE TABLE metrics (
+            run TEXT NOT NULL,
+            step INTEGER NOT NULL,
+            attempt INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            "group" BLOB,
+            scale BLOB,
+            PRIMARY KEY (run, step, attempt, number)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE points (
+            run TEXT NOT NULL,
+            step INTEGER NOT NULL,
+            attempt INTEGER NOT NULL,
+            metric INTEGER NOT NULL,
+            first INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            at BLOB NOT NULL,
+            "values" BLOB NOT NULL,
+            PRIMARY KEY (run, step, attempt, metric, first)
+        ) WITHOUT ROWID""",
     ),
 )
 

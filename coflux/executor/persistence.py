@@ -138,6 +138,8 @@ def _execution_row(execution: Execution) -> ExecutionRow:
         execution.fingerprint or None,
         step.cache_key if state is State.SUCCEEDED else None,
         _awaited(execution) if execution.unfinished or state is State.SUSPENDED else None,
+        None if usage is None else usage.read_bytes,
+        None if usage is None else usage.written_bytes,
         execution.older_code,
         execution.resumes,
     )
@@ -308,7 +310,7 @@ class _Intake:
         if row.outcome is not None:
             execution.outcome = self._decode(OUTCOME, row.outcome)
         if row.cpu_seconds is not None and row.peak_memory is not None:
-            execution.usage = Usage(row.cpu_seconds, row.peak_memory)
+            execution.usage = Usage(row.cpu_seconds, row.peak_memory, row.read_bytes, row.written_bytes)
         execution.workspace, execution.trigger = row.workspace, row.trigger
         execution.fingerprint = row.fingerprint or b""
         execution.older_code, execution.resumes = row.older_code, row.resumes

@@ -6,6 +6,7 @@ Everything is checked, since a file can be damaged; what makes no sense is a `St
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -45,9 +46,6 @@ _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError)  # TypeError
 _RowType = TypeVar("_RowType", bound=Row)
 _Decoded = TypeVar("_Decoded")
 
-# SQLite has no booleans, so the row types that have some have them last.
-_FLAGS: dict[type[Row], int] = {RunRow: 1, ExecutionRow: 2}
-
 
 def _fields(row_type: type[Row], without: str = "") -> str:
     names = row_type.__struct_fields__
@@ -64,10 +62,16 @@ STEP_FIELDS = (
 """Of a step, in the order of `StepRow`, from `steps JOIN targets ON targets.id = target`."""
 
 
+@cache
+def _flags(row_type: type[Row]) -> int:
+    """How many booleans it has, which it has last: SQLite has none."""
+    return [field.type for field in msgspec.structs.fields(row_type)].count(bool)
+
+
 def select(database: Database, row_type: type[_RowType], sql: str, parameters: Sequence[object] = ()) -> list[_RowType]:
     """Run a query whose columns are the fields of `row_type`. Raises `StoreError` if a row is not what it should be."""
     rows: list[Any] = database.run(sql, parameters)
-    flags = _FLAGS.get(row_type, 0)
+    flags = _flags(row_type)
     if flags:
         rows = [(*row[:-flags], *map(bool, row[-flags:])) for row in rows]
     try:

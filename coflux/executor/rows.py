@@ -15,12 +15,15 @@ from coflux.executor.core.state import Trigger
 __all__ = [
     "DEFAULT_WORKSPACE",
     "UNFINISHED",
+    "AssetRow",
     "Batch",
     "ContextRow",
     "ExecutionRow",
     "GroupRow",
     "LoadedRun",
     "LogRow",
+    "MetricRow",
+    "PointsRow",
     "PrunedRow",
     "RunRow",
     "SharedRow",
@@ -137,6 +140,8 @@ class ExecutionRow(Row, frozen=True):
     fingerprint: bytes | None = None
     cache_key: bytes | None = None
     awaits: str | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
     older_code: bool = False
     resumes: bool = False
 
@@ -193,8 +198,12 @@ class WorkspaceRow(Row, frozen=True):
 
 
 class LogRow(Row, frozen=True):
-    """One line of output or structured entry. `level` is a `coflux.logs.Level`, `values` a JSON object. The store
-    numbers log rows as they arrive."""
+    """One line of output or structured entry. `level` is a `coflux.logs.Level`, `values` a JSON object, `logger` the
+    name of the standard library's logger that a record came from. The store numbers log rows as they arrive.
+
+    `bar` counts the lines of an attempt that are drawn again and again (progress bars): storing another row of the same
+    bar removes the one before, and `live` says that there will probably be another.
+    """
 
     run: str
     step: int
@@ -203,6 +212,49 @@ class LogRow(Row, frozen=True):
     level: int
     template: str | None
     values: bytes | None
+    logger: str | None = None
+    bar: int | None = None
+    live: bool = False
+
+
+class MetricRow(Row, frozen=True):
+    """Key: the execution (`run`, `step`, `attempt`) and `number`, which counts its metrics. `group` and `scale` are
+    JSON objects with the fields of `MetricGroup` and `MetricScale`."""
+
+    run: str
+    step: int
+    attempt: int
+    number: int
+    key: str
+    group: bytes | None
+    scale: bytes | None
+
+
+class PointsRow(Row, frozen=True):
+    """Key: the metric (`run`, `step`, `attempt`, `metric`) and `first`, the number of its points before these. `at` and
+    `values` hold `count` little-endian 64-bit floats each; what is not finite is a gap."""
+
+    run: str
+    step: int
+    attempt: int
+    metric: int
+    first: int
+    count: int
+    at: bytes
+    values: bytes
+
+
+class AssetRow(Row, frozen=True):
+    """Key: the execution (`run`, `step`, `attempt`) and `asset`, the asset's id: an execution has made it."""
+
+    run: str
+    step: int
+    attempt: int
+    asset: str
+    name: str | None
+    files: int
+    size: int
+    created_at: float
 
 
 class ContextRow(Row, frozen=True):
@@ -229,7 +281,7 @@ class LoadedRun(Struct, frozen=True):
 class Batch:
     """Rows to be committed together. Of two rows with one key the later one counts; what is pruned goes last."""
 
-    __slots__ = ("executions", "groups", "logs", "pruned", "runs", "shared", "steps")
+    __slots__ = ("assets", "executions", "groups", "logs", "metrics", "points", "pruned", "runs", "shared", "steps")
 
     def __init__(self) -> None:
         self.runs: list[RunRow] = []
@@ -237,12 +289,19 @@ class Batch:
         self.executions: list[ExecutionRow] = []
         self.groups: list[GroupRow] = []
         self.shared: list[SharedRow] = []
+        self.assets: list[AssetRow] = []
         self.logs: list[LogRow] = []
+        self.metrics: list[MetricRow] = []
+        self.points: list[PointsRow] = []
         self.pruned: list[PrunedRow] = []
 
     def __bool__(self) -> bool:
-        rows = self.executions or self.logs or self.steps or self.runs or self.groups or self.shared or self.pruned
-        return bool(rows)
+        return any(getattr(self, rows) for rows in self.__slots__)
+
+    @property
+    def bulky(self) -> bool:
+        """Whether there are rows for the second database."""
+        return bool(self.logs or self.points or self.metrics)
 
 
 def format_execution_id(run: str, step: int, attempt: int) -> str:

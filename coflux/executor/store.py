@@ -25,7 +25,7 @@ from coflux.executor.database import (
     StoreFull,
     damaged,
 )
-from coflux.executor.deletion import prune, purge_families, remove_logs
+from coflux.executor.deletion import BULKY_TABLES, prune, purge_families, remove_bulky
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version, migrate
 from coflux.executor.reading import (
     EXECUTION_FIELDS,
@@ -37,12 +37,15 @@ from coflux.executor.reading import (
     shared_of,
 )
 from coflux.executor.rows import (
+    AssetRow,
     Batch,
     ContextRow,
     ExecutionRow,
     GroupRow,
     LoadedRun,
     LogRow,
+    MetricRow,
+    PointsRow,
     RunRow,
     SharedRow,
     StepRow,
@@ -83,6 +86,9 @@ _PUT_STEP = _upsert("steps", _STEP_COLUMNS, ("run", "number"))
 _PUT_EXECUTION = _upsert("executions", ExecutionRow.__struct_fields__, ("run", "step", "attempt"))
 _PUT_GROUP = _upsert("groups", GroupRow.__struct_fields__, ("run", "step", "attempt", "number"))
 _PUT_SHARED = _upsert("shared", SharedRow.__struct_fields__, ("run", "step", "attempt", "number"))
+_PUT_ASSET = _upsert("assets", AssetRow.__struct_fields__, ("run", "step", "attempt", "asset"))
+_PUT_METRIC = _upsert("metrics", MetricRow.__struct_fields__, ("run", "step", "attempt", "number"))
+_PUT_POINTS = _upsert("points", PointsRow.__struct_fields__, ("run", "step", "attempt", "metric", "first"))
 _PUT_LOG = f"INSERT OR REPLACE {_insert('logs', ('id', *LogRow.__struct_fields__))}"
 _PUT_SETTING = _upsert("settings", ("key", "value"), ("key",))
 
@@ -175,14 +181,12 @@ class Store:
             StoreError: the store cannot be used any longer, or (once) a checkpoint failed.
         """
         self._checkpointer.look()
-        with self._transaction(self._main, *([self._logs] if batch.logs or batch.pruned else [])):
+        with self._transaction(self._main, *([self._logs] if batch.bulky or batch.pruned else [])):
             self._put_rows(batch)
-            if batch.logs:
-                # Explicit ids: should the log rows get in and the others not, the next try writes them again in place.
-                first = self.last_log_id + 1
-                self._logs.run_many(_PUT_LOG, [(n, *astuple(row)) for n, row in enumerate(batch.logs, first)])
+            if batch.bulky:
+                self._put_bulky_rows(batch)
             if batch.pruned:
-                remove_logs(self._logs, prune(self._main, batch.pruned))
+                remove_bulky(self._logs, prune(self._main, batch.pruned))
         self.last_log_id += len(batch.logs)
         self._issued.difference_update([row.id for row in batch.runs])
 
@@ -212,6 +216,18 @@ class Store:
             put(_PUT_GROUP, [astuple(row) for row in batch.groups])
         if batch.shared:
             put(_PUT_SHARED, [astuple(row) for row in batch.shared])
+        if batch.assets:
+            put(_PUT_ASSET, [astuple(row) for row in batch.assets])
+
+    def _put_bulky_rows(self, batch: Batch) -> None:
+        put = self._logs.run_many
+        if batch.logs:
+            # Explicit ids: should the log rows get in and the others not, the next try writes them again in place.
+            put(_PUT_LOG, [(number, *astuple(row)) for number, row in enumerate(batch.logs, self.last_log_id + 1)])
+        if batch.metrics:
+            put(_PUT_METRIC, [astuple(row) for row in batch.metrics])
+        if batch.points:
+            put(_PUT_POINTS, [astuple(row) for row in batch.points])
 
     def _step_columns(self, row: StepRow) -> tuple[object, ...]:
         key = (row.target, row.module, row.name, row.type)
@@ -394,7 +410,8 @@ class Store:
         if run_id in unfinished:
             raise StoreError(f"{run_id} is unfinished: wait for its end, or cancel it first")
         with self._transaction(self._main, self._logs):
-            self._logs.run_many("DELETE FROM logs WHERE run = ?", [(member,) for member in family])
+            for table in BULKY_TABLES:
+                self._logs.run_many(f"DELETE FROM {table} WHERE run = ?", [(member,) for member in family])
             self._main.run("UPDATE runs SET hidden = 1, idempotency_key = NULL WHERE root_run = ?", (run_id,))
             purge_families(self._main)
         self._targets.clear()

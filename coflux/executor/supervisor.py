@@ -28,7 +28,6 @@ from typing import Any, assert_never
 
 from blake3 import blake3
 
-from coflux.executor import log_values
 from coflux.executor.archive import StoreArchive
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.channel import decoder
@@ -36,7 +35,6 @@ from coflux.executor.core import commands as cmd
 from coflux.executor.core import events as ev
 from coflux.executor.core.descent import earlier_children
 from coflux.executor.core.effects import Effects
-from coflux.executor.core.handles import ids_of
 from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.core.state import Wait as CoreWait
@@ -46,14 +44,17 @@ from coflux.executor.hosts import HostState, ImportedModules
 from coflux.executor.messages import (
     Answer,
     Cancel,
+    DefineMetric,
     Execute,
     Exited,
     Identified,
     Identify,
+    KeepAsset,
     Log,
     OpenGroup,
     Outcome,
     Ready,
+    RecordPoints,
     Returned,
     ShowTerminal,
     Submit,
@@ -65,6 +66,7 @@ from coflux.executor.messages import (
 from coflux.executor.peers import Poller
 from coflux.executor.persistence import blobs_of, restore, to_batch
 from coflux.executor.processes import become_subreaper
+from coflux.executor.recording import Recorded, record
 from coflux.executor.rows import Batch, LogRow
 from coflux.executor.server import Server
 from coflux.executor.spawning import ChildProcess
@@ -414,21 +416,19 @@ class Supervisor:
                 self.happen(ev.CancelAsked(worker_id, message.handles))
             case OpenGroup():
                 self.happen(ev.GroupOpened(worker_id, message))
-            case Log():
-                self._log_entry(worker_id, message)
+            case Log() | DefineMetric() | RecordPoints() | KeepAsset():
+                self._record(worker_id, message)
             case _:
                 assert_never(message)
 
-    def _log_entry(self, worker_id: int, message: Log) -> None:
+    def _record(self, worker_id: int, message: Recorded) -> None:
         execution = self.scheduler.running_on(worker_id)
-        if execution is not None:
-            step = execution.step
-            values = message.values or None
-            if message.references:
-                values = log_values.with_ids(message.values, ids_of(message.references, execution))
-            self.log(
-                LogRow(step.run.id, step.number, execution.attempt, message.at, message.level, message.template, values)
-            )
+        if execution is None:
+            return  # it has ended, and what its process says now comes too late
+        if isinstance(message, KeepAsset):
+            for blob in message.blobs:
+                self.store.blob_written(self._blobs.path_of(blob))
+        record(self._batch, execution, message, self._now.wall)
 
     def spec(self, encoded: bytes) -> TargetSpec:
         """Decode a target's spec, each different one once."""

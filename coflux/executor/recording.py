@@ -1,0 +1,42 @@
+"""What executions leave while they run (log entries, metrics, assets), as rows of the store."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from coflux.executor import log_values
+from coflux.executor.core.handles import ids_of
+from coflux.executor.core.state import Execution
+from coflux.executor.messages import DefineMetric, KeepAsset, Log, RecordPoints
+from coflux.executor.rows import AssetRow, Batch, LogRow, MetricRow, PointsRow
+
+__all__ = ["Recorded", "record"]
+
+Recorded = Log | DefineMetric | RecordPoints | KeepAsset
+
+FLOAT_SIZE = 8  # bytes
+
+
+def record(batch: Batch, execution: Execution, message: Recorded, wall: float) -> None:
+    """Add the row of a message from an execution to `batch`; `wall` is now, in seconds since the epoch."""
+    step = execution.step
+    attempt = step.run.id, step.number, execution.attempt
+    match message:
+        case Log(at=at, level=level, template=template, values=values, references=references, logger=logger):
+            if references:
+                values = log_values.with_ids(values, ids_of(references, execution))
+            batch.logs.append(LogRow(*attempt, at, level, template, values or None, logger))
+        case DefineMetric(number, key, group, scale):
+            batch.metrics.append(MetricRow(*attempt, number, key, _json(group), _json(scale)))
+        case RecordPoints(metric, first, at, values):
+            batch.points.append(PointsRow(*attempt, metric, first, len(values) // FLOAT_SIZE, at, values))
+        case KeepAsset(asset, name, files, size):
+            batch.assets.append(AssetRow(*attempt, asset, name, files, size, wall))
+        case _:
+            assert_never(message)
+
+
+def _json(axis: object) -> bytes | None:
+    return None if axis is None else msgspec.json.encode(axis)
