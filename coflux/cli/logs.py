@@ -19,7 +19,7 @@ from coflux.cli.targets import RunId
 from coflux.cli.terminal import Output
 from coflux.executor.client import Client
 from coflux.executor.history import History, LogEntry
-from coflux.executor.requests import RunSettled, Subscribe
+from coflux.executor.requests import Dropped, RunSettled, Subscribe
 from coflux.logs import Level
 from coflux.project import Project
 
@@ -160,4 +160,6 @@ def _follow(
         if settled:
             return
         message = client.receive(None)
+        if isinstance(message, Dropped):
+            client.send(Subscribe(selection.run))
         settled = isinstance(message, RunSettled) and message.run == selection.run

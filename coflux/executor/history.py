@@ -146,6 +146,29 @@ class History:
         sql = f"SELECT {RUN_FIELDS} FROM runs WHERE id = ? AND NOT hidden"
         return next(iter(select(self._main, RunRow, sql, (run_id,))), None)
 
+    def runs_among(self, run_ids: Sequence[str]) -> list[RunRow]:
+        """Return the runs with these ids, as far as they are there, in no order."""
+        rows: list[RunRow] = []
+        for start in range(0, len(run_ids), PAGE):
+            some = run_ids[start : start + PAGE]
+            sql = f"SELECT {RUN_FIELDS} FROM runs WHERE id IN ({', '.join('?' * len(some))}) AND NOT hidden"
+            rows += select(self._main, RunRow, sql, some)
+        return rows
+
+    def count_runs(self, workspace: str | None = None) -> dict[Status, int]:
+        """Return how many runs are in which state, without those that others started."""
+        where, parameters = ("", ()) if workspace is None else (" AND workspace = ?", (workspace,))
+        sql = f"SELECT status, count(*) FROM runs WHERE parent IS NULL AND NOT hidden{where} GROUP BY status"
+        return dict(self._main.run(sql, parameters))
+
+    def count_steps(self, run_id: str) -> dict[Status, int]:
+        """Return how many steps of a run are in which state, each by its newest attempt."""
+        sql = (
+            "SELECT status, count(*) FROM (SELECT status, max(attempt) FROM executions WHERE run = ? GROUP BY step)"
+            " GROUP BY status"
+        )
+        return dict(self._main.run(sql, (run_id,)))
+
     def unfinished_runs(self) -> list[RunRow]:
         """Return the runs of which something is unfinished, the newest first, without those that others started."""
         sql = f"SELECT {RUN_FIELDS} FROM runs WHERE NOT settled AND parent IS NULL AND NOT hidden ORDER BY number DESC"
