@@ -16,7 +16,7 @@ from coflux.cli.reasons import reason_of
 from coflux.executor.document import StepInfo
 from coflux.executor.rows import ExecutionRow, GroupRow, SharedRow, parse_execution_id
 
-__all__ = ["GROUP", "MORE", "PROBLEMS", "SHARED", "Line", "RunView", "describe_counts"]
+__all__ = ["GROUP", "MORE", "PROBLEMS", "SHARED", "Branch", "Line", "RunView", "describe_counts"]
 
 GROUP = "group"
 MORE = "more"
@@ -40,6 +40,27 @@ class Line(NamedTuple):
     title: str
     note: str = ""
     seconds: float | None = None
+
+
+class Branch(NamedTuple):
+    """A line with all that is below it. `execution` is the attempt that is shown, `problem` why it did not succeed;
+    `below` counts the states of steps at any depth, `earlier` of those that earlier attempts submitted."""
+
+    line: Line
+    execution: ExecutionRow | None
+    problem: str
+    below: Counter[str]
+    earlier: Counter[str]
+    children: list[Branch]
+
+    @property
+    def failed(self) -> bool:
+        return self.line.state in PROBLEMS
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing runs or went wrong here and below."""
+        return not any(self.line.state == state or self.below[state] for state in ("running", *PROBLEMS))
 
 
 class _Node:
@@ -218,6 +239,23 @@ class RunView:
                 case node:
                     levels.append(self._level(node, len(levels), budget, folded, now))
         return lines
+
+    def branches(self, now: float) -> list[Branch]:
+        """The whole tree as it is now: the run's root, of a run that has begun."""
+        whole = Branch(Line(-1, MORE, ""), None, "", Counter(), Counter(), [])
+        stack = [(self._top, whole)]
+        while stack:  # not by recursion: calls may nest deeper than Python's
+            node, branch = stack.pop()
+            for child in node.children:
+                if child.is_over():
+                    branch.earlier.update(_counted(child.below + Counter([child.state])))
+                    continue
+                below = _counted(child.below)
+                line = _line(child, branch.line.depth + 1, now)
+                made = Branch(line, child.execution, child.problem, below, _counted(child.dropped), [])
+                branch.children.append(made)
+                stack.append((child, made))
+        return whole.children
 
     def _drop_before(self, node: _Node, rank: _Rank) -> None:
         """Forget what attempts before that one submitted, as far as it has ended. What the attempt itself submitted is
