@@ -243,18 +243,21 @@ class RunView:
     def branches(self, now: float) -> list[Branch]:
         """The whole tree as it is now: the run's root, of a run that has begun."""
         whole = Branch(Line(-1, MORE, ""), None, "", Counter(), Counter(), [])
+        made: list[tuple[Branch, Branch]] = []  # each with what it is below of, which comes before it
         stack = [(self._top, whole)]
         while stack:  # not by recursion: calls may nest deeper than Python's
-            node, branch = stack.pop()
+            node, parent = stack.pop()
             for child in node.children:
                 if child.is_over():
-                    branch.earlier.update(_counted(child.below + Counter([child.state])))
+                    parent.earlier.update(_counted(child.below + Counter([child.state])))
                     continue
-                below = _counted(child.below)
-                line = _line(child, branch.line.depth + 1, now)
-                made = Branch(line, child.execution, child.problem, below, _counted(child.dropped), [])
-                branch.children.append(made)
-                stack.append((child, made))
+                line = _line(child, parent.line.depth + 1, now)
+                branch = Branch(line, child.execution, child.problem, Counter(), _counted(child.dropped), [])
+                parent.children.append(branch)
+                made.append((branch, parent))
+                stack.append((child, branch))
+        for branch, parent in reversed(made):
+            parent.below.update(_counted(branch.below + Counter([branch.line.state])))
         return whole.children
 
     def _drop_before(self, node: _Node, rank: _Rank) -> None:

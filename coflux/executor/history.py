@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -36,6 +37,7 @@ from coflux.executor.reading import (
     workspaces_in,
 )
 from coflux.executor.rows import (
+    AssetRow,
     ExecutionRow,
     GroupRow,
     Row,
@@ -49,7 +51,7 @@ from coflux.executor.rows import (
 )
 from coflux.executor.workspaces import lineage_of
 
-__all__ = ["History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
+__all__ = ["History", "LastPoint", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
 
 PAGE = 1000  # rows, unless the caller says otherwise
 PATIENCE = 5.0  # seconds to wait while a store is being created, recovered or closed
@@ -79,6 +81,16 @@ class LogEntry(Row, frozen=True):
     logger: str | None = None
     bar: int | None = None
     live: bool = False
+
+
+class LastPoint(Row, frozen=True):
+    """The last point of a metric. `group` and `scale` are JSON objects, as in `MetricRow`."""
+
+    key: str
+    group: bytes | None
+    scale: bytes | None
+    at: float
+    value: float
 
 
 class History:
@@ -249,6 +261,11 @@ class History:
         )
         return select(self._main, ExecutionRow, sql, (run_id, *after, limit))
 
+    def attempts(self, run_id: str, step: int, limit: int = PAGE) -> list[ExecutionRow]:
+        """Return the newest attempts of a step, by number."""
+        sql = f"SELECT {BARE_EXECUTION_FIELDS} FROM executions WHERE run = ? AND step = ? ORDER BY attempt DESC LIMIT ?"
+        return select(self._main, ExecutionRow, sql, (run_id, step, limit))[::-1]
+
     def execution(self, execution_id: str) -> ExecutionRow | None:
         """Return one execution. Raises `ValueError` if that is no execution id."""
         sql = f"SELECT {BARE_EXECUTION_FIELDS} FROM executions WHERE run = ? AND step = ? AND attempt = ?"
@@ -384,6 +401,25 @@ class History:
         if database is None or after >= until:
             return set()
         return {run for (run,) in database.run("SELECT run FROM logs WHERE id > ? AND id <= ?", (after, until))}
+
+    def last_points(self, run_id: str, step: int, attempt: int) -> list[LastPoint]:
+        """Return the last point of each metric of an execution, in the order in which the metrics were defined."""
+        database = self._log_database()
+        if database is None:
+            return []
+        last = "SELECT metric, max(first) AS first FROM points WHERE run = ?1 AND step = ?2 AND attempt = ?3 GROUP BY 1"
+        sql = (
+            'SELECT key, "group", scale, substr(at, -8), substr("values", -8)'
+            f" FROM ({last}) AS last JOIN points USING (metric, first) JOIN metrics USING (run, step, attempt)"
+            " WHERE run = ?1 AND step = ?2 AND attempt = ?3 AND metrics.number = metric ORDER BY metric"
+        )
+        rows = database.run(sql, (run_id, step, attempt))
+        return [LastPoint(*columns, *struct.unpack("<2d", at + value)) for *columns, at, value in rows]
+
+    def asset_rows(self, run_id: str, step: int, attempt: int) -> list[AssetRow]:
+        """Return the assets that an execution has made, the oldest first."""
+        sql = "SELECT * FROM assets WHERE run = ? AND step = ? AND attempt = ? ORDER BY created_at, asset"
+        return select(self._main, AssetRow, sql, (run_id, step, attempt))
 
     def _log_database(self) -> Database | None:
         """Logs can be pruned as a whole: a database that was removed has no entries."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from coflux.cli.terminal import Output, Terminal
-from coflux.executor.messages import Failed, Outcome, Succeeded, TargetSpec, Terminated
+from coflux.executor.messages import Failed, Outcome, RunOptions, Succeeded, TargetSpec, Terminated
 from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, SharedRow, Status, StepRow
 from coflux.executor.store import Store
 from coflux.failures import Failure
@@ -19,8 +19,13 @@ from coflux.logs import Level
 from coflux.task_options import TaskOptions
 from coflux.values import Value
 
+Command = Callable[..., tuple[int, str, str]]
+"""Runs a command line: see the fixture `coflux`."""
+
 STARTED_AT = 1_700_000_000.0  # seconds since the epoch
 PLAIN = Terminal(live=False, color=False, unicode=True, width=80, height=24)
+
+_OPTIONS = msgspec.msgpack.encode(RunOptions())
 
 FAILURE = Failed(
     Failure("builtins.ValueError", "no\x1b[2J", "Traceback (most recent call last):\nValueError: no\x1b[2J")
@@ -56,7 +61,7 @@ class Recorder:
         workspace: str = "default",
     ) -> None:
         row = RunRow(
-            run, workspace, "app.flows", "nightly", "workflow", parent, "Rbcd", 1, None, b"", status, STARTED_AT,
+            run, workspace, "app.flows", "nightly", "workflow", parent, "Rbcd", 1, None, _OPTIONS, status, STARTED_AT,
             STARTED_AT, STARTED_AT + 2 if settled else None, 0, settled,
         )  # fmt: skip
         self._batch.runs.append(row)

@@ -6,35 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from coflux.cli import exits
-from coflux.cli.app import run
 from coflux.cli.interrupted import advice
 from coflux.logs import Level
-from tests.cli.samples import FAILURE, TIMEOUT, recording, succeeded
+from tests.cli.samples import FAILURE, TIMEOUT, Command, recording, succeeded
 
 ROOT = str(Path(__file__).parents[2])
-Command = Callable[..., tuple[int, str, str]]
 STEPS = "`coflux runs inspect Rbcd` shows the steps there are"
-
-
-@pytest.fixture
-def coflux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run a command line in an empty project; returns status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("COFLUX_DATA_DIR", raising=False)
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        status = run(arguments)
-        sys.stderr.flush()
-        return status, *capfd.readouterr()
-
-    return command
 
 
 @pytest.fixture
@@ -110,29 +92,6 @@ def test_runs_of_one_workspace_are_listed(coflux: Command, tmp_path: Path) -> No
     for command in (["runs", "list"], ["queue"]):
         missing = "coflux: there is no workspace 'defalt'; did you mean 'default'?\n"
         assert coflux(*command, "--workspace", "defalt") == (exits.USAGE, "", missing)
-
-
-@pytest.mark.usefixtures("stored")
-def test_a_run_is_inspected_as_a_tree(coflux: Command) -> None:
-    status, out, _ = coflux("runs", "inspect", "Rb")
-    assert status == 0
-    lines = out.splitlines()
-    assert lines[:4] == [
-        "run Rbcd app.flows/nightly succeeded",
-        "  ✓ nightly('a')  1.0s",
-        "    ✗ load()  attempt 2, ValueError: no^[[2J  2.0s",
-        "    ✗ count()  no outcome after 2 s, timed out  3.0s",
-    ]
-    assert lines[-1] == 'result: "tea ☕"'
-    assert "\x1b" not in out
-
-
-@pytest.mark.usefixtures("stored")
-def test_inspect_json_is_the_document(coflux: Command) -> None:
-    document = json.loads(coflux("runs", "inspect", "Rbcd", "--json")[1])
-    assert document["version"] == 1
-    assert document["result"] == "tea ☕"
-    assert [step["id"] for step in document["steps"]] == ["Rbcd:1", "Rbcd:2", "Rbcd:3", "Rbcd:4"]
 
 
 @pytest.mark.usefixtures("stored")
