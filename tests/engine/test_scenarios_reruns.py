@@ -340,12 +340,12 @@ def test_child_runs_are_nested_in_what_is_shown(shared: ScratchProject) -> None:
     assert [event["text"] for event in events if event["event"] == "log"] == ["leaf 1"]
     run = events[-1]["run"]["id"]
     lines = shared.coflux("runs", "inspect", run).out.splitlines()
-    assert [line.strip().split("  ")[0] for line in lines[1:4]] == [
+    assert [line.strip().split("  ")[0] for line in lines[3:6]] == [
         "✓ main()",
         f"✓ inner(1) [{child}]",
         "✓ leaf(1)",
     ]
-    assert [len(line) - len(line.lstrip()) for line in lines[1:4]] == [2, 4, 6]
+    assert [len(line) - len(line.lstrip()) for line in lines[3:6]] == [2, 4, 6]
 
 
 def test_a_step_whose_parameters_have_changed_says_so(shared: ScratchProject) -> None:
