@@ -28,7 +28,7 @@ class Painter:
         self._color = color
 
     def paint(self, text: str, style: str) -> str:
-        if not self._color or not style:
+        if not self._color or not style or not text:
             return text
         return f"\x1b[{';'.join(_SGR[word] for word in style.split())}m{text}\x1b[0m"
 
