@@ -9,8 +9,8 @@ A value is one of
 
 Handles are never part of the payload: it holds their index in `Value.references`, where the engine sees them.
 
-Whoever shows a value (supervisor, command line, dashboard) uses `preview_of` and `json_of`, which run none of the
-user's code; `decode` is for processes that may.
+Whoever shows a value (supervisor, command line, dashboard) uses `preview_of`, `summary_of` and `json_of`, which run
+none of the user's code; `decode` is for processes that may.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import msgspec
 
 from coflux import pickling
-from coflux.encoded import BlobDamaged, BlobMissing, Reference, Value, json_of, preview_of
+from coflux.encoded import BlobDamaged, BlobMissing, Reference, Value, json_of, preview_of, summary_of
 from coflux.errors import ExecutionError
-from coflux.previews import preview
+from coflux.previews import Texts, preview
 from coflux.unsendable import explain
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ __all__ = [
     "pack",
     "plain_json",
     "preview_of",
+    "summary_of",
 ]
 
 INLINE_LIMIT = pickling.INLINE_LIMIT
@@ -87,7 +88,7 @@ class BlobStore(Protocol):
 
 
 def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: str = "value") -> Value:
-    """Encode a value that people will look at, with its preview and JSON projection.
+    """Encode a value that people will look at, with its preview, summary and JSON projection.
 
     Args:
         value: any object.
@@ -102,17 +103,21 @@ def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: st
     plain = plain_json(value)
     if plain is not None:
         return Value("json", plain, len(plain))
-    from coflux.projection import project  # it knows many types, whose modules plain values do not need
+    # Plain values do not need these, nor the modules of the many types that they know.
+    from coflux.projection import project
+    from coflux.summaries import summarize
 
     pickled = _pickle(value, name)
     projection = project(value, pickled.handles, limited=not full_json)
     indexes = {id(handle): index for index, handle in enumerate(pickled.handles)}
-    text = preview(value, (lambda part: indexes.get(id(part))) if indexes else None)
-    return _stored(pickled, blobs, name, text, projection)
+    index_of = (lambda part: indexes.get(id(part))) if indexes else None
+    texts = Texts()
+    line = preview(value, index_of, texts)
+    return _stored(pickled, blobs, name, line, projection, summarize(value, line, texts, index_of))
 
 
 def pack(value: object, blobs: BlobStore, *, name: str = "value", identify: bool = False) -> Value:
-    """As `encode`, without preview and projection: for values that nobody looks at.
+    """As `encode`, without preview, summary and projection: for values that nobody looks at.
 
     With `identify`, handles of executions that were submitted here refer to their ids, which may have to be asked for,
     and not to `@n`: for values that the engine does not look into.
@@ -156,21 +161,27 @@ def _pickle(value: object, name: str) -> pickling.Pickled:
 
 
 def _stored(
-    pickled: pickling.Pickled, blobs: BlobStore, name: str, preview: str = "", projection: str | None = None
+    pickled: pickling.Pickled,
+    blobs: BlobStore,
+    name: str,
+    preview: str = "",
+    projection: str | None = None,
+    summary: str | None = None,
 ) -> Value:
     try:
         references = tuple([cast("Execution[Any]", handle).reference() for handle in pickled.handles])
     except RuntimeError as error:  # the handle of a call outside a run, or of an execution that has ended
         raise UnsendableValue(f"{name}: {error}") from error
     if pickled.size <= INLINE_LIMIT:
-        return Value(pickled.format, b"".join(pickled.parts), pickled.size, None, references, preview, projection)
+        data = b"".join(pickled.parts)
+        return Value(pickled.format, data, pickled.size, None, references, preview, projection, summary)
     try:
         digest = blobs.write(pickled.parts)
     except OSError as error:
         raise UnstoredValue(
             f"{name} ({pickled.size:,} bytes) cannot be stored in {error.filename}: {error.strerror}"
         ) from None
-    return Value(pickled.format, b"", pickled.size, digest, references, preview, projection)
+    return Value(pickled.format, b"", pickled.size, digest, references, preview, projection, summary)
 
 
 def plain_json(value: object) -> bytes | None:

@@ -8,7 +8,7 @@ from coflux.cli import exits
 from coflux.cli.lines import problem_of
 from coflux.cli.terminal import Output
 from coflux.cli.text import visible
-from coflux.encoded import json_of, preview_of
+from coflux.encoded import json_of, preview_of, summary_of
 from coflux.executor.history import History
 from coflux.executor.messages import Outcome, Succeeded
 from coflux.executor.rows import ExecutionRow, format_execution_id
@@ -43,14 +43,14 @@ def end_of(history: History, execution_id: str) -> tuple[ExecutionRow, Outcome |
     return end, history.outcome(end.id)
 
 
-def print_result(out: Output, outcome: Outcome | None, *, raw: bool) -> None:
-    """Print the value of a success as one line of JSON, or as its repr if it has no JSON form. A `raw` text is printed
-    as it is."""
+def print_result(out: Output, outcome: Outcome | None, *, raw: bool, summary: bool = False) -> None:
+    """Print the value of a success as one line of JSON, or as its repr if it has no JSON form: in some more lines, if
+    there is a `summary` and it is wanted. A `raw` text is printed as it is."""
     if not isinstance(outcome, Succeeded):
         return
     text = json_of(outcome.value)
     if text is None:
-        out.line(preview_of(outcome.value))
+        out.line((summary_of(outcome.value) if summary else None) or preview_of(outcome.value))
     elif raw and text.startswith('"'):
         out.line(json.loads(text))
     else:

@@ -199,7 +199,7 @@ def show_result(project: Project, identifier: str, raw: bool, workspace: str | N
         fields = {"version": VERSION, **state, **result_fields(outcome)}
         streams.out.json(msgspec.json.encode(fields))
     elif end.status == "succeeded":
-        print_result(streams.out, outcome, raw=raw)
+        print_result(streams.out, outcome, raw=raw, summary=streams.out_terminal.live)
     elif interrupted:
         raise exits.CommandError(f"{identifier} has no result: {advice([end.run])}", exits.FAILED)
     elif outcome is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import pytest
 from coflux.cli import exits
 from coflux.cli.app import run
 from coflux.cli.interrupted import advice
+from coflux.encoded import Value
+from coflux.executor.messages import Succeeded
 from coflux.logs import Level
 from tests.cli.samples import FAILURE, TIMEOUT, recording, succeeded
 
@@ -153,6 +156,26 @@ def test_inspect_json_is_the_document(coflux: Command) -> None:
 )
 def test_results(coflux: Command, arguments: list[str], status: int, out: str, err: str) -> None:
     assert coflux("runs", "result", *arguments) == (status, out, err)
+
+
+def test_a_result_without_a_json_form_is_shown_in_some_lines_on_a_terminal(coflux: Command, tmp_path: Path) -> None:
+    (tmp_path / ".coflux").mkdir()
+    value = Value("pickle", b"never loaded", 12, preview="ndarray int64 (2,) 16 bytes", summary="ndarray\n1  2")
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.run("succeeded", settled=True)
+        recorder.step(1, "main")
+        recorder.execution(1, "succeeded", Succeeded(value))
+        recorder.commit()
+    assert coflux("runs", "result", "Rbcd") == (0, "ndarray int64 (2,) 16 bytes\n", "")
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": ROOT}
+    command = [sys.executable, "-m", "coflux", "runs", "result", "Rbcd"]
+    outer, inner = pty.openpty()
+    try:
+        subprocess.run(command, env=environment, stdout=inner, check=True)
+        assert os.read(outer, 1000) == b"ndarray\r\n1  2\r\n"
+    finally:
+        os.close(outer)
+        os.close(inner)
 
 
 @pytest.mark.usefixtures("stored")
