@@ -8,8 +8,8 @@ Every object has `version` (1), `event`, and by its kind:
     shared     execution (whose handle a submission was given, instead of a step of its own), with (the execution that
                submitted), group
     execution  id, attempt, status, reason, next (execution id or null), created_at, started_at, finished_at,
-               cpu_seconds, peak_memory, error (null or type, message, traceback); at every change of state that is
-               seen: an execution that was quick comes once, finished
+               cpu_seconds, peak_memory, read_bytes, written_bytes (null where unknown), error (null or type, message,
+               traceback); at every change of state that is seen: an execution that was quick comes once, finished
     log        execution, at, level, text (with the values filled in), template, values
     result     run, result, result_repr, error, as in the document of `--json`; the last line
 Of a run that is executed again, only what happens from then on is told.

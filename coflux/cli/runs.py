@@ -22,10 +22,11 @@ from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import RunId
 from coflux.cli.terminal import Terminal
 from coflux.cli.text import duration, visible
-from coflux.cli.view import Line, RunView
+from coflux.cli.view import Line, RunView, usage_text
+from coflux.executor.document import usage_object
 from coflux.executor.history import History
 from coflux.executor.launch import engine_runs
-from coflux.executor.messages import Outcome
+from coflux.executor.messages import Outcome, Usage
 from coflux.executor.requests import CancelRun, DeleteRun, Done
 from coflux.executor.rows import DEFAULT_WORKSPACE, ExecutionRow, RunRow, Status, format_execution_id
 from coflux.project import Project
@@ -64,6 +65,7 @@ def list_runs(
     streams = open_streams()
     rows: list[RunRow] = []
     ends: list[float] = []
+    used: dict[str, Usage] = {}
     engine = engine_runs(project)
     try:
         with open_history(project) as history:
@@ -72,30 +74,38 @@ def list_runs(
             rows = history.runs(limit, older_than, cast("Status | None", status), children, workspace)
             now = time.time()
             ends = [row.finished_at or known_until(history, row, engine, now) for row in rows]
+            used = history.usage([row.id for row in rows])
     except NothingStored as error:
         if before:
             raise
         if not as_json:
             streams.err.line(str(error))
     if as_json:
-        listed = [{**run_object(row), INTERRUPTED: not (engine or row.settled)} for row in rows]
+        listed = [
+            {**run_object(row), INTERRUPTED: not (engine or row.settled), **usage_object(used.get(row.id))}
+            for row in rows
+        ]
         streams.out.json(msgspec.json.encode({"version": VERSION, "runs": listed}))
     else:
-        _print_table(streams, rows, ends, engine)
+        _print_table(streams, rows, ends, used, engine)
     streams.finish()
 
 
-def _print_table(streams: Streams, rows: list[RunRow], ends: list[float], engine: bool) -> None:
+def _print_table(streams: Streams, rows: list[RunRow], ends: list[float], used: dict[str, Usage], engine: bool) -> None:
     painter = Painter(streams.out_terminal.color)
     states = [state_of(row, engine).replace("_", " ") for row in rows]
     width = max([9, *map(len, states)])
-    for row, state, end in zip(rows, states, ends, strict=True):
+    usages = [usage_text(used[row.id]) if row.id in used else "" for row in rows]
+    usage_width = max(map(len, usages), default=0)
+    for row, state, end, usage in zip(rows, states, ends, usages, strict=True):
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.created_at))
         took = "" if row.started_at is None else duration(end - row.started_at)
         # Padded before it is painted: escape sequences have no width.
         padded = painter.paint(f"{state:<{width}}", MARKS[row.status].style)
         place = "" if row.workspace == DEFAULT_WORKSPACE else f"  in {row.workspace}"
-        streams.out.line(f"{row.id:<6} {padded}  {started}  {took:>7}  {visible(f'{row.module}/{row.name}')}{place}")
+        columns = [f"{row.id:<6} {padded}", started, f"{took:>7}", f"{usage:>{usage_width}}" if usage_width else ""]
+        name = visible(f"{row.module}/{row.name}")
+        streams.out.line("  ".join([*filter(None, columns), f"{name}{place}"]))
     unfinished = [row.id for row in rows if not row.settled]
     if unfinished and not engine:
         streams.err.line(advice(unfinished))
@@ -167,6 +177,7 @@ def _tree_line(line: Line, terminal: Terminal, painter: Painter) -> str:
         visible(line.title),
         painter.paint(f" {visible(line.note)}", mark.style) if line.note else "",
         f" {duration(line.seconds)}" if line.seconds is not None else "",
+        painter.paint(f" {line.usage}", "dim") if line.usage else "",
     ]
     return " ".join(part for part in parts if part)
 

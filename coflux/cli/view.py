@@ -13,10 +13,13 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from coflux.cli.reasons import reason_of
+from coflux.cli.text import duration
 from coflux.executor.document import StepInfo
+from coflux.executor.messages import Usage
 from coflux.executor.rows import ExecutionRow, GroupRow, SharedRow, parse_execution_id
+from coflux.previews import byte_size
 
-__all__ = ["GROUP", "MORE", "PROBLEMS", "SHARED", "Line", "RunView", "describe_counts"]
+__all__ = ["GROUP", "MORE", "PROBLEMS", "SHARED", "Line", "RunView", "describe_counts", "usage_text"]
 
 GROUP = "group"
 MORE = "more"
@@ -32,14 +35,15 @@ _Rank = tuple[int, ...]
 
 class Line(NamedTuple):
     """`state` is a status word, or GROUP, or SHARED for a call that was given the handle of a step that is elsewhere in
-    the tree, or MORE for a line that stands for several. `seconds` is None for a step that has not started. `title` is
-    text of the user's code, as it is."""
+    the tree, or MORE for a line that stands for several. `seconds` is None for a step that has not started, and `usage`
+    says what one has used that has ended, "" where that is unknown. `title` is text of the user's code, as it is."""
 
     depth: int
     state: str
     title: str
     note: str = ""
     seconds: float | None = None
+    usage: str = ""
 
 
 class _Node:
@@ -341,7 +345,14 @@ def _line(node: _Node, depth: int, now: float) -> Line:
     seconds = None
     if row.started_at is not None:
         seconds = max((now if row.finished_at is None else row.finished_at) - row.started_at, 0.0)
-    return Line(depth, node.state, node.title, _note(row, node.problem, now), seconds)
+    return Line(depth, node.state, node.title, _note(row, node.problem, now), seconds, usage_text(row))
+
+
+def usage_text(usage: ExecutionRow | Usage) -> str:
+    """`0.8s CPU, 120 MiB`; "" where nothing is known."""
+    if usage.cpu_seconds is None or usage.peak_memory is None:
+        return ""
+    return f"{duration(usage.cpu_seconds)} CPU, {byte_size(usage.peak_memory)}"
 
 
 def _note(row: ExecutionRow, problem: str, now: float) -> str:

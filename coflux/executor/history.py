@@ -18,7 +18,7 @@ from coflux.executor import decisions
 from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
-from coflux.executor.messages import Outcome
+from coflux.executor.messages import Outcome, Usage
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.reading import (
     ARGUMENTS,
@@ -145,6 +145,16 @@ class History:
         """Return the run with exactly this id."""
         sql = f"SELECT {RUN_FIELDS} FROM runs WHERE id = ? AND NOT hidden"
         return next(iter(select(self._main, RunRow, sql, (run_id,))), None)
+
+    def usage(self, run_ids: Sequence[str]) -> dict[str, Usage]:
+        """Return what the executions of each run have used together, and the most memory that one of them had; of runs
+        of which something is known. What runs that they started have used is not in it."""
+        places = ", ".join("?" * len(run_ids))
+        sql = (
+            "SELECT run, sum(cpu_seconds), max(peak_memory), sum(read_bytes), sum(written_bytes) FROM executions"
+            f" WHERE run IN ({places}) AND peak_memory IS NOT NULL GROUP BY run"
+        )
+        return {run: Usage(*used) for run, *used in self._main.run(sql, tuple(run_ids))}
 
     def unfinished_runs(self) -> list[RunRow]:
         """Return the runs of which something is unfinished, the newest first, without those that others started."""

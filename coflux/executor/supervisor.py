@@ -68,6 +68,7 @@ from coflux.executor.persistence import blobs_of, restore, to_batch
 from coflux.executor.processes import become_subreaper
 from coflux.executor.recording import Recorded, record
 from coflux.executor.rows import Batch, LogRow
+from coflux.executor.sampling import ProcessTrees
 from coflux.executor.server import Server
 from coflux.executor.spawning import ChildProcess
 from coflux.executor.store import Store
@@ -350,8 +351,9 @@ class Supervisor:
     def _sample(self) -> None:
         """Look at busy workers now and then; nobody wakes up for it while none is."""
         busy = [worker for worker in self.workers.values() if self.scheduler.running_on(worker.id) is not None]
+        trees = ProcessTrees()
         for worker in busy:
-            worker.sample()
+            worker.sample(trees)
             worker.show_resting()
         self._sampling = bool(busy)
         if busy:
@@ -397,7 +399,7 @@ class Supervisor:
                         message.outcome,
                         message.retryable,
                         unclean,
-                        message.usage,
+                        worker.used(message.usage),
                         message.fingerprint,
                     )
                 )
