@@ -97,6 +97,8 @@ class Narrator:
             case ExecutionChanged(row, outcome) if row.status != "queued":
                 # A failed attempt that is followed by another is told in one line.
                 return [self._state(row, outcome), *(_traceback(outcome) if row.next is None else ())]
+            case Logged(entry) if entry.live:
+                return []  # a progress bar is told of when it is complete
             case Logged(entry):
                 return log_lines(entry, self._names.get((entry.run, entry.step), ""), self.painter)
             case RunChanged() | GroupOpened() | HandleShared() | ExecutionChanged():

@@ -46,7 +46,7 @@ def prepare() -> None:
     """For a process that will import the user's modules, before it does."""
     # What the modules set themselves, by `basicConfig(level=...)` or `setLevel`, comes later and counts.
     logging.root.setLevel(CAPTURED_LEVEL)
-    logging.Logger.callHandlers = _call_handlers_captured  # type: ignore[method-assign]
+    logging.Logger.callHandlers = _call_handlers_captured  # type: ignore[assignment,method-assign]
     threading.excepthook = _thread_failed
 
 
