@@ -58,7 +58,8 @@ def command(
             client.send(Subscribe(selection.run))
         printer = Documents(streams.out) if as_json and not follow else Entries(streams, history, as_json)
         for entry in selection.new(limit):
-            printer.entry(entry)
+            if client is None or not entry.live:
+                printer.entry(entry)
             if streams.out.error is not None:
                 break
         if client is not None:
@@ -156,7 +157,8 @@ def _follow(
     settled = row is None or row.settled
     while streams.out.error is None:
         for entry in selection.new():
-            printer.entry(entry)
+            if not entry.live:  # what is drawn again and again is told of when it is complete
+                printer.entry(entry)
         if settled:
             return
         message = client.receive(None)

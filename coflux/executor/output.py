@@ -23,7 +23,8 @@ ATTEMPT_LIMIT = 64 << 20  # bytes of one attempt: for each stream, and for entri
 ROW_SIZE = 16  # bytes that a row counts for beside its text: millions of short ones are much, too
 REFRESH = 0.2  # seconds between two looks at unfinished lines
 REST = 0.15  # seconds without more until a partial line is shown
-READ_SIZE = 1 << 16
+READ_SIZE = 1 << 16  # bytes, the most
+LINES_AT_ONCE = 500  # about as many are read: a turn of the supervisor's has to be short, and lines can be
 
 
 class OutputPipe:
@@ -39,6 +40,7 @@ class OutputPipe:
         self._screen = LineScreen(self._bars)
         self._room = ATTEMPT_LIMIT
         self._dropped = 0
+        self._read_size = LINES_AT_ONCE
 
     def belongs_to(self, owner: tuple[str, int, int] | None, bars: Iterator[int]) -> None:
         """What is read from now on is this execution's (run, step, attempt). `bars` numbers its progress bars."""
@@ -51,12 +53,14 @@ class OutputPipe:
     def read(self, wall: float) -> bool:
         """Take some of what there is. False at the end of the stream."""
         try:
-            data = os.read(self.descriptor, READ_SIZE)
+            data = os.read(self.descriptor, self._read_size)
         except BlockingIOError:
             return True
         except OSError:
             return False
         self._take(data, wall)
+        line_size = len(data) // (data.count(b"\n") + 1) + 1
+        self._read_size = min(line_size * LINES_AT_ONCE, READ_SIZE)
         return bool(data)
 
     def drain(self, wall: float) -> None:

@@ -87,7 +87,7 @@ OUTCOMES_AHEAD = 256  # outcomes that are sent along with one that was asked for
 SMALL_OUTCOME = 512  # bytes of a value that is sent ahead
 ROUNDS = 4  # times that a turn looks for more to read before it commits
 LONG_TURN = 0.02  # seconds after which it looks no more
-LINES_A_TURN = 5000  # of output; what else there is stays in the pipes for the next one, and its writers wait
+LINES_A_TURN = 1000  # of output; what else there is stays in the pipes for the next one, and its writers wait
 SPEC_CACHE = 4096  # decoded specs that are kept
 
 _spec_decoder = decoder(TargetSpec)

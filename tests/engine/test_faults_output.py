@@ -6,7 +6,8 @@ import time
 
 import psutil
 
-from tests.engine.scratch import SLACK, ScratchProject
+from coflux.logs import Level
+from tests.engine.scratch import SLACK, ScratchProject, eventually
 
 MEBIBYTE = 1 << 20
 
@@ -120,7 +121,7 @@ def test_f02_f04_f05_what_bypasses_python_is_captured_and_harms_nothing(shared: 
     )
     finished = shared.run("flow/main")
     assert (finished.status, finished.value) == (0, [20, 1, 2, 3, 4]), finished.err
-    said = shared.output(finished.err.split()[1])
+    said = shared.output(shared.last_run())
     assert "".join(said).count("by descriptor") == 1
     assert "by printf" in "".join(said)
     assert {"by child 1", "by child 2", "by child 3", "before", "flushed", "raw bytes"} <= set(said)
@@ -186,7 +187,7 @@ def test_f06_garbage_and_escape_sequences_are_kept_but_not_let_loose(shared: Scr
     assert "garbage" in finished.err
     assert "\x1b" not in finished.err + finished.out
     assert "\x07" not in finished.err
-    run = finished.err.split()[1]
+    run = shared.last_run()
     said = shared.output(run)
     assert "\x1b[2J\x1b]0;title\x07\x1b[?1049h end" in said
     for arguments in (("logs", run), ("logs", run, "--json"), ("runs", "inspect", run)):
@@ -228,3 +229,45 @@ def test_f11_asking_for_input_says_why_there_is_none(shared: ScratchProject) -> 
         assert "standard input" in text
     assert outcomes["descriptor"] == ""
     assert outcomes["pdb"][0] in ("BdbQuit", "EOFError")
+
+
+def test_f08_bars_are_one_line_each(shared: ScratchProject) -> None:
+    """O05: tqdm side by side and beside output, with the state they have meanwhile."""
+    shared.write(
+        "flow",
+        """
+        from tqdm import tqdm
+
+        @cf.task()
+        def bars():
+            shown = [tqdm(range(100_000), desc=f"bar {number}", position=number) for number in range(8)]
+            for number in range(100_000):
+                for bar in shown:
+                    bar.update()
+                if number == 50_000:
+                    mark("half")
+                    gate("go on")
+            for bar in shown:
+                bar.close()
+            print("to the other stream")
+            for _ in tqdm(range(10), desc="alone", mininterval=0):
+                pass
+
+        @cf.workflow()
+        def main():
+            bars()
+        """,
+    )
+    run = shared.detach("flow/main")
+    follower = shared.start("logs", "--follow", run)
+    shared.marked("half", timeout=30)
+    eventually(lambda: sum(entry.live for entry in shared.logs(run, 2)) == 8)
+    shared.open_gate("go on")
+    told = shared.finish(follower).out.splitlines()
+    entries = [entry for entry in shared.logs(run, 2) if entry.level == Level.STDERR]
+    assert not any(entry.live for entry in entries)
+    assert all(len(entry.template or "") < 2048 for entry in entries)
+    named = [(entry.template or "").strip()[:11].replace(":", "") for entry in entries]
+    assert named == [*(f"bar {number} 100%" for number in range(8)), "alone 100%"]
+    assert sum("| bar " in line for line in told) == 8
+    assert sum("100%" in line for line in told) == 9
