@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _IOLBF = 1  # of glibc, musl and macOS
+_C_BUFFER_SIZE = 1 << 16
 
 _dropping: set[int] = set()  # threads whose writes go nowhere
 
@@ -188,6 +189,7 @@ class NoInput(io.TextIOBase):
 
 
 _c_flush = None
+_c_buffer: object = None  # kept, since C writes into it
 
 
 def flush_c_buffers() -> None:
@@ -211,4 +213,6 @@ def write_c_lines() -> None:
 
     libc = ctypes.CDLL(None)
     stream = ctypes.c_void_p.in_dll(libc, "__stdoutp" if sys.platform == "darwin" else "stdout")
-    libc.setvbuf(stream, None, _IOLBF, ctypes.c_size_t(0))
+    global _c_buffer
+    _c_buffer = ctypes.create_string_buffer(_C_BUFFER_SIZE)  # glibc's own would be smaller than many a line
+    libc.setvbuf(stream, _c_buffer, _IOLBF, ctypes.c_size_t(_C_BUFFER_SIZE))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 
@@ -271,3 +276,58 @@ def test_f08_bars_are_one_line_each(shared: ScratchProject) -> None:
     assert named == [*(f"bar {number} 100%" for number in range(8)), "alone 100%"]
     assert sum("| bar " in line for line in told) == 8
     assert sum("100%" in line for line in told) == 9
+
+
+def test_o02_lines_of_all_writers_are_whole_and_in_order() -> None:
+    """Threads, child processes and C, in several tasks at once; the full size is `python benchmarks/output.py`."""
+    script = Path(__file__).parents[2] / "benchmarks" / "output.py"
+    arguments = ["--tasks", "4", "--lines", "500"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COFLUX_")}
+    finished = subprocess.run(
+        [sys.executable, str(script), *arguments], env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_f09_floods_keep_nobody_waiting(project: ScratchProject) -> None:
+    """O08: neither other executions nor Ctrl-C; the engine's memory does not grow. How much is recorded of a flood:
+    `tests/core/test_output.py`."""
+    project.write(
+        "flow",
+        """
+        @cf.task()
+        def shout():
+            while True:
+                print("y")
+
+        @cf.task()
+        def log():
+            while True:
+                cf.log_info("y", number=1)
+
+        @cf.task()
+        def nothing():
+            pass
+
+        @cf.workflow()
+        def main():
+            nothing()
+            shout.submit(), log.submit()
+            took = []
+            for _ in range(10):
+                time.sleep(0.02)
+                start = time.monotonic()
+                nothing()
+                took.append(time.monotonic() - start)
+            mark(str(sorted(took)[5]))
+            time.sleep(60)
+        """,
+    )
+    running = project.start("run", "--no-ui", "flow/main")
+    (took,) = eventually(lambda: [mark for mark in project.marks() if mark.text])
+    assert float(took.text) < 0.1 * SLACK
+    assert psutil.Process(project.supervisor_pid()).memory_info().rss < 100 * MEBIBYTE
+    interrupted_at = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    assert project.finish(running).status == 130
+    assert time.monotonic() - interrupted_at < 1.0 * SLACK
