@@ -80,7 +80,9 @@ def problems(history: History, run: str, tasks: int, lines: int) -> list[str]:
             task, name, number, rest = (entry.template or "").split(" ", 3)
             key = entry.step, name
             if int(number) != expected[key] or rest.strip("x") or steps.setdefault(task, entry.step) != entry.step:
-                found.append(f"step {entry.step}: {(entry.template or '')[:40]!r}, after line {expected[key]} of {name}")
+                found.append(
+                    f"step {entry.step}: {(entry.template or '')[:40]!r}, after line {expected[key]} of {name}"
+                )
             expected[key] += 1
     if list(expected.values()) != [lines // len(WRITERS)] * tasks * len(WRITERS):
         found.append(f"lines of each writer: {dict(expected)}")

@@ -53,10 +53,11 @@ def render(template: str | None, values: Mapping[str, object], *, literal: bool 
     """One text of a template and its values.
 
     Every `{key}` is filled once: braces in a value stay as they are, and so does a placeholder without a value. Values
-    that the template does not mention follow as `key=value`, in their order; below it, if it has several lines.
+    that the template does not mention follow as `key=value`, in their order.
 
     Args:
-        literal: nothing is filled in: a record of the standard library's `logging` has a text, not a template.
+        literal: nothing is filled in, and values follow below a text of several lines: that of a record of the standard
+            library's `logging`, with a traceback.
     """
     mentioned: set[str] = set()
 
@@ -71,7 +72,7 @@ def render(template: str | None, values: Mapping[str, object], *, literal: bool 
     rest = " ".join([f"{key}={_quoted(value)}" for key, value in values.items() if key not in mentioned])
     if not text or not rest:
         return text or rest
-    return f"{text}\n{rest}" if "\n" in text else f"{text} {rest}"
+    return f"{text}\n{rest}" if literal and "\n" in text else f"{text} {rest}"
 
 
 def _quoted(value: object) -> str:

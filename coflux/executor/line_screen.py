@@ -183,7 +183,7 @@ class LineScreen:
         line.changed_at = now
         line.add(data)
 
-    # -- what moves the cursor ------------------------------------------------------------------------------------------
+    # -- what moves the cursor ----------------------------------------------------------------------------------------
 
     def _obey(self, token: re.Match[bytes], finished: list[Picture], now: float) -> None:
         if token[0] == b"\n":
