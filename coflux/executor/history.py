@@ -154,6 +154,11 @@ class History:
         """Return all workspaces by name, archived ones as well."""
         return workspaces_in(self._main)
 
+    def family(self, run_id: str) -> list[str]:
+        """Return the ids of a run without a parent and of all runs that come of it, oldest first."""
+        sql = "SELECT id FROM runs WHERE root_run = ? AND NOT hidden ORDER BY number"
+        return [member for (member,) in self._main.run(sql, (run_id,))]
+
     def last_sign_of(self, run_id: str) -> float:
         """Return the time of the last that is recorded of a run and its child runs, in seconds since the epoch."""
         sql = (
