@@ -258,8 +258,8 @@ class ClientRun:
         _unread.add(self)
 
     def result(self) -> Any:
-        """Block until the root's chain has ended; return its value or raise its error, a new one each time. What the run
-        prints and logs meanwhile goes to standard error.
+        """Block until the root's chain has ended; return its value or raise its error, a new one each time. What the
+        run prints and logs goes to standard error meanwhile.
 
         A run of which nothing can ever get on is cancelled. Raises `ConnectionLost` when the engine ends before that.
         """

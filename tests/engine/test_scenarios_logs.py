@@ -190,14 +190,14 @@ def test_a_script_sees_what_its_run_prints(shared: ScratchProject) -> None:
             print("last", end="")
         """,
     )
-    script = '''
+    script = """
 import sys, contextlib, io, coflux as cf, flow
 run = cf.start(flow.main)
 flow.gate("waits")
 with contextlib.redirect_stderr(io.StringIO()) as shown:
     run.result()
 print(shown.getvalue(), end="")
-'''
+"""
     shared.write("script", script, prelude=False)
     process = shared.start_python("script.py")
     shared.marked("printed")
