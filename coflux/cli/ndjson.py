@@ -10,7 +10,10 @@ Every object has `version` (1), `event`, and by its kind:
     execution  id, attempt, status, reason, next (execution id or null), created_at, started_at, finished_at,
                cpu_seconds, peak_memory, read_bytes, written_bytes (null where unknown), error (null or type, message,
                traceback); at every change of state that is seen: an execution that was quick comes once, finished
-    log        execution, at, level, text (with the values filled in), template, values
+    log        execution, at, level, text (with the values filled in), template, values, logger (the name of the
+               standard library's logger that it came from, or null), bar (null, or which progress bar of the
+               execution this line is: it replaces what was told of that bar before), live (that line will probably be
+               drawn again)
     result     run, result, result_repr, error, as in the document of `--json`; the last line
 Of a run that is executed again, only what happens from then on is told.
 Times are ISO 8601 in UTC, durations seconds, sizes bytes. Keys may be added within a version, never renamed.
@@ -123,4 +126,7 @@ def log_object(entry: LogEntry) -> dict[str, object]:
         "text": log_text(entry),
         "template": entry.template,
         "values": log_values.decode(entry.values),
+        "logger": entry.logger,
+        "bar": entry.bar,
+        "live": entry.live,
     }

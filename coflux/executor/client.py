@@ -18,6 +18,7 @@ from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.launch import EngineError, launch, launched_ahead
 from coflux.executor.messages import Context, Outcome, RunOptions, Terminated
 from coflux.executor.requests import (
+    Advanced,
     CancelRun,
     FromSupervisor,
     Hello,
@@ -30,6 +31,7 @@ from coflux.executor.requests import (
     RunStarted,
     RunStuck,
     StartRun,
+    Subscribe,
     Welcome,
 )
 from coflux.project import Project, find_project
@@ -256,7 +258,8 @@ class ClientRun:
         _unread.add(self)
 
     def result(self) -> Any:
-        """Block until the root's chain has ended; return its value or raise its error, a new one each time.
+        """Block until the root's chain has ended; return its value or raise its error, a new one each time. What the
+        run prints and logs goes to standard error meanwhile.
 
         A run of which nothing can ever get on is cancelled. Raises `ConnectionLost` when the engine ends before that.
         """
@@ -271,10 +274,18 @@ class ClientRun:
         return decode_outcome(self._outcome, FileBlobs(os.path.join(self._project.data_dir, "blobs")))
 
     def _wait(self) -> Outcome:
+        from coflux.executor.history import History
+        from coflux.executor.script_output import ScriptOutput
+
         stuck = ""
+        history = History.open(self._project.data_dir)
+        output = ScriptOutput(history, self.id)
         try:
+            self._client.send(Subscribe(self.id))
             while True:
                 message = self._client.receive(None)
+                if isinstance(message, Advanced):
+                    output.show()
                 if isinstance(message, RunFinished | RunSettled) and message.run == self.id:
                     self._client.send(Release(self.id))
                     break
@@ -289,6 +300,9 @@ class ClientRun:
             outcome = self._recorded()[1]
             if outcome is None:
                 raise EngineError(f"{self.id} has no result in the store")
+        finally:
+            output.show()
+            history.close()
         if stuck and isinstance(outcome, Terminated):
             return Terminated("cancelled", stuck)
         return outcome

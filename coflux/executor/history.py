@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from coflux.executor import decisions
 from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
+from coflux.executor.log_search import LogFilter, conditions
 from coflux.executor.messages import Outcome, Usage
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.reading import (
@@ -57,8 +58,6 @@ KEYS_AT_ONCE = 300  # executions that one query asks for by key
 _NEWEST = 1 << 62  # above every log id
 
 _Any = TypeVar("_Any")
-
-_CONTAINS = r"""(template LIKE ? ESCAPE '\' OR CAST("values" AS TEXT) LIKE ? ESCAPE '\')"""
 
 
 class RunNotFound(StoreError):
@@ -164,6 +163,11 @@ class History:
     def workspaces(self) -> list[WorkspaceRow]:
         """Return all workspaces by name, archived ones as well."""
         return workspaces_in(self._main)
+
+    def family(self, run_id: str) -> list[str]:
+        """Return the ids of a run without a parent and of all runs that come of it, oldest first."""
+        sql = "SELECT id FROM runs WHERE root_run = ? AND NOT hidden ORDER BY number"
+        return [member for (member,) in self._main.run(sql, (run_id,))]
 
     def last_sign_of(self, run_id: str) -> float:
         """Return the time of the last that is recorded of a run and its child runs, in seconds since the epoch."""
@@ -326,35 +330,26 @@ class History:
         attempt: int | None = None,
         after: int = 0,
         limit: int = PAGE,
-        levels: Collection[int] | None = None,
-        text: str | None = None,
+        wanted: LogFilter = LogFilter(),  # noqa: B008 (immutable)
         before: int | None = None,
     ) -> list[LogEntry]:
-        """Return log entries in order of arrival: the first `limit` after the id `after`; or the last ones before the
-        id `before`, if that is given.
-
-        Args:
-            levels: only entries of these levels.
-            text: only entries with this text in template or values, in upper or lower case.
-        """
+        """Return log entries in order of arrival, those that are `wanted`: the first `limit` after the id `after`; or
+        the last ones before the id `before`, if that is given."""
         database = self._log_database()
         if database is None:
             return []
-        conditions: list[tuple[str, tuple[object, ...]]] = [("run = ?", (run_id,)), ("id > ?", (after,))]
+        found: list[tuple[str, tuple[object, ...]]] = [("run = ?", (run_id,)), ("id > ?", (after,))]
         if before is not None:
-            conditions.append(("id < ?", (before,)))
+            found.append(("id < ?", (before,)))
         if step is not None:
-            conditions.append(("step = ?", (step,)))
+            found.append(("step = ?", (step,)))
         if attempt is not None:
-            conditions.append(("attempt = ?", (attempt,)))
-        if levels is not None:
-            conditions.append((f"level IN ({', '.join('?' * len(levels))})", tuple(levels)))
-        if text is not None:
-            conditions.append((_CONTAINS, (_pattern(text), _pattern(text))))
+            found.append(("attempt = ?", (attempt,)))
+        found += conditions(wanted)
         fields = ", ".join(f'"{name}"' for name in LogEntry.__struct_fields__)
-        where = " AND ".join(condition for condition, _ in conditions)
+        where = " AND ".join(condition for condition, _ in found)
         order = "id" if before is None else "id DESC"
-        parameters = [parameter for _, parameters in conditions for parameter in parameters]
+        parameters = [parameter for _, parameters in found for parameter in parameters]
         sql = f"SELECT {fields} FROM logs WHERE {where} ORDER BY {order} LIMIT ?"
         entries = select(database, LogEntry, sql, (*parameters, limit))
         return entries if before is None else entries[::-1]
@@ -446,8 +441,3 @@ def _open_database(path: str, migrations: tuple[Migration, ...]) -> Database | N
         database.close()
         return None
     return database
-
-
-def _pattern(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
-    return f"%{escaped}%"

@@ -94,7 +94,8 @@ class Runtime:
         self._specs: dict[int, tuple[Target[..., Any], bytes, KeyPlan]] = {}
         self._unkeyable: set[tuple[str, str]] = set()  # what has been warned of
         self._suspended = False
-        self._send_lock = threading.Lock()
+        self._send_lock = threading.RLock()
+        self._unsent: list[Log] = []  # entries that were made while this very thread was sending
         self._send_locked: Callable[[object], None] = channel.send
         self._replies = threading.Condition()
         self._reading = False  # a thread is in the blocking read
@@ -181,9 +182,32 @@ class Runtime:
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         self._check_process()
+        self._record(time.time(), level, template, values, None)
+
+    # -- log entries ---------------------------------------------------------------------------------------------
+
+    def log_record(self, at: float, level: int, text: str, values: dict[str, object], logger: str) -> None:
+        """Record what was logged with the standard library: `text` is no template."""
+        self._record(at, level, text, values, logger)
+
+    def _record(self, at: float, level: int, text: str | None, values: dict[str, object], logger: str | None) -> None:
         encoded, references = log_values.encode(values)
+        entry = Log(at, level, None if text is None else log_values.clip(text), encoded, references, logger)
+        if self._send_lock._is_owned():  # type: ignore[attr-defined]  # as `threading.Condition` asks
+            self._unsent.append(entry)  # a signal handler logs, or a finalizer, in the middle of another message
+            return
         with self._send_lock:
-            self._channel.send(Log(time.time(), level, template, encoded, references))
+            self._send_unsent()
+            self._channel.send(entry)
+
+    def _send_unsent(self) -> None:
+        while self._unsent:
+            self._channel.send(self._unsent.pop(0))
+
+    def finish(self) -> None:
+        """The execution's code has ended: send what is left."""
+        with self._send_lock:
+            self._send_unsent()
 
     # -- submissions ---------------------------------------------------------------------------------------------
 

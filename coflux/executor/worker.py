@@ -24,9 +24,10 @@ import msgspec
 from coflux import backend, values
 from coflux.encoded import Value
 from coflux.errors import ExecutionError
+from coflux.executor import standard_logging
 from coflux.executor.argument_keys import argument_keys, key_plan
 from coflux.executor.blobs import FileBlobs
-from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
+from coflux.executor.capture import STDERR, STDOUT, NoInput, flush_c_buffers, install_streams, write_c_lines
 from coflux.executor.channel import Channel, ChannelBroken, ChannelClosed, decoder
 from coflux.executor.cleanliness import Baseline, WorkingDirectory, tell
 from coflux.executor.fingerprints import fingerprint, remember
@@ -94,8 +95,6 @@ class Worker:
         self._configuration = configuration
         self._recorder = recorder
         self._blobs = FileBlobs(configuration.blobs)
-        self._stdout = OutputStream(1, "<stdout>")
-        self._stderr = OutputStream(2, "<stderr>")
         self._targets: dict[bytes, _Found] = {}
         self._baseline = Baseline(crash)
         self._directory = WorkingDirectory(configuration.scratch)
@@ -124,7 +123,8 @@ class Worker:
     # -- one execution -------------------------------------------------------------------------------------------
 
     def _execute(self, message: Execute) -> Returned:
-        sys.stdout, sys.stderr, sys.stdin = self._stdout, self._stderr, NoInput()
+        install_streams()
+        sys.stdin = NoInput()
         runtime = Runtime(
             self._channel,
             self._blobs,
@@ -134,10 +134,13 @@ class Worker:
             earlier=message.earlier,
         )
         backend.install(runtime)
+        standard_logging.record_into(runtime)
         try:
             outcome, retryable = contextvars.Context().run(self._outcome, message, runtime)
         finally:
             backend.install(None)
+            standard_logging.record_into(None)
+            runtime.finish()
         unclean = self._clean_up()
         found = self._targets.get(message.target)
         version = b"" if found is None else found.fingerprint
@@ -245,13 +248,13 @@ class Worker:
         return found
 
     def _flush(self) -> None:
-        for stream in {sys.stdout, sys.stderr} - {self._stdout, self._stderr, None}:
+        for stream in {sys.stdout, sys.stderr} - {STDOUT, STDERR, None}:
             try:
                 stream.flush()
             except Exception:  # noqa: BLE001 (the user's own stream, closed or broken: nothing is left to flush)
                 pass
-        self._stdout.flush_all()
-        self._stderr.flush_all()
+        STDOUT.flush_all()
+        STDERR.flush_all()
         flush_c_buffers()
 
     # -- the command line's words --------------------------------------------------------------------------------
@@ -384,12 +387,12 @@ def _run_exit_handlers() -> None:
     """What `sys.exit` would run: `atexit` handlers. The supervisor's patience bounds it."""
     import atexit
 
-    sys.stdout, sys.stderr = OutputStream(1, "<stdout>"), OutputStream(2, "<stderr>")
+    install_streams()
     try:
         atexit._run_exitfuncs()
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        STDOUT.flush_all()
+        STDERR.flush_all()
 
 
 def main_spawned(arguments: str) -> None:
@@ -398,9 +401,14 @@ def main_spawned(arguments: str) -> None:
     record_crashes(start.descriptors[-1])
     sys.path[:] = start.configuration.sys_path
     os.chdir(start.configuration.project)
+    write_c_lines()
+    standard_logging.prepare()
+    install_streams()
     recorder = ImportRecorder()
     recorder.install()
     recorder.import_all(start.modules)
+    STDOUT.flush_all()
+    STDERR.flush_all()
     remember(registry.values())  # before an execution changes what their names mean
     # By its real name: this file runs as `__main__`, and its classes would exist twice.
     module = importlib.import_module("coflux.executor.worker")

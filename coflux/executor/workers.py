@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Protocol
 
 from coflux.executor.evidence import describe_exit, oom_kills, own_fault, user_stack
-from coflux.executor.messages import FromWorker, Ready, Retire, StartMethod, Usage
-from coflux.executor.output import OutputPipe
+from coflux.executor.messages import FromWorker, Log, Ready, Retire, StartMethod, Usage
+from coflux.executor.output import REFRESH, EntryLimit, OutputPipe
 from coflux.executor.peers import Peer, Poller
 from coflux.executor.rows import LogRow
 from coflux.executor.sampling import ProcessTrees, more, sample, since
@@ -33,6 +34,8 @@ class Shell(Protocol):
     def later(self, seconds: float, call: Callable[[], None]) -> None: ...
     def wall(self) -> float: ...
     def log(self, row: LogRow) -> None: ...
+    @property
+    def takes_output(self) -> bool: ...
 
 
 def pipe_ends() -> tuple[int, int]:
@@ -88,6 +91,8 @@ class WorkerProcess:
         stdout, stdout_write = pipe_ends()
         stderr, stderr_write = pipe_ends()
         self._pipes = [OutputPipe(stdout, Level.STDOUT, shell.log), OutputPipe(stderr, Level.STDERR, shell.log)]
+        self._entries = EntryLimit()
+        self._showing = False  # it is looked after unfinished lines
         self._crash = crash_file()
         for pipe in self._pipes:
             shell.poller.add(pipe.descriptor, lambda pipe=pipe: self._read(pipe))  # type: ignore[misc]
@@ -100,23 +105,41 @@ class WorkerProcess:
         """What it writes from now on belongs to this execution."""
         self._sampled = _NOTHING
         self.owner = owner
+        self._entries = EntryLimit()
+        bars = count()
         for pipe in self._pipes:
-            pipe.belongs_to(owner)
+            pipe.belongs_to(owner, bars)
+
+    def admits(self, entry: Log) -> bool:
+        """Whether an entry is recorded: its execution has not logged too much yet."""
+        return self._entries.admits(len(entry.template or "") + len(entry.values))
 
     def drain(self) -> None:
         """Take all that it has written: before an outcome is told, and after its end."""
         wall = self._shell.wall()
         for pipe in self._pipes:
             pipe.drain(wall)
-
-    def show_resting(self) -> None:
-        for pipe in self._pipes:
-            if pipe.resting:
-                pipe.show_resting(self._shell.wall())
+        marker = self._entries.marker()
+        if marker is not None and self.owner is not None:
+            self._shell.log(LogRow(*self.owner, wall, Level.WARNING, marker, None))
+            self._entries = EntryLimit()
 
     def _read(self, pipe: OutputPipe) -> None:
+        if not self._shell.takes_output:
+            return  # the poller will say so again
         if not pipe.read(self._shell.wall()):
             self._shell.poller.remove(pipe.descriptor)
+        elif pipe.unfinished and not self._showing:
+            self._showing = True
+            self._shell.later(REFRESH, self._show_unfinished)
+
+    def _show_unfinished(self) -> None:
+        wall = self._shell.wall()
+        for pipe in self._pipes:
+            pipe.show_unfinished(wall)
+        self._showing = not self._over and any(pipe.unfinished for pipe in self._pipes)
+        if self._showing:
+            self._shell.later(REFRESH, self._show_unfinished)
 
     def _receive(self, message: Any) -> None:
         if isinstance(message, Ready):

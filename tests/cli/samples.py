@@ -118,8 +118,12 @@ class Recorder:
         values: bytes | None = None,
         *,
         run: str = "Rbcd",
+        logger: str | None = None,
+        bar: int | None = None,
+        live: bool = False,
     ) -> None:
-        self._batch.logs.append(LogRow(run, step, 1, STARTED_AT + at, level, template, values))
+        row = LogRow(run, step, 1, STARTED_AT + at, level, template, values, logger, bar, live)
+        self._batch.logs.append(row)
 
 
 @contextmanager

@@ -213,6 +213,13 @@ def test_cancelling_what_has_ended_is_no_error(coflux: Command) -> None:
         (["Rbcd", "--level", "warning"], ["load error: cannot read a.txt"]),
         (["Rbcd", "--grep", "READ"], ["load | reading", "load error: cannot read a.txt"]),
         (["Rbcd", "-n", "1"], ["nightly info: done"]),
+        (["Rbcd", "--since", "2023-11-14T22:13:20Z", "--where", "file"], ["load error: cannot read a.txt"]),
+        (["Rbcd", "--since", "10m"], []),
+        (["Rbcd", "--until", "2023-11-14"], []),
+        (["Rbcd", "--where", "file=a.txt"], ["load error: cannot read a.txt"]),
+        (["Rbcd", "--where", 'file="a.txt"'], ["load error: cannot read a.txt"]),
+        (["Rbcd", "--where", "file=1", "--where", "file=100000000000000000000"], []),
+        (["Rbcd", "--logger", "app"], []),
     ],
 )
 def test_logs(coflux: Command, arguments: list[str], texts: list[str]) -> None:
@@ -330,6 +337,11 @@ def test_streams_that_take_nothing(tmp_path: Path, arguments: str, redirection: 
             ["run", "--args", "@text.json", "a/b"],
             "Invalid value for '--args': must be a JSON object (by name) or array (by position)",
         ),
+        (
+            ["logs", "Rbcd", "--since", "yesterday"],
+            "Invalid value for '--since': 'yesterday' is neither a time (2026-01-31T12:00) nor how long ago (1h30m)",
+        ),
+        (["logs", "Rbcd", "--where", "=1"], "Invalid value for '--where': '=1' is neither KEY nor KEY=VALUE"),
     ],
 )
 def test_wrong_usage_is_one_line(coflux: Command, tmp_path: Path, arguments: list[str], message: str) -> None:
