@@ -141,6 +141,7 @@ class Worker:
             outcome, retryable = contextvars.Context().run(self._outcome, message, runtime)
         finally:
             backend.install(None)
+            runtime.finish()
         unclean = self._clean_up()
         usage = Usage(time.process_time() - before, self._peak_memory.of_execution())
         found = self._targets.get(message.target)
