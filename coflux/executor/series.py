@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from math import isfinite
 from typing import NamedTuple
 
@@ -53,19 +54,20 @@ def _extremes(values: array[float], start: int) -> list[int]:
     if _all_finite(values):
         extremes = {values.index(min(values)), values.index(max(values))} if values else set()
         return [start + index for index in sorted(extremes)]
-    finite = array("d", filter(isfinite, values))
+    is_finite = bytes(map(isfinite, values))
+    finite = list(compress(values, is_finite))
     extremes = {values.index(min(finite)), values.index(max(finite))} if finite else set()
-    return [start + index for index in _with_gaps(values, sorted(extremes))]
+    return [start + index for index in _with_gaps(is_finite, sorted(extremes))]
 
 
-def _with_gaps(values: array[float], extremes: list[int]) -> Iterator[int]:
+def _with_gaps(is_finite: bytes, extremes: list[int]) -> Iterator[int]:
     """`extremes`, and the first gap before each of them and after the last."""
     before = 0
-    for index in (*extremes, len(values)):
-        stretch = values[before:index]
-        if not _all_finite(stretch):
-            yield before + list(map(isfinite, stretch)).index(False)
-        if index < len(values):
+    for index in (*extremes, len(is_finite)):
+        gap = is_finite.find(0, before, index)
+        if gap >= 0:
+            yield gap
+        if index < len(is_finite):
             yield index
         before = index + 1
 
