@@ -15,7 +15,7 @@ from coflux.cli.text import crop, duration, visible
 
 __all__ = ["Axis", "Series", "chart", "number"]
 
-HEIGHT = 12  # rows of the picture
+HEIGHT = 11  # rows of the picture; odd, so that one of them is the middle
 NARROWEST = 10  # columns of the picture, however narrow the terminal is
 
 _MARKS = ("●○■□▲△◆◇", "*o#x@+%&")  # in Unicode, in ASCII
@@ -67,7 +67,8 @@ _Cell = tuple[str, int]  # a character and the index of its series
 
 def number(value: float) -> str:
     """A number in a few characters: `12345`, `0.25`, `1.5e+09`."""
-    return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e6 or not value.is_integer() else str(int(value))
+    whole = abs(value) < 1e6 and value == int(value)
+    return str(int(value)) if whole else f"{value:.4g}"
 
 
 def chart(all_series: Sequence[Series], x: Axis, width: int, painter: Painter, *, unicode: bool) -> list[str]:

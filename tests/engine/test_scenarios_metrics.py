@@ -185,7 +185,7 @@ def test_metrics_whatever_the_execution_ends_with(shared: ScratchProject) -> Non
 
 
 def test_what_was_sent_is_kept(project: ScratchProject) -> None:
-    """Of a worker that is killed while it computes, and of a killed engine; the attempt after that has its own series."""
+    """Of a worker that is killed while it computes, and of an engine. The attempt after that has its own series."""
     project.write(
         "flow",
         """
