@@ -27,6 +27,7 @@ class FakeEngine:
         self.suspensions: list[tuple[float, float | None]] = []
         self.cancelled: list[Execution[Any]] = []
         self.groups: list[tuple[str | None, int | None]] = []
+        self.metrics: list[Metric] = []
         self.points: list[tuple[str, float, float | None]] = []
         self.entries: list[tuple[int, str | None, dict[str, object]]] = []
 
@@ -80,6 +81,7 @@ class FakeEngine:
         self.entries.append((level, template, values))
 
     def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
+        self.metrics.append(metric)
         self.points.append((metric.key, value, at))
 
     def execution_id(self) -> str:

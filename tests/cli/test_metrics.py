@@ -128,7 +128,7 @@ def test_a_line_leads_from_point_to_point_but_not_across_a_gap() -> None:
     lines = drawn(Series("a", "#0", Axis(), [0, 5, 10, 15, 20], [1, 1, math.nan, 1, 1]), x=Axis("steps"))
     assert lines[0] == "● a  last 1, 1 to 1"
     (middle,) = [line for line in lines[1:] if "●" in line]
-    assert middle.partition("┤")[2] == "●·····●            ●·····●"
+    assert middle.partition("┤")[2] == "●·····●           ●·····●"
     assert lines[-1].split() == ["0", "steps", "20"]
 
 
