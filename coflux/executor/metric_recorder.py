@@ -38,7 +38,7 @@ class MetricRecorder:
         self._warn = warn
         self._definitions = Definitions()
         self._series: dict[str, Series] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler or a finalizer may record while this thread does
         self._changed = threading.Condition(self._lock)
         self._ended = False
         # The thread:
