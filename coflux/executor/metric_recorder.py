@@ -72,7 +72,8 @@ class MetricRecorder:
         self._stop_thread()
         with self._lock:
             for series in self._series.values():
-                if message := series.end():
+                message = series.end()
+                if message is not None:
                     self._send(message)
             self._ended = True
 
@@ -132,7 +133,7 @@ class MetricRecorder:
         return min(series.due for series in self._series.values())
 
     def _send_due(self, now: float) -> None:
-        for series in self._series.values():
+        for series in list(self._series.values()):
             if series.due <= now:
                 self._send_points(series, now)
 
