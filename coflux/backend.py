@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from coflux.handles import Execution
+    from coflux.metrics import Metric
     from coflux.target import Target
 
 __all__ = ["Backend", "current", "importing", "install", "set_importing"]
@@ -51,6 +52,9 @@ class Backend(Protocol):
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         """Record a structured log entry. Levels are `coflux.logs.Level`."""
+
+    def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
+        """Record a point. Raises `ValueError` where the metric contradicts another one of this execution."""
 
     def execution_id(self) -> str:
         """The id of the execution that is running."""

@@ -57,6 +57,7 @@ class _Node:
         "note",
         "parent",
         "problem",
+        "progress",
         "rank",
         "ranks",
         "state",
@@ -72,6 +73,7 @@ class _Node:
         self.under = under  # which attempt of the parent submitted it
         self.note = ""
         self.problem = ""
+        self.progress = ""  # of the attempt that is shown
         self.group: tuple[str, int, int, int] | None = None  # which one it shows
         self.ranks: dict[tuple[str, int], _Rank] = {}  # the steps that it shows, with what comes before their attempts
         self.rank: _Rank = ()  # of the attempt that is shown
@@ -202,9 +204,18 @@ class RunView:
         if rank > node.rank:
             self._drop_before(node, node.rank)
             node.rank = rank
+            node.progress = ""
         node.execution = row
         node.problem = problem
         node.enter(row.status)
+
+    def tell_progress(self, key: tuple[str, int, int], text: str) -> bool:
+        """Show how far an execution has got, while it runs; return whether that changes anything."""
+        node = self._steps.get(key[:2])
+        if node is None or node.execution is None or key != _key(node.execution) or node.progress == text:
+            return False
+        node.progress = text
+        return True
 
     def lines(self, limit: int, now: float) -> list[Line]:
         """The tree in at most `limit` lines: the whole of it if it fits, else what runs or went wrong, and counts of
@@ -345,7 +356,8 @@ def _line(node: _Node, depth: int, now: float) -> Line:
     seconds = None
     if row.started_at is not None:
         seconds = max((now if row.finished_at is None else row.finished_at) - row.started_at, 0.0)
-    return Line(depth, node.state, node.title, _note(row, node.problem, now), seconds, usage_text(row))
+    note = _note(row, node.problem, node.progress, now)
+    return Line(depth, node.state, node.title, note, seconds, usage_text(row))
 
 
 def usage_text(usage: ExecutionRow | Usage) -> str:
@@ -355,8 +367,13 @@ def usage_text(usage: ExecutionRow | Usage) -> str:
     return f"{duration(usage.cpu_seconds)} CPU, {byte_size(usage.peak_memory)}"
 
 
-def _note(row: ExecutionRow, problem: str, now: float) -> str:
+def _key(row: ExecutionRow) -> tuple[str, int, int]:
+    return row.run, row.step, row.attempt
+
+
+def _note(row: ExecutionRow, problem: str, progress: str, now: float) -> str:
     parts: Iterable[str] = (
+        progress if row.status == "running" else "",
         f"attempt {row.attempt}" if row.attempt > 1 else "",
         problem or reason_of(row, now),
         row.status.replace("_", " ") if row.status not in ("queued", "running", "succeeded", "failed") else "",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -36,6 +37,16 @@ from coflux.executor.reading import (
     shared_of,
     workspaces_in,
 )
+from coflux.executor.recorded_metrics import PAGE as POINTS_PAGE
+from coflux.executor.recorded_metrics import (
+    Key,
+    MetricInfo,
+    PointsPage,
+    metrics_of,
+    points_of,
+    progress_among,
+    thinned,
+)
 from coflux.executor.rows import (
     ExecutionRow,
     GroupRow,
@@ -48,6 +59,7 @@ from coflux.executor.rows import (
     format_execution_id,
     parse_execution_id,
 )
+from coflux.executor.series import Progress
 from coflux.executor.workspaces import lineage_of
 
 __all__ = ["History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
@@ -371,6 +383,29 @@ class History:
         """Logs can be pruned as a whole: a database that was removed has no entries."""
         self._logs = self._logs or _open_database(self._logs_path, LOGS)
         return self._logs
+
+    # -- metrics ------------------------------------------------------------------------------------------------------
+
+    def metrics(self, run_id: str, step: int | None = None, attempt: int | None = None) -> list[MetricInfo]:
+        """Return the metrics of a run, of a step or of one attempt, by execution and in order of definition."""
+        database = self._log_database()
+        return [] if database is None else metrics_of(database, run_id, step, attempt)
+
+    def points(self, metric: MetricInfo, after: int = 0, limit: int = POINTS_PAGE) -> PointsPage:
+        """Return points of a metric, about `limit` from number `after` on; none only where there are no more."""
+        database = self._log_database()
+        return PointsPage.empty(after) if database is None else points_of(database, metric, after, limit)
+
+    def thinned_points(self, metric: MetricInfo, limit: int) -> tuple[array[float], array[float]]:
+        """Return `at` and value of about `limit` points of a metric that show its course (see `series.thin`)."""
+        database = self._log_database()
+        return (array("d"), array("d")) if database is None else thinned(database, metric, limit)
+
+    def progress(self, executions: Sequence[ExecutionRow], now: float) -> dict[Key, list[tuple[MetricInfo, Progress]]]:
+        """Return what executions tell of their progress, by run, step and attempt: an entry for each metric whose scale
+        is one of progress, with `now`, in seconds since the epoch, for the time of what still runs."""
+        database = self._log_database()
+        return {} if database is None else progress_among(database, executions, now)
 
     # -- the whole run ------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from coflux.handles import Execution
+from coflux.metrics import Metric
 from coflux.suspension import Suspending, wait_limit
 from coflux.target import Target
 
@@ -26,6 +27,8 @@ class FakeEngine:
         self.suspensions: list[tuple[float, float | None]] = []
         self.cancelled: list[Execution[Any]] = []
         self.groups: list[tuple[str | None, int | None]] = []
+        self.metrics: list[Metric] = []
+        self.points: list[tuple[str, float, float | None]] = []
         self.entries: list[tuple[int, str | None, dict[str, object]]] = []
 
     def submit(self, target: Target[..., Any], arguments: Sequence[object], group: int | None) -> Execution[Any]:
@@ -76,6 +79,10 @@ class FakeEngine:
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         self.entries.append((level, template, values))
+
+    def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
+        self.metrics.append(metric)
+        self.points.append((metric.key, value, at))
 
     def execution_id(self) -> str:
         return self.execution

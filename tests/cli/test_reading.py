@@ -7,37 +7,19 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from coflux.cli import exits
-from coflux.cli.app import run
 from coflux.cli.interrupted import advice
 from coflux.encoded import Value
 from coflux.executor.messages import Succeeded
 from coflux.logs import Level
-from tests.cli.samples import FAILURE, TIMEOUT, recording, succeeded
+from tests.cli.samples import FAILURE, TIMEOUT, Command, recording, succeeded
 
 ROOT = str(Path(__file__).parents[2])
-Command = Callable[..., tuple[int, str, str]]
 STEPS = "`coflux runs inspect Rbcd` shows the steps there are"
-
-
-@pytest.fixture
-def coflux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run a command line in an empty project; returns status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("COFLUX_DATA_DIR", raising=False)
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        status = run(arguments)
-        sys.stderr.flush()
-        return status, *capfd.readouterr()
-
-    return command
 
 
 @pytest.fixture
