@@ -211,12 +211,12 @@ class Runtime:
         while self._unsent:
             self._channel.send(self._unsent.pop(0))
 
+    # -- metrics -------------------------------------------------------------------------------------------------
+
     def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
         self._check_process()
         recorder = self._recorder or self._new_recorder()
         recorder.record(metric, value, at)
-
-    # -- metrics -------------------------------------------------------------------------------------------------
 
     def _new_recorder(self) -> MetricRecorder:
         with self._send_lock:
