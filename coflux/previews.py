@@ -11,10 +11,12 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-__all__ = ["message_of", "one_line", "preview", "type_name", "with_execution_ids"]
+__all__ = ["message_of", "one_line", "preview", "size_text", "type_name", "with_execution_ids"]
 
 PREVIEW_LIMIT = 200  # characters
 DEPTH_LIMIT = 20
+
+_UNITS = ("kB", "MB", "GB", "TB")
 
 _FIRST_MARK = 0xF0000  # private-use characters, each for a handle's id
 _MARKS = 0xFFFE  # that many
@@ -72,6 +74,16 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join([character if character.isprintable() else repr(character)[1:-1] for character in text])
+
+
+def size_text(size: int) -> str:
+    """Bytes as people read them: `1 byte`, `999 bytes`, `1.2 MB` (powers of 1,000)."""
+    if size < 1000:
+        return "1 byte" if size == 1 else f"{size} bytes"
+    thousands = 1
+    while size >= 999.95 * 1000**thousands and thousands < len(_UNITS):
+        thousands += 1
+    return f"{size / 1000**thousands:.1f} {_UNITS[thousands - 1]}"
 
 
 def type_name(value: object) -> str:

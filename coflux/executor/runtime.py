@@ -27,6 +27,7 @@ from coflux.executor.messages import (
     Failed,
     Identified,
     Identify,
+    KeepAsset,
     Log,
     OpenGroup,
     Outcome,
@@ -184,6 +185,14 @@ class Runtime:
         encoded, references = log_values.encode(values)
         with self._send_lock:
             self._channel.send(Log(time.time(), level, template, encoded, references))
+
+    def blobs(self) -> BlobStore:
+        self._enter()
+        return self._blobs
+
+    def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
+        self._enter()
+        self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
 
     # -- submissions ---------------------------------------------------------------------------------------------
 
