@@ -27,7 +27,10 @@ class Destination:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         """Raises `OSError` when it can be neither made nor opened. It may be a link itself: it is the one asked for."""
         self.directory = os.path.abspath(os.fspath(directory))
-        os.makedirs(self.directory, exist_ok=True)
+        try:
+            os.makedirs(self.directory, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, "this is no directory", self.directory) from None
         self._descriptor = os.open(self.directory, _DIRECTORY)
 
     def path_of(self, path: str) -> str:

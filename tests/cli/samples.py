@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from coflux.assets import Asset
 from coflux.cli.terminal import Output, Terminal
 from coflux.executor.messages import Failed, Outcome, Succeeded, TargetSpec, Terminated
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, SharedRow, Status, StepRow
+from coflux.executor.rows import AssetRow, Batch, ExecutionRow, GroupRow, LogRow, RunRow, SharedRow, Status, StepRow
 from coflux.executor.store import Store
 from coflux.failures import Failure
 from coflux.logs import Level
@@ -101,6 +102,12 @@ class Recorder:
                 finished_at,
                 outcome=encoded,
             )
+        )
+
+    def asset(self, step: int, asset: Asset, *, attempt: int = 1) -> None:
+        name, files, size = asset.metadata
+        self._batch.assets.append(
+            AssetRow("Rbcd", step, attempt, asset.id, name, files, size, STARTED_AT + len(self._batch.assets))
         )
 
     def shared(self, number: int, child: str, *, step: int = 1, attempt: int = 1, group: int | None = None) -> None:

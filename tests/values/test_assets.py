@@ -45,7 +45,7 @@ def test_a_reference_travels(asset: cf.Asset, blobs: FileBlobs, tmp_path: Path) 
     assert set(encoded.references) == {Reference("asset", asset.id), Reference("execution", "R1:2:1", "app", "load")}
     decoded = values.decode(encoded, blobs)
     assert decoded == value
-    report = decoded["report"][0]  # type: ignore[index]
+    report = decoded["report"][0]
     assert report.plots["a.txt"].restore(at=tmp_path / "x").read_text() == "A"
     assert report.best.restore(at=tmp_path / "x").read_text() == "BB"
     assert report.best.asset == asset
