@@ -252,12 +252,14 @@ def _handle_types() -> tuple[type, ...]:
     """The types whose instances travel as references; a process that has not loaded them has none of these."""
     handles, assets = sys.modules.get("coflux.handles"), sys.modules.get("coflux.assets")
     types = () if handles is None else (handles.Execution,)
-    return types if assets is None else (*types, assets.Asset)
+    if assets is None or not hasattr(assets, "Asset"):  # another thread may be loading it
+        return types
+    return (*types, assets.Asset)
 
 
 def _is_asset(handle: object) -> bool:
-    assets = sys.modules.get("coflux.assets")
-    return assets is not None and isinstance(handle, assets.Asset)
+    asset = getattr(sys.modules.get("coflux.assets"), "Asset", None)
+    return asset is not None and isinstance(handle, asset)
 
 
 def _handle(reference: Reference, blobs: BlobStore) -> object:

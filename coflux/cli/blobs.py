@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import os
 import re
-import sys
 
 import click
 
@@ -19,6 +18,7 @@ from coflux.restoring import Destination
 
 __all__ = ["command"]
 
+STDOUT = 1
 _FILE_MODE = 0o666  # before the umask
 
 
@@ -54,11 +54,11 @@ def get_blob(project: Project, digest: str, output: str | None, force: bool) -> 
 def _print(blobs: FileBlobs, digest: str) -> None:
     """Read it twice: nothing is printed of a blob that is damaged, nor what would upset a terminal."""
     text = _is_text(blobs, digest)
-    if not text and sys.stdout.isatty():
+    if not text and os.isatty(STDOUT):
         raise exits.CommandError("this is no text for a terminal: write it to a file with --output, or to a pipe")
-    for piece in blobs.pieces(digest):
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+    with open(STDOUT, "wb", closefd=False) as out:
+        for piece in blobs.pieces(digest):
+            out.write(piece)
 
 
 def _is_text(blobs: FileBlobs, digest: str) -> bool:
