@@ -45,7 +45,7 @@ class Value(Struct, frozen=True, array_like=True, gc=False):
     (protocol 5) or "dill". The payload is `data`, or the blob named `blob` when `data` is empty. `size` is the
     payload's size in bytes. `preview` is a one-line repr of at most 200 characters, made where the value lived. `json`
     is a JSON projection of the value as text, `None` when there is none or it is `data` itself (format "json"). In both
-    a handle is its index in `references` (`preview_of` and `json_of` fill in the id).
+    the handle of an execution is its index in `references` (`preview_of` and `json_of` fill in the id).
 
     `summary` is for people who want more than one line, where there is more to see: of a frame its columns and first
     rows, of an array its first elements. At most 25 lines and 4 KiB, made where the value lived; `None` where the
@@ -131,7 +131,7 @@ def preview_with_ids(text: str, ids: Sequence[str]) -> str:
 def json_of(value: Value) -> str | None:
     """The value as JSON text for scripts and people, `None` when it has no such form or is too big.
 
-    A handle is `{"$execution": id}`.
+    A handle is `{"$execution": id}`, an asset `{"$asset": id, "name": …, "files": …, "size": …}`.
     """
     if value.format == "json":
         return value.data.decode()

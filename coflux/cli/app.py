@@ -21,6 +21,8 @@ COMMANDS = {
     "runs": "List, inspect, repeat, cancel and delete runs.",
     "logs": "Show the log and output of a run, a step or an execution.",
     "metrics": "Show the metrics of a run, a step or an execution.",
+    "assets": "List, inspect and download assets.",
+    "blobs": "Fetch stored contents by their digests.",
     "queue": "Show what is queued, and why it does not run yet.",
     "why": "Show why a step was executed, or was not.",
     "cache": "Forget cached results.",

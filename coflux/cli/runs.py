@@ -17,18 +17,17 @@ from coflux.cli.lines import Painter, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.ndjson import VERSION, result_fields, run_object
 from coflux.cli.options import complete_runs, complete_workspaces, json_option, project_option
-from coflux.cli.result import describe_end, end_of, end_of_step, newest_attempt, print_result
+from coflux.cli.result import describe_end, end_of_step, newest_attempt, outcome_of, print_result
 from coflux.cli.streams import Streams, open_streams
-from coflux.cli.targets import RunId
 from coflux.cli.terminal import Terminal
 from coflux.cli.text import duration, visible
 from coflux.cli.view import Line, RunView, usage_text
 from coflux.executor.document import usage_object
 from coflux.executor.history import History
 from coflux.executor.launch import engine_runs
-from coflux.executor.messages import Outcome, Usage
+from coflux.executor.messages import Usage
 from coflux.executor.requests import CancelRun, DeleteRun, Done
-from coflux.executor.rows import DEFAULT_WORKSPACE, ExecutionRow, RunRow, Status, format_execution_id
+from coflux.executor.rows import DEFAULT_WORKSPACE, RunRow, Status, format_execution_id
 from coflux.project import Project
 
 __all__ = ["command"]
@@ -203,7 +202,7 @@ def show_result(project: Project, identifier: str, raw: bool, workspace: str | N
     with open_history(project) as history:
         if workspace is not None:
             check_workspace(history, workspace)
-        end, outcome = _outcome_of(history, resolve_id(history, identifier), workspace)
+        end, outcome = outcome_of(history, resolve_id(history, identifier), workspace)
     interrupted = outcome is None and not engine
     if as_json:
         state = {"execution": end.id, "status": end.status, INTERRUPTED: interrupted}
@@ -219,17 +218,6 @@ def show_result(project: Project, identifier: str, raw: bool, workspace: str | N
         streams.err.line(f"{end.id} {end.status.replace('_', ' ')}: {visible(problem_of(outcome))}")
     streams.finish()
     return exits.exit_status(end.status)
-
-
-def _outcome_of(history: History, identifier: RunId, workspace: str | None) -> tuple[ExecutionRow, Outcome | None]:
-    """An attempt's own outcome if it has one, else that of the execution its chain ends with."""
-    step = identifier.step or 1
-    if identifier.attempt is None:
-        return end_of_step(history, identifier.run, step, workspace)
-    execution_id = format_execution_id(identifier.run, step, identifier.attempt)
-    row = history.execution(execution_id)
-    outcome = history.outcome(execution_id)
-    return (row, outcome) if row is not None and outcome is not None else end_of(history, execution_id)
 
 
 # -- rerun and resume -------------------------------------------------------------------------------------------------

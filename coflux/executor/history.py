@@ -48,6 +48,7 @@ from coflux.executor.recorded_metrics import (
     thinned,
 )
 from coflux.executor.rows import (
+    AssetRow,
     ExecutionRow,
     GroupRow,
     Row,
@@ -320,6 +321,32 @@ class History:
         """Return the end of a step's newest chain in the run's own workspace, so far: after a re-run, of that.
         `None` when there is no such step."""
         return self.chain_end(format_execution_id(run_id, step, self.newest_attempt(run_id, step)))
+
+    # -- assets -------------------------------------------------------------------------------------------------------
+
+    def assets(self, run_id: str, step: int | None = None, attempt: int | None = None) -> list[AssetRow]:
+        """Return the assets that a run's executions have made, or one step's, or one attempt's, the oldest first."""
+        places = [("run = ?", run_id), ("step = ?", step), ("attempt = ?", attempt)]
+        where = " AND ".join(condition for condition, value in places if value is not None)
+        parameters = [value for _, value in places if value is not None]
+        sql = f"SELECT * FROM assets WHERE {where} ORDER BY created_at, step, attempt, asset"
+        return select(self._main, AssetRow, sql, parameters)
+
+    def asset_ids(self, prefix: str, limit: int = 10) -> list[str]:
+        """Return the ids that begin with `prefix`, of assets that executions have made."""
+        sql = (
+            "SELECT DISTINCT asset FROM assets JOIN runs ON runs.id = assets.run AND NOT hidden"
+            " WHERE asset >= ? AND asset < ? ORDER BY asset LIMIT ?"
+        )
+        return [asset for (asset,) in self._main.run(sql, (prefix, f"{prefix}g", limit))]  # "g" comes after "f"
+
+    def made_by(self, asset: str) -> list[str]:
+        """Return the ids of the executions that have made an asset, the oldest first."""
+        sql = (
+            "SELECT run, step, attempt FROM assets JOIN runs ON runs.id = assets.run AND NOT hidden"
+            " WHERE asset = ? ORDER BY assets.created_at, run, step, attempt"
+        )
+        return [format_execution_id(*place) for place in self._main.run(sql, (asset,))]
 
     # -- why ----------------------------------------------------------------------------------------------------------
 

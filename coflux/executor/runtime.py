@@ -27,6 +27,7 @@ from coflux.executor.messages import (
     Failed,
     Identified,
     Identify,
+    KeepAsset,
     Log,
     OpenGroup,
     Outcome,
@@ -237,6 +238,14 @@ class Runtime:
             self._recorder.end()
         with self._send_lock:
             self._send_unsent()
+
+    def blobs(self) -> BlobStore:
+        self._enter()
+        return self._blobs
+
+    def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
+        self._enter()
+        self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
 
     # -- submissions ---------------------------------------------------------------------------------------------
 

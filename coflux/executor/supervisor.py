@@ -108,7 +108,7 @@ class Supervisor:
         self.store = store
         self.poller = Poller()
         self.started_at = time.time()
-        self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
+        self._blobs = FileBlobs(project.blobs_dir)
         self.archive = StoreArchive(store, self._blobs, lambda text: self.server.notice("warning", text))
         self.imported = ImportedModules()
         self.scheduler = Scheduler(

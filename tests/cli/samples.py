@@ -11,9 +11,11 @@ from pathlib import Path
 
 import msgspec
 
+from coflux.assets import Asset
 from coflux.cli.terminal import Output, Terminal
 from coflux.executor.messages import Failed, Outcome, Succeeded, TargetSpec, Terminated
 from coflux.executor.rows import (
+    AssetRow,
     Batch,
     ExecutionRow,
     GroupRow,
@@ -117,6 +119,12 @@ class Recorder:
                 finished_at,
                 outcome=encoded,
             )
+        )
+
+    def asset(self, step: int, asset: Asset, *, attempt: int = 1) -> None:
+        name, files, size = asset.metadata
+        self._batch.assets.append(
+            AssetRow("Rbcd", step, attempt, asset.id, name, files, size, STARTED_AT + len(self._batch.assets))
         )
 
     def shared(self, number: int, child: str, *, step: int = 1, attempt: int = 1, group: int | None = None) -> None:
