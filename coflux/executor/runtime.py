@@ -37,6 +37,7 @@ from coflux.executor.messages import (
     ToWorker,
     Wait,
 )
+from coflux.executor.trees import FileState, file_state
 from coflux.executor.unwinding import unwind
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
@@ -95,6 +96,7 @@ class Runtime:
         self._specs: dict[int, tuple[Target[..., Any], bytes, KeyPlan]] = {}
         self._unkeyable: set[tuple[str, str]] = set()  # what has been warned of
         self._suspended = False
+        self.stored: set[FileState] = set()  # files whose content is in the store
         self._send_lock = threading.Lock()
         self._send_locked: Callable[[object], None] = channel.send
         self._replies = threading.Condition()
@@ -193,6 +195,9 @@ class Runtime:
     def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
         self._enter()
         self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
+
+    def file_stored(self, status: os.stat_result) -> None:
+        self.stored.add(file_state(status))
 
     # -- submissions ---------------------------------------------------------------------------------------------
 
