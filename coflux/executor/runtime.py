@@ -38,6 +38,7 @@ from coflux.executor.messages import (
     Wait,
 )
 from coflux.executor.metric_recorder import MetricRecorder
+from coflux.executor.trees import FileState, file_state
 from coflux.executor.unwinding import unwind
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
@@ -102,6 +103,7 @@ class Runtime:
         self._unkeyable: set[tuple[str, str]] = set()  # what has been warned of
         self._recorder: MetricRecorder | None = None  # until something is recorded
         self._suspended = False
+        self.stored: set[FileState] = set()  # files whose content is in the store
         self._send_lock = threading.RLock()
         self._unsent: list[Log] = []  # entries that were made while this very thread was sending
         self._send_locked: Callable[[object], None] = channel.send
@@ -246,6 +248,9 @@ class Runtime:
     def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
         self._enter()
         self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
+
+    def file_stored(self, status: os.stat_result) -> None:
+        self.stored.add(file_state(status))
 
     # -- submissions ---------------------------------------------------------------------------------------------
 
