@@ -52,6 +52,9 @@ class Backend(Protocol):
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         """Record a structured log entry. Levels are `coflux.logs.Level`."""
 
+    def keep_secret(self, value: str) -> str:
+        """Have the engine keep `value` in its memory and show it nowhere; return the id by which values refer to it."""
+
     def execution_id(self) -> str:
         """The id of the execution that is running."""
 

@@ -6,8 +6,11 @@ A value is one of
     pickle    anything else that pickle takes (`coflux.pickling` documents the payload's layout);
     dill      what pickle cannot take, or what would only load in this process: classes and functions of `__main__`,
               closures, local classes.
+What shows a secret that this process knows is never "json", which is its own preview: the payload is exact, previews
+and projections hold no secret.
 
-Handles are never part of the payload: it holds their index in `Value.references`, where the engine sees them.
+Handles and secrets are never part of the payload: it holds their index in `Value.references`, where the engine sees
+them.
 
 Whoever shows a value (supervisor, command line, dashboard) uses `preview_of` and `json_of`, which run none of the
 user's code; `decode` is for processes that may.
@@ -26,6 +29,8 @@ from coflux import pickling
 from coflux.encoded import BlobDamaged, BlobMissing, Reference, Value, json_of, preview_of
 from coflux.errors import ExecutionError
 from coflux.previews import preview
+from coflux.redaction import THIS_PROCESS
+from coflux.secret import Secret
 from coflux.unsendable import explain
 
 if TYPE_CHECKING:
@@ -100,13 +105,13 @@ def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: st
         UnstoredValue: the blob cannot be written.
     """
     plain = plain_json(value)
-    if plain is not None:
+    if plain is not None and (value is None or not THIS_PROCESS.finds(plain)):
         return Value("json", plain, len(plain))
     from coflux.projection import project  # it knows many types, whose modules plain values do not need
 
     pickled = _pickle(value, name)
     projection = project(value, pickled.handles, limited=not full_json)
-    indexes = {id(handle): index for index, handle in enumerate(pickled.handles)}
+    indexes = {id(handle): index for index, handle in enumerate(pickled.handles) if not isinstance(handle, Secret)}
     text = preview(value, (lambda part: indexes.get(id(part))) if indexes else None)
     return _stored(pickled, blobs, name, text, projection)
 
@@ -123,7 +128,8 @@ def pack(value: object, blobs: BlobStore, *, name: str = "value", identify: bool
     pickled = _pickle(value, name)
     if identify:
         for handle in pickled.handles:
-            cast("Execution[Any]", handle).id  # noqa: B018  # from now on `reference()` knows it
+            if not isinstance(handle, Secret):
+                cast("Execution[Any]", handle).id  # noqa: B018  # from now on `reference()` knows it
     return _stored(pickled, blobs, name)
 
 
@@ -134,6 +140,7 @@ def decode(value: Value, blobs: BlobStore) -> object:
 
     Raises:
         UnloadableValue: a class cannot be found in this process, or its code raised.
+        SecretForgotten: it refers to a secret that the engine does not hold any more.
         BlobMissing, BlobDamaged: the store has lost the payload.
         OSError: the blob cannot be read.
     """
@@ -159,7 +166,7 @@ def _stored(
     pickled: pickling.Pickled, blobs: BlobStore, name: str, preview: str = "", projection: str | None = None
 ) -> Value:
     try:
-        references = tuple([cast("Execution[Any]", handle).reference() for handle in pickled.handles])
+        references = tuple([cast("Execution[Any] | Secret", handle).reference() for handle in pickled.handles])
     except RuntimeError as error:  # the handle of a call outside a run, or of an execution that has ended
         raise UnsendableValue(f"{name}: {error}") from error
     if pickled.size <= INLINE_LIMIT:
@@ -219,12 +226,14 @@ _PLAIN_SCALARS: dict[type, Callable[[Any], bool]] = {
 
 
 def _handle_types() -> tuple[type, ...]:
-    """The types whose instances travel as references; a process that has not loaded them has no handles."""
+    """The types whose instances travel as references; a process that has not loaded handles has none."""
     handles = sys.modules.get("coflux.handles")
-    return () if handles is None else (handles.Execution,)
+    return (Secret,) if handles is None else (Secret, handles.Execution)
 
 
 def _handle(reference: Reference) -> object:
+    if reference.kind == "secret":
+        return Secret.from_reference(reference)
     from coflux.handles import Execution
 
     return Execution.from_reference(reference)

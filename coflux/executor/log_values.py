@@ -2,7 +2,8 @@
 
 What JSON holds exactly, if it is small, is itself; and so is any text. Everything else is an object with the value's
 preview, and its projection if it has one: `(1, 2)` is `{"$repr": "(1, 2)", "$json": [1, 2]}`, `b"x"` is
-`{"$repr": "b'x'"}`. Both are those of results and arguments, with handles in the same form.
+`{"$repr": "b'x'"}`. Both are those of results and arguments, with handles in the same form. Secrets that this process
+knows are in none of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from coflux.encoded import Reference, preview_with_ids
+from coflux.redaction import THIS_PROCESS
 
 __all__ = ["decode", "encode", "texts", "with_ids"]
 
@@ -37,7 +39,12 @@ def encode(values: Mapping[str, object]) -> tuple[bytes, tuple[Reference, ...]]:
         else:
             encoder = encoder or _Encoder()
             fields[_storable(name)] = encoder.field(value)
-    return _encode_json(fields), () if encoder is None else tuple(encoder.references)
+    encoded = _encode_json(fields)
+    if THIS_PROCESS.finds(encoded):
+        from coflux.projection import without_secrets
+
+        encoded = without_secrets(encoded.decode()).encode()
+    return encoded, () if encoder is None else tuple(encoder.references)
 
 
 def with_ids(values: bytes, ids: Sequence[str]) -> bytes:

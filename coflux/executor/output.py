@@ -1,7 +1,8 @@
 """What a worker's process, its C code and its children write: pipes in, log rows out.
 
 Lines are cut at newlines; of a line that carriage returns redraw (a progress bar) the last picture counts. A line that
-is not finished is kept until its end comes, or the execution's; one that rests is shown as it is.
+is not finished is kept until its end comes, or the execution's; one that rests is shown as it is, up to what may be the
+beginning of a secret.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 
 from coflux.executor.rows import LogRow
 from coflux.logs import Level
+from coflux.redaction import Redactor
 
 __all__ = ["OutputPipe"]
 
@@ -26,11 +28,12 @@ READS_A_TURN = 16
 class OutputPipe:
     """One stream of one worker. `emit` gets the rows; rows go to the execution that ran when they were read."""
 
-    def __init__(self, descriptor: int, level: Level, emit: Callable[[LogRow], None]) -> None:
+    def __init__(self, descriptor: int, level: Level, emit: Callable[[LogRow], None], redactor: Redactor) -> None:
         os.set_blocking(descriptor, False)
         self.descriptor = descriptor
         self._level = level
         self._emit = emit
+        self._redactor = redactor
         self._owner: tuple[str, int, int] | None = None
         self._line = bytearray()
         self._taken = 0
@@ -79,7 +82,12 @@ class OutputPipe:
     def show_resting(self, wall: float) -> None:
         """Show a partial line to which nothing has been added for a while (a prompt, a progress bar)."""
         if self._line and wall - self._touched_at >= REST:
+            held = self._redactor.held(self._line)
+            shown = len(self._line) - held
+            rest = self._line[shown:]
+            del self._line[shown:]
             self._finish_line(wall)
+            self._line += rest
 
     @property
     def resting(self) -> bool:
@@ -131,6 +139,7 @@ class OutputPipe:
             return
         text = bytes(self._line.rstrip(b"\r")).decode("utf-8", "surrogateescape")
         text = text.encode("utf-8", "backslashreplace").decode()
+        text = self._redactor.text(text, cut=bool(self._line_dropped or self._dropped))
         self._line.clear()
         if self._line_dropped:
             text += f" … {self._line_dropped:,} bytes of this line dropped"

@@ -14,9 +14,11 @@ from coflux.encoded import Value
 from coflux.executor.messages import (
     ArgumentKey,
     Context,
+    KeepSecret,
     Message,
     ModuleError,
     RunOptions,
+    SecretKept,
     SharedResource,
     StartMethod,
     TargetInfo,
@@ -36,6 +38,8 @@ __all__ = [
     "FromSupervisor",
     "Hello",
     "Notice",
+    "RecallSecrets",
+    "RecalledSecrets",
     "Refused",
     "Release",
     "RequestFailed",
@@ -154,6 +158,13 @@ class Discover(Message, frozen=True):
     group: str = ""
 
 
+class RecallSecrets(Message, frozen=True):
+    """Tell those of these secrets that the engine holds: a result refers to them."""
+
+    request: int
+    ids: tuple[str, ...]
+
+
 class Status(Message, frozen=True):
     request: int
 
@@ -177,6 +188,8 @@ ToSupervisor = (
     | Release
     | Subscribe
     | Discover
+    | KeepSecret
+    | RecallSecrets
     | Status
     | Stop
 )
@@ -275,6 +288,13 @@ class WorkerInfo(Struct, frozen=True, gc=False):
     execution: str | None
 
 
+class RecalledSecrets(Message, frozen=True):
+    """The reply to `RecallSecrets`, by id."""
+
+    request: int
+    secrets: dict[str, str]
+
+
 class StatusReport(Message, frozen=True):
     request: int
     pid: int
@@ -300,5 +320,7 @@ FromSupervisor = (
     | RunStuck
     | Advanced
     | Notice
+    | RecalledSecrets
+    | SecretKept
     | StatusReport
 )

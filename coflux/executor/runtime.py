@@ -27,9 +27,12 @@ from coflux.executor.messages import (
     Failed,
     Identified,
     Identify,
+    KeepSecret,
     Log,
     OpenGroup,
     Outcome,
+    RevealSecrets,
+    SecretKept,
     Submit,
     Succeeded,
     Suspend,
@@ -40,6 +43,8 @@ from coflux.executor.unwinding import unwind
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
 from coflux.logs import Level
+from coflux.redaction import THIS_PROCESS
+from coflux.secret import recall
 from coflux.suspension import wait_limit
 
 if TYPE_CHECKING:
@@ -54,6 +59,9 @@ __all__ = ["Runtime", "decode_outcome"]
 _UNKEYABLE = "argument {argument} of {target} cannot be keyed, so it runs without {options}: {reason}"
 
 
+_Reply = Answer | Identified | SecretKept
+
+
 class _Pending:
     """A request and its reply, once there."""
 
@@ -62,7 +70,7 @@ class _Pending:
     def __init__(
         self, loop: asyncio.AbstractEventLoop | None = None, future: asyncio.Future[Any] | None = None
     ) -> None:
-        self.reply: Answer | Identified | None = None
+        self.reply: _Reply | None = None
         self.loop = loop
         self.future = future
 
@@ -76,15 +84,18 @@ class Runtime:
         blobs: BlobStore,
         execution: str,
         project: str,
+        kept_secrets: dict[str, str],
         *,
         memo: bool = False,
         earlier: tuple[EarlierChild, ...] | None = None,
     ) -> None:
-        """`memo` and `earlier` are those of `Execute`."""
+        """`memo` and `earlier` are those of `Execute`. `kept_secrets` are the ids of the secrets that this process has
+        had kept."""
         self._channel = channel
         self._blobs = blobs
         self._execution = execution
         self._project = project
+        self._kept_secrets = kept_secrets
         self._memo = memo
         self._earlier = None if earlier is None else self._earlier_children(earlier)
         self._pid = os.getpid()
@@ -173,6 +184,7 @@ class Runtime:
 
     def open_group(self, name: str | None, parent: int | None) -> int:
         self._enter()
+        name = None if name is None else THIS_PROCESS.text(name)
         with self._send_lock:
             number = self._groups
             self._groups += 1
@@ -182,8 +194,18 @@ class Runtime:
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         self._check_process()
         encoded, references = log_values.encode(values)
+        template = None if template is None else THIS_PROCESS.text(template)
         with self._send_lock:
             self._channel.send(Log(time.time(), level, template, encoded, references))
+
+    def keep_secret(self, value: str) -> str:
+        self._enter()
+        known = self._kept_secrets.get(value)
+        if known is None:
+            reply = self._ask(lambda request: KeepSecret(request, value))
+            assert isinstance(reply, SecretKept)
+            known = self._kept_secrets[value] = reply.id
+        return known
 
     # -- submissions ---------------------------------------------------------------------------------------------
 
@@ -263,7 +285,7 @@ class Runtime:
         limit = wait_limit()
         return self._in_time(self._ask(lambda request: Wait(request, tokens, limit, limit is not None)), tokens)
 
-    def _in_time(self, reply: Answer | Identified, tokens: tuple[str, ...]) -> Answer:
+    def _in_time(self, reply: _Reply, tokens: tuple[str, ...]) -> Answer:
         assert isinstance(reply, Answer)
         if reply.index < 0 and not reply.error:
             self._suspend(Suspend(handles=tokens))
@@ -275,7 +297,7 @@ class Runtime:
             self._pending[self._requests] = pending
             return self._requests
 
-    def _ask(self, message: Callable[[int], object]) -> Answer | Identified:
+    def _ask(self, message: Callable[[int], object]) -> _Reply:
         pending = _Pending()
         self._send(message(self._register(pending)))
         while True:
@@ -295,7 +317,7 @@ class Runtime:
                     self._deliver()
                     self._replies.notify_all()
 
-    async def _ask_async(self, message: Callable[[int], object]) -> Answer | Identified:
+    async def _ask_async(self, message: Callable[[int], object]) -> _Reply:
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -307,7 +329,7 @@ class Runtime:
             loop.add_reader(self._channel.fileno(), self._channel_readable)
         self._loop_waits += 1
         try:
-            reply: Answer | Identified = await pending.future
+            reply: _Reply = await pending.future
         finally:
             self._loop_waits -= 1
             if not self._loop_waits:
@@ -326,7 +348,10 @@ class Runtime:
 
     def _deliver(self) -> None:
         for reply in self._channel.pending():
-            assert isinstance(reply, Answer | Identified)  # nothing else is sent to a busy worker
+            if isinstance(reply, RevealSecrets):
+                recall(reply.secrets)
+                continue
+            assert isinstance(reply, _Reply)  # nothing else is sent to a busy worker
             pending = self._pending.pop(reply.request, None)
             if pending is None:
                 continue  # whoever asked has been cancelled
@@ -366,7 +391,7 @@ def _refuse(message: object) -> NoReturn:
     unwind()
 
 
-def _settle(future: asyncio.Future[Any], reply: Answer | Identified) -> None:
+def _settle(future: asyncio.Future[Any], reply: _Reply) -> None:
     if not future.done():
         future.set_result(reply)
 

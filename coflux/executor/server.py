@@ -13,7 +13,7 @@ from coflux.executor.core import events as ev
 from coflux.executor.core.state import Execution, Family, WorkerState
 from coflux.executor.database import StoreError
 from coflux.executor.discovering import Discovery
-from coflux.executor.messages import Context
+from coflux.executor.messages import Context, KeepSecret, SecretKept
 from coflux.executor.peers import Peer
 from coflux.executor.requests import (
     Advanced,
@@ -26,6 +26,8 @@ from coflux.executor.requests import (
     Done,
     Hello,
     Notice,
+    RecalledSecrets,
+    RecallSecrets,
     Refused,
     Release,
     RequestFailed,
@@ -161,6 +163,10 @@ class Server:
                 self.administration.create(session, message)
             case ChangeWorkspace():
                 self.administration.change(session, message)
+            case KeepSecret():
+                session.send(SecretKept(message.request, self.supervisor.vault.keep(message.value)))
+            case RecallSecrets():
+                session.send(RecalledSecrets(message.request, self.supervisor.vault.named(message.ids)))
             case Status():
                 session.send(self._report(message.request))
             case Stop():
@@ -352,7 +358,7 @@ class Server:
     def notice(self, level: Literal["info", "warning", "error"], text: str) -> None:
         for session in self._sessions:
             if session.context is not None:
-                session.send(Notice(level, text))
+                session.send(Notice(level, self.supervisor.redactor.text(text)))
 
     def advanced(self, batch: Batch) -> None:
         """The store has these rows now: subscribers are told soon."""

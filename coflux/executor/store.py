@@ -7,7 +7,6 @@ mode: `coflux.db` holds what must not be lost, `logs.db` what is bulky and can b
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -51,8 +50,9 @@ from coflux.executor.rows import (
     StepRow,
 )
 from coflux.executor.workspaces import Workspaces
+from coflux.redaction import is_secret_name
 
-__all__ = ["Store", "StoreBusy", "StoreError", "StoreFull", "is_secret_name"]
+__all__ = ["Store", "StoreBusy", "StoreError", "StoreFull"]
 
 OPEN_PATIENCE = 2.0  # seconds to wait for somebody's lock when opening
 GATE_PATIENCE = 0.1  # seconds a commit waits for the end of a checkpoint
@@ -62,7 +62,6 @@ CHECK_LIMIT = 32 * 1024 * 1024  # bytes; the structure of a bigger database is n
 RUN_ID_ALPHABET = "bcdfghjklmnpqrstvwxyzBCDFGHJKLMNPQRSTVWXYZ23456789"
 RUN_ID_LENGTH = 4
 
-_SECRET_SEGMENTS = {"KEY", "TOKEN", "PASSWORD", "SECRET"}
 
 _TargetKey = tuple[bytes, str, str, str]
 
@@ -415,11 +414,6 @@ class Store:
             self._main.run("UPDATE runs SET hidden = 1, idempotency_key = NULL WHERE root_run = ?", (run_id,))
             purge_families(self._main)
         self._targets.clear()
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether an environment variable of this name is taken for a secret: `AWS_SECRET_ACCESS_KEY`, `api-token`."""
-    return not _SECRET_SEGMENTS.isdisjoint(re.split(r"[^A-Z0-9]+", name.upper()))
 
 
 def _prepare_directory(data_dir: str) -> None:

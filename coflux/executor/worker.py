@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from coflux import backend, values
+from coflux import backend, secret, values
 from coflux.encoded import Value
 from coflux.errors import ExecutionError
 from coflux.executor.argument_keys import argument_keys, key_plan
@@ -41,10 +41,13 @@ from coflux.executor.messages import (
     Configure,
     Execute,
     Failed,
+    KeepSecret,
     Outcome,
     Ready,
     Retire,
     Returned,
+    RevealSecrets,
+    SecretKept,
     ShowTerminal,
     Succeeded,
     TargetSpec,
@@ -57,6 +60,7 @@ from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL, FAULT_MARK, OWN_F
 from coflux.executor.unwinding import hide_from_threads
 from coflux.failures import capture
 from coflux.previews import message_of, one_line
+from coflux.redaction import THIS_PROCESS, learn_environment
 from coflux.target import Target, registry
 
 __all__ = ["SpawnArguments", "forget_crashes", "main", "main_spawned", "record_crashes"]
@@ -75,6 +79,10 @@ class SpawnArguments(msgspec.Struct, frozen=True):
 
 class TargetNotFound(Exception):
     """No module has the target that was submitted."""
+
+
+class ArgumentForgotten(Exception):
+    """An argument holds a secret that is gone for good: no other attempt could find it either."""
 
 
 class _Found(NamedTuple):
@@ -99,6 +107,7 @@ class Worker:
         self._stdout = OutputStream(1, "<stdout>")
         self._stderr = OutputStream(2, "<stderr>")
         self._targets: dict[bytes, _Found] = {}
+        self._kept_secrets: dict[str, str] = {}  # their ids, by value
         self._baseline = Baseline(crash)
         self._directory = WorkingDirectory(configuration.scratch)
         self._peak_memory = PeakMemory()
@@ -115,6 +124,8 @@ class Worker:
             if isinstance(message, Execute):
                 self._channel.send(self._execute(message))
                 self._prepare()
+            elif isinstance(message, RevealSecrets):
+                secret.recall(message.secrets)
             elif isinstance(message, ShowTerminal):
                 self._baseline.describe_terminal(message.variables)
             elif isinstance(message, Bind):
@@ -133,6 +144,7 @@ class Worker:
             self._blobs,
             message.execution,
             self._configuration.project,
+            self._kept_secrets,
             memo=message.memo,
             earlier=message.earlier,
         )
@@ -174,10 +186,12 @@ class Worker:
             self._enter_directory()
             spec, target, _ = self._find(message.target)
             try:
-                decoded = [values.decode(value, self._blobs) for value in message.arguments]
+                decoded = self._decoded(message.arguments)
                 positional, keyword = _call_arguments(target, decoded)
                 del decoded
                 result = _call(target.fn, positional, keyword)
+            except ArgumentForgotten:
+                raise
             except BaseException as error:
                 if runtime.suspended:
                     return _DISREGARDED, False
@@ -189,7 +203,7 @@ class Worker:
             if runtime.suspended:
                 return _DISREGARDED, False
             return Succeeded(self._encoded(result, full_json=message.root)), True
-        except TargetNotFound as error:  # without a traceback: it would only show our own code
+        except (TargetNotFound, ArgumentForgotten) as error:  # without a traceback: it would only show our own code
             return Failed(capture(ExecutionError(str(error)), self._blobs)), False
         except (values.UnsendableValue, values.UnstoredValue) as error:
             return Failed(
@@ -197,6 +211,12 @@ class Worker:
             ), retryable
         except BaseException as error:  # noqa: BLE001 (sys.exit() and the like are failures of the step)
             return Failed(capture(error, self._blobs)), retryable
+
+    def _decoded(self, arguments: tuple[Value, ...]) -> list[object]:
+        try:
+            return [values.decode(value, self._blobs) for value in arguments]
+        except secret.SecretForgotten as error:
+            raise ArgumentForgotten(f"an argument cannot be had: {error}") from None
 
     def _encoded(self, result: object, *, full_json: bool) -> Value:
         try:
@@ -265,15 +285,23 @@ class Worker:
         try:
             target = _imported_by_name(message.module, message.name)
             bound = words.bind(target, message.words, message.document, message.directory)
-            encoded = encoded_arguments(target, bound, self._blobs)
-            keys = argument_keys(key_plan(target, run_memo=False), target, bound)
+            with secret.keeping(self._keep_secret):  # one may be a parameter's default
+                encoded = encoded_arguments(target, bound, self._blobs)
+                keys = argument_keys(key_plan(target, run_memo=False), target, bound)
         except (words.ArgumentError, TargetNotFound, values.UnsendableValue, values.UnstoredValue) as error:
-            return BindFailed(message.request, str(error))
+            return BindFailed(message.request, THIS_PROCESS.text(str(error)))
         except BaseException as error:  # noqa: BLE001 (a validator of the user's may raise anything)
-            return BindFailed(message.request, f"the arguments could not be read: {type(error).__name__}: {error}")
+            text = f"the arguments could not be read: {type(error).__name__}: {error}"
+            return BindFailed(message.request, THIS_PROCESS.text(text))
         finally:
             self._flush()
         return Bound(message.request, encoded, keys)
+
+    def _keep_secret(self, value: str) -> str:
+        self._channel.send(KeepSecret(0, value))
+        reply = self._channel.receive()
+        assert isinstance(reply, SecretKept)
+        return reply.id
 
 
 def _call_arguments(target: Target[..., Any], decoded: list[object]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -404,6 +432,7 @@ def main_spawned(arguments: str) -> None:
     recorder = ImportRecorder()
     recorder.install()
     recorder.import_all(start.modules)
+    learn_environment()
     remember(registry.values())  # before an execution changes what their names mean
     # By its real name: this file runs as `__main__`, and its classes would exist twice.
     module = importlib.import_module("coflux.executor.worker")

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from coflux.executor.evidence import cpu_seconds, describe_exit, oom_kills, own_fault, resident_memory, user_stack
-from coflux.executor.messages import FromWorker, Ready, Retire, StartMethod, Usage
+from coflux.executor.messages import FromWorker, KeepSecret, Ready, Retire, SecretKept, StartMethod, Usage
 from coflux.executor.output import OutputPipe
 from coflux.executor.peers import Peer, Poller
 from coflux.executor.rows import LogRow
 from coflux.executor.signals import DUMP_SIGNAL
+from coflux.executor.vault import Vault
 from coflux.logs import Level
 
 __all__ = ["DUMP_TIME", "RETIRE_TIME", "WorkerProcess", "crash_file", "pipe_ends"]
@@ -26,6 +27,7 @@ class Shell(Protocol):
     """What a process needs of the supervisor."""
 
     poller: Poller
+    vault: Vault
 
     def later(self, seconds: float, call: Callable[[], None]) -> None: ...
     def wall(self) -> float: ...
@@ -58,7 +60,9 @@ class WorkerProcess:
         host: int,
         grace: float,
         received: Callable[[int, Any], None],
+        secrets: frozenset[str] = frozenset(),
     ) -> None:
+        """`secrets` are those of its environment."""
         self.id = worker_id
         self.host = host
         self.pid = 0
@@ -68,6 +72,7 @@ class WorkerProcess:
         self.start_method: StartMethod = "spawn"  # of its host, when it was asked for
         self.terminal = 0  # the context whose client's terminal it was told of last
         self.ready = False
+        self.secrets_told = 0  # how many of the vault's it knows
         self._serves = False  # it has said that it is ready
         self.given_up = 0.0  # seconds that it had to become ready, once it is killed because it did not
         self.on_end: Callable[[str], None] | None = None  # told the evidence, if it ends while this is set
@@ -85,7 +90,11 @@ class WorkerProcess:
         self.peer = Peer(shell.poller, ours, FromWorker, self._receive, lambda why: None)
         stdout, stdout_write = pipe_ends()
         stderr, stderr_write = pipe_ends()
-        self._pipes = [OutputPipe(stdout, Level.STDOUT, shell.log), OutputPipe(stderr, Level.STDERR, shell.log)]
+        self._redactor = shell.vault.redactor(secrets)
+        self._pipes = [
+            OutputPipe(stdout, Level.STDOUT, shell.log, self._redactor),
+            OutputPipe(stderr, Level.STDERR, shell.log, self._redactor),
+        ]
         self._crash = crash_file()
         for pipe in self._pipes:
             shell.poller.add(pipe.descriptor, lambda pipe=pipe: self._read(pipe))  # type: ignore[misc]
@@ -122,6 +131,8 @@ class WorkerProcess:
         if isinstance(message, Ready):
             self._serves = True
             self._tell_ready()
+        elif isinstance(message, KeepSecret):
+            self.peer.send(SecretKept(message.request, self._shell.vault.keep(message.value)))
         else:
             self._received(self.id, message)
 
@@ -216,11 +227,11 @@ class WorkerProcess:
             fault=own_fault(self._crash_text()),
         )
         self._release()
-        return text, Usage(self.cpu_seconds, self.peak_memory) if self.peak_memory else None
+        return self._redactor.text(text), Usage(self.cpu_seconds, self.peak_memory) if self.peak_memory else None
 
     def take_stack(self) -> str:
         """What `faulthandler` wrote: asked for before a timeout kill, or at a crash."""
-        return user_stack(self._crash_text())
+        return self._redactor.text(user_stack(self._crash_text()))
 
     def _crash_text(self) -> str:
         size = os.fstat(self._crash).st_size

@@ -26,6 +26,7 @@ class FakeEngine:
         self.suspensions: list[tuple[float, float | None]] = []
         self.cancelled: list[Execution[Any]] = []
         self.groups: list[tuple[str | None, int | None]] = []
+        self.secrets: list[str] = []
         self.entries: list[tuple[int, str | None, dict[str, object]]] = []
 
     def submit(self, target: Target[..., Any], arguments: Sequence[object], group: int | None) -> Execution[Any]:
@@ -76,6 +77,10 @@ class FakeEngine:
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         self.entries.append((level, template, values))
+
+    def keep_secret(self, value: str) -> str:
+        self.secrets.append(value)
+        return f"secret{self.secrets.index(value)}"
 
     def execution_id(self) -> str:
         return self.execution

@@ -11,7 +11,8 @@ import pytest
 from coflux.executor import store as store_module
 from coflux.executor.history import History
 from coflux.executor.rows import GroupRow, SharedRow
-from coflux.executor.store import Store, StoreError, is_secret_name
+from coflux.executor.store import Store, StoreError
+from coflux.redaction import is_secret_name
 from tests.store.factories import batch, execution_row, finished_run, log_row, run_row, step_row, succeeded
 
 DONE = {"status": "succeeded", "settled": True}
