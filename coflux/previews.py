@@ -56,7 +56,7 @@ def preview(value: object, index_of: Callable[[object], int | None] | None = Non
     try:
         writer.write(value, 0)
     except _Full:
-        return _clip(THIS_PROCESS.text("".join(writer.pieces)[: PREVIEW_LIMIT - 1], cut=True) + "…")
+        return _clip(THIS_PROCESS.text("".join(writer.pieces)[: PREVIEW_LIMIT - 1], cut=1) + "…")
     return _clip(THIS_PROCESS.text("".join(writer.pieces)))
 
 

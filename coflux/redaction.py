@@ -71,10 +71,11 @@ class Redactor:
                 return True
         return False
 
-    def text(self, text: str, *, cut: bool = False) -> str:
-        """`text` without secrets. With `cut`, its end is missing: what may be the beginning of one there goes, too."""
+    def text(self, text: str, *, cut: int = 0) -> str:
+        """`text` without secrets. With `cut`, its end is missing: there, beginnings of a secret go too, if they are at
+        least so many characters long."""
         spans = list(_spans(text, self._texts)) if self.finds(text) else []
-        if cut and (begun := _begun(text, self._texts)) < len(text):
+        if cut and (begun := _begun(text, self._texts)) <= len(text) - cut:
             spans.append((begun, len(text)))
         if not spans:
             return text

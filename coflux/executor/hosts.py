@@ -32,6 +32,7 @@ from coflux.executor.messages import (
     WorkerFailed,
     WorkerStarted,
 )
+from coflux.executor.output import CUT_BEGINNING
 from coflux.executor.peers import Peer
 from coflux.executor.sources import SourceWatch
 from coflux.executor.spawning import ChildProcess, start_foreign, start_python
@@ -287,7 +288,7 @@ class ModuleHost:
     def take_output(self) -> str:
         text = self.output.decode("utf-8", "backslashreplace")
         self.output.clear()
-        return self._redactor.text(text, cut=len(text) >= IMPORT_OUTPUT_LIMIT)
+        return self._redactor.text(text, cut=CUT_BEGINNING)
 
     @property
     def _redactor(self) -> Redactor:

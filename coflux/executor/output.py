@@ -16,11 +16,12 @@ from coflux.executor.rows import LogRow
 from coflux.logs import Level
 from coflux.redaction import Redactor
 
-__all__ = ["OutputPipe"]
+__all__ = ["CUT_BEGINNING", "OutputPipe"]
 
 LINE_LIMIT = 1 << 20  # bytes of one line; the rest of it is dropped, with a marker
 ATTEMPT_LIMIT = 64 << 20  # bytes of one attempt and stream; what follows is dropped, with a marker
 REST = 0.2  # seconds without a newline until a partial line is shown
+CUT_BEGINNING = 4  # characters of a secret that are not shown where output ends
 READ_SIZE = 1 << 16
 READS_A_TURN = 16
 
@@ -74,7 +75,7 @@ class OutputPipe:
                 break
             left -= len(data)
             self._take(data, wall)
-        self._finish_line(wall)
+        self._finish_line(wall, cut=CUT_BEGINNING)
         if self._dropped:
             self._put(f"… {self._dropped:,} bytes of output dropped (the limit is {ATTEMPT_LIMIT >> 20} MiB)", wall)
             self._dropped = 0
@@ -133,13 +134,13 @@ class OutputPipe:
             kept = kept[at + 1 :]
         self._line = kept + b"\r" * min(ends, 1)
 
-    def _finish_line(self, wall: float) -> None:
-        """Emit what was begun. Blank lines are left out."""
+    def _finish_line(self, wall: float, cut: int = 0) -> None:
+        """Emit what was begun. Blank lines are left out. `cut`: see `Redactor.text`."""
         if not self._line:
             return
         text = bytes(self._line.rstrip(b"\r")).decode("utf-8", "surrogateescape")
         text = text.encode("utf-8", "backslashreplace").decode()
-        text = self._redactor.text(text, cut=bool(self._line_dropped or self._dropped))
+        text = self._redactor.text(text, cut=CUT_BEGINNING if self._line_dropped else cut)
         self._line.clear()
         if self._line_dropped:
             text += f" … {self._line_dropped:,} bytes of this line dropped"

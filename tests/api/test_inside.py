@@ -172,6 +172,18 @@ def test_what_is_not_there_yet_says_so(engine: FakeEngine, use: Any) -> None:
         use()
 
 
+def test_a_secret_is_given_to_the_engine_before_anybody_can_print_it(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cf.Secret("made-by-an-execution")
+    monkeypatch.setenv("LOGIN", "read-by-an-execution")
+    assert cf.Secret.env("LOGIN").value == "read-by-an-execution"
+    cf.Secret("made-by-an-execution")
+    assert engine.secrets == ["made-by-an-execution", "read-by-an-execution"]
+    assert cf.Secret("made-by-an-execution").reference() == Reference("secret", "secret0")
+    assert cf.Secret.env("LOGIN").reference() == Reference("secret", "env:LOGIN")
+
+
 def test_handle_is_not_pickled_behind_the_engine_s_back() -> None:
     handle: cf.Execution[int] = cf.Execution("R1:2:1", module="flows", target="load")
     with pytest.raises(TypeError, match=r"cannot pickle <Execution R1:2:1 of flows/load>: pass it as an argument"):
