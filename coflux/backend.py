@@ -55,6 +55,9 @@ class Backend(Protocol):
     def keep_secret(self, value: str) -> str:
         """Have the engine keep `value` in its memory and show it nowhere; return the id by which values refer to it."""
 
+    def hide(self, value: str) -> None:
+        """As `keep_secret`, where the engine can be told. It is when this returns."""
+
     def execution_id(self) -> str:
         """The id of the execution that is running."""
 

@@ -15,7 +15,7 @@ from coflux.redaction import THIS_PROCESS
 if TYPE_CHECKING:
     from coflux.encoded import Reference
 
-__all__ = ["Secret", "SecretForgotten", "keeping", "recall"]
+__all__ = ["Secret", "SecretForgotten", "hide", "keeping", "recall"]
 
 Keep = Callable[[str], str]
 """Has the engine keep a text in its memory; returns the id by which values refer to it."""
@@ -47,7 +47,7 @@ class Secret:
             raise TypeError(f"a Secret holds a str, not a {type(value).__name__}")
         self._value: str | None = value
         self._name = ""
-        _hide(value)
+        hide(value)
 
     @classmethod
     def env(cls, name: str) -> Secret:
@@ -57,7 +57,7 @@ class Secret:
         secret = object.__new__(cls)
         secret._value, secret._name = None, name
         if name in os.environ:
-            _hide(os.environ[name])
+            hide(os.environ[name])
         return secret
 
     @classmethod
@@ -94,7 +94,7 @@ class Secret:
             value = os.environ[self._name]
         except KeyError:
             raise LookupError(f"the environment variable {self._name} of a Secret is not set") from None
-        _hide(value)
+        hide(value)
         return value
 
     @property
@@ -149,11 +149,11 @@ def recall(secrets: Mapping[str, str]) -> None:
     THIS_PROCESS.add(secrets.values())
 
 
-def _hide(value: str) -> None:
-    """See to it that neither this process nor the engine shows it, before anybody can print it."""
+def hide(value: str) -> None:
+    """See to it that neither this process nor the engine shows a text, before anybody can print it. "" is none."""
     if not value or value in THIS_PROCESS:
         return
     engine = backend.current()
     if engine is not None:
-        engine.keep_secret(value)
+        engine.hide(value)
     THIS_PROCESS.add((value,))

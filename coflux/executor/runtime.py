@@ -207,6 +207,11 @@ class Runtime:
             known = self._kept_secrets[value] = reply.id
         return known
 
+    def hide(self, value: str) -> None:
+        # No call of the API: neither a forked child nor what unwinds after a suspension must fail by it.
+        if os.getpid() == self._pid and not self._suspended:
+            self.keep_secret(value)
+
     # -- submissions ---------------------------------------------------------------------------------------------
 
     def _prepare(self, target: Target[..., Any]) -> tuple[Target[..., Any], bytes, KeyPlan]:

@@ -240,6 +240,12 @@ class Supervisor:
         """Call when everything that happened so far is recorded."""
         self._after_commit.append(call)
 
+    def reveal_secrets(self, worker: WorkerProcess) -> None:
+        """What it is about to be given may refer to any that are here."""
+        if worker.secrets_told != len(self.vault):
+            worker.peer.send(RevealSecrets(self.vault.since(worker.secrets_told)))
+            worker.secrets_told = len(self.vault)
+
     # -- recording and doing -------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
@@ -338,7 +344,7 @@ class Supervisor:
         if worker.terminal != context:
             worker.terminal = context
             worker.peer.send(ShowTerminal(self.terminals.of(context)))
-        self._reveal_secrets(worker)
+        self.reveal_secrets(worker)
         earlier = earlier_children(execution) if execution.resumes else None
         worker.peer.send(Execute(execution.id, step.encoded, step.arguments, step.number == 1, step.run.memo, earlier))
         if not self._sampling:
@@ -351,14 +357,8 @@ class Supervisor:
             return
         outcome = None if command.ended is None else command.ended.outcome
         more = () if command.ended is None else _outcomes_ahead(command.wait)
-        self._reveal_secrets(worker)
+        self.reveal_secrets(worker)
         worker.peer.send(Answer(command.wait.request, command.index, outcome, command.error, more))
-
-    def _reveal_secrets(self, worker: WorkerProcess) -> None:
-        """What it is about to be given may refer to any that are here."""
-        if worker.secrets_told != len(self.vault):
-            worker.peer.send(RevealSecrets(self.vault.since(worker.secrets_told)))
-            worker.secrets_told = len(self.vault)
 
     def _sample(self) -> None:
         """Look at busy workers now and then; nobody wakes up for it while none is."""

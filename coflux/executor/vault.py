@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import islice
 
 from blake3 import blake3
 
@@ -40,7 +41,7 @@ class Vault:
 
     def since(self, count: int) -> dict[str, str]:
         """The secrets by id, without the first `count`."""
-        return dict(list(self._secrets.items())[count:])
+        return dict(islice(self._secrets.items(), count, None))
 
     def named(self, ids: Iterable[str]) -> dict[str, str]:
         """Those of these secrets that are here."""

@@ -30,6 +30,7 @@ from coflux.executor.blobs import FileBlobs
 from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
 from coflux.executor.channel import Channel, ChannelBroken, ChannelClosed, decoder
 from coflux.executor.cleanliness import Baseline, WorkingDirectory, tell
+from coflux.executor.environment import watch_environment
 from coflux.executor.fingerprints import fingerprint, remember
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.manifest import encoded_arguments
@@ -115,6 +116,7 @@ class Worker:
     def serve(self) -> None:
         """Run what comes, until told to leave or until the supervisor is gone."""
         hide_from_threads()
+        watch_environment()
         self._channel.send(Ready(os.getpid()))
         self._prepare()
         while True:

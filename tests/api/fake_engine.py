@@ -82,6 +82,9 @@ class FakeEngine:
         self.secrets.append(value)
         return f"secret{self.secrets.index(value)}"
 
+    def hide(self, value: str) -> None:
+        self.keep_secret(value)
+
     def execution_id(self) -> str:
         return self.execution
 

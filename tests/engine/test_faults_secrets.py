@@ -16,7 +16,7 @@ MADE = "made-in-the-run-Zq7"
 # What would be left of a secret if a part of it were shown.
 TELLING = (
     *("tök", "t\\u00f6k", "t\\xf6k", "t\\xc3\\xb6k", "environment-0123"),
-    *("plain-pass", "password-9", "made-in-the", "run-Zq7"),
+    *("plain-pass", "password-9", "made-in-the", "run-Zq7", "set-while", "it-runs-77"),
 )
 
 ENVIRONMENT = {"FLOW_TOKEN": TOKEN, "DB_PASSWORD": PLAIN}
@@ -68,6 +68,17 @@ def fails(made):
         raise error from cause
 
 @cf.task()
+def sets():
+    os.environ["LATE_TOKEN"] = "-".join(["set", "while", "it", "runs", "77"])
+    print("set", os.environ["LATE_TOKEN"])
+    os.environ["LATE_NAME"] = "of no token"
+    print("set", os.environ["LATE_NAME"])
+    if os.fork() == 0:
+        os.environ["TOKEN_OF_A_CHILD"] = "no other process knows it"
+        os._exit(0)
+    os.wait()
+
+@cf.task()
 def crashes():
     print("before the crash", PLAIN, flush=True)
     os._exit(3)
@@ -80,7 +91,7 @@ def hangs():
 @cf.workflow()
 def main(token="nothing"):
     made = cf.Secret("made-in-the-" + "run-Zq7")
-    handles = [prints.submit(made), logs.submit(made), fails.submit(made), crashes.submit(), hangs.submit()]
+    handles = [prints.submit(made), logs.submit(made), fails.submit(made), crashes.submit(), hangs.submit(), sets.submit()]
     for handle in handles:
         try:
             handle.result()
@@ -132,10 +143,13 @@ def test_f14_o06_a_secret_is_in_no_text_and_not_on_the_disk(project: ScratchProj
     assert [part for part in TELLING if part.encode() in stored] == []
     lines = project.output(run)
     assert "escaped '***' {\"t\": \"***\"} ['***'] b'***' '\"***\"'" in lines
-    assert {"halves ***", "*** end", "child ***", "C ***", "before the crash ***"} <= set(lines)
+    assert {"halves ***", "*** end", "child ***", "C ***", "before the crash ***", "set ***", "set of no token"} <= set(
+        lines
+    )
     assert "".join(lines).count("still ") == 1
     assert [line for line in lines if line.endswith("plain")] == []
     assert attempts(project.read(run), "fails")[0]["status"] == "failed"
+    assert attempts(project.read(run), "sets")[0]["status"] == "succeeded"
     assert json.loads(outputs[1])[:2] == [{"$secret": None}, {"$secret": "DB_PASSWORD"}]
 
 
