@@ -105,10 +105,8 @@ def _recipe(error: BaseException, blobs: BlobStore) -> bytes | None:
     args = THIS_PROCESS.data(list(error.args))  # they are its text, as messages are
     members = None
     if isinstance(error, ExceptionGroup):
-        args, members = (
-            THIS_PROCESS.data([error.message]),
-            tuple([capture(member, blobs) for member in error.exceptions]),
-        )
+        args = [THIS_PROCESS.text(error.message)]
+        members = tuple([capture(member, blobs) for member in error.exceptions])
     try:
         packed_args = pack(args, blobs, name="args", identify=True)
     except Exception as failure:  # noqa: BLE001

@@ -62,15 +62,15 @@ def without_secrets(text: str) -> str:
     """JSON text with no secret in its texts that this process knows."""
     if not THIS_PROCESS.finds(text):
         return text
-    return _json(THIS_PROCESS.data(json.loads(text, object_hook=_kept)))
+    return _json(THIS_PROCESS.data(json.loads(text, object_hook=_with_handles)))
 
 
-class _Kept(dict[str, Any]):
-    """An object of ours, to be left as it is."""
+class _Handle(dict[str, Any]):
+    """In the place of a handle: no plain data, so its index is left as it is."""
 
 
-def _kept(item: dict[str, Any]) -> dict[str, Any]:
-    return _Kept(item) if len(item) == 1 and item.keys() <= {"$execution", "$secret"} else item
+def _with_handles(item: dict[str, Any]) -> dict[str, Any]:
+    return _Handle(item) if len(item) == 1 and type(item.get("$execution")) is int else item
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from coflux.encoded import Reference, preview_with_ids
-from coflux.redaction import THIS_PROCESS
+from coflux.redaction import MARK, THIS_PROCESS
 
 __all__ = ["decode", "encode", "texts", "with_ids"]
 
@@ -44,6 +44,8 @@ def encode(values: Mapping[str, object]) -> tuple[bytes, tuple[Reference, ...]]:
         from coflux.projection import without_secrets
 
         encoded = without_secrets(encoded.decode()).encode()
+        if THIS_PROCESS.finds(encoded):  # one that is several values in a row
+            encoded = _encode_json({MARK: MARK})
     return encoded, () if encoder is None else tuple(encoder.references)
 
 

@@ -50,7 +50,7 @@ from coflux.executor.rows import (
     StepRow,
 )
 from coflux.executor.workspaces import Workspaces
-from coflux.redaction import is_secret_name
+from coflux.redaction import Redactor, environment_secrets, is_secret_name
 
 __all__ = ["Store", "StoreBusy", "StoreError", "StoreFull"]
 
@@ -285,11 +285,15 @@ class Store:
     def context_id(self, key: str, interpreter: str, sys_path: Sequence[str], environment: Mapping[str, str]) -> int:
         """Return the id of the context known as `key`, storing it when it is new. Raises what `commit` raises.
 
-        Variables with a secret's name are not stored, only their names (see `is_secret_name`).
+        Of variables with a secret's name (see `is_secret_name`), and of those that hold the value of one, such as a
+        URL with a password, only the names are stored.
         """
         rows = self._main.run("SELECT id FROM contexts WHERE key = ?", (key,))
         if not rows:
-            omitted = sorted(filter(is_secret_name, environment))
+            redactor = Redactor(environment_secrets(environment))
+            omitted = sorted(
+                [name for name, value in environment.items() if is_secret_name(name) or redactor.finds(value)]
+            )
             stored = {name: value for name, value in environment.items() if name not in omitted}
             encoded = [msgspec.json.encode(part) for part in (list(sys_path), stored, omitted)]
             columns = ("key", "interpreter", "sys_path", "environment", "omitted")

@@ -91,7 +91,8 @@ def hangs():
 @cf.workflow()
 def main(token="nothing"):
     made = cf.Secret("made-in-the-" + "run-Zq7")
-    handles = [prints.submit(made), logs.submit(made), fails.submit(made), crashes.submit(), hangs.submit(), sets.submit()]
+    handles = [prints.submit(made), logs.submit(made), fails.submit(made)]
+    handles += [crashes.submit(), hangs.submit(), sets.submit()]
     for handle in handles:
         try:
             handle.result()

@@ -30,7 +30,13 @@ def test_a_run_id_that_is_taken_or_promised_gets_longer(store: Store, monkeypatc
     assert [store.new_run_id() for _ in range(3)] == ["Rbbbbb", "Rbbbbbb", "Rbbbbbbb"]
 
 
-ENVIRONMENT = {"HOME": "/home/user", "API_KEY": "hunter2hunter2", "my_token": "t0ps3cret", "KEYBOARD": "qwerty"}
+ENVIRONMENT = {
+    "HOME": "/home/user",
+    "API_KEY": "hunter2hunter2",
+    "my_token": "t0ps3cret",
+    "KEYBOARD": "qwerty",
+    "DATABASE_URL": "postgres://user:hunter2hunter2@host",
+}
 
 
 def test_a_context_is_stored_once_and_without_secrets(store: Store) -> None:
@@ -41,7 +47,7 @@ def test_a_context_is_stored_once_and_without_secrets(store: Store) -> None:
     assert context is not None
     assert (context.key, context.interpreter, context.sys_path) == ("one", "/usr/bin/python3", ("/project", "/lib"))
     assert context.environment == {"HOME": "/home/user", "KEYBOARD": "qwerty"}
-    assert context.omitted == ("API_KEY", "my_token")
+    assert context.omitted == ("API_KEY", "DATABASE_URL", "my_token")
     assert store.context(99) is None
 
 

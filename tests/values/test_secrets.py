@@ -9,6 +9,7 @@ import pytest
 import coflux as cf
 from coflux import values
 from coflux.encoded import json_of, preview_of
+from coflux.executor import log_values
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.vault import Vault
 from coflux.failures import capture, rebuild
@@ -84,6 +85,21 @@ def test_a_preview_that_ends_in_a_secret(blobs: FileBlobs, before: int) -> None:
     text = preview_of(encode(["x" * before + HIDDEN * 2], blobs))
     assert "hid" not in text
     assert len(text) <= 200
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({HIDDEN: f"<{HIDDEN}>", "n": DIGITS}, {"***": "<***>", "n": "***"}),
+        ({"nested": [{"$secret": HIDDEN}, (HIDDEN,)]}, {"nested": [{"$secret": "***"}, ["***"]]}),
+        ({"n": [8, 7, 6, 5]}, {"***": "***"}),  # `[8,7,6,5]` is a secret, which none of the numbers is
+    ],
+)
+def test_log_values_show_none(values: dict[str, object], shown: object) -> None:
+    THIS_PROCESS.add(["[8,7,6,5]"])
+    encoded, _ = log_values.encode(values)
+    assert log_values.decode(encoded) == shown
+    assert HIDDEN.encode() not in encoded
 
 
 def test_the_text_of_an_error_shows_none(blobs: FileBlobs) -> None:
