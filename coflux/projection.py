@@ -37,7 +37,8 @@ def project(value: object, handles: Sequence[object] = (), *, limited: bool) -> 
 
     The text is valid UTF-8 and strict JSON: non-finite floats are the strings "NaN", "Infinity" and "-Infinity". One of
     `handles` becomes `{"$execution": index}`; `with_execution_ids` replaces the index when the id is known. A secret
-    becomes `{"$secret": name}`, with the name of its environment variable or `null`.
+    becomes `{"$secret": name}`, with the name of its environment variable or `null`. An asset
+    becomes `{"$asset": id, "name": …, "files": …, "size": …}`, an entry of one `{"$asset": id, "path": …, "size": …}`.
     """
     try:
         text = without_secrets(_json(_Projector(handles, limited).plain(value, 0)))
@@ -126,6 +127,9 @@ class _Projector:
                 return self.plain(convert(value), depth + 1)
         if isinstance(value, Secret):
             return {"$secret": value.variable}
+        assets = sys.modules.get("coflux.assets")
+        if assets is not None and isinstance(value, (assets.Asset, assets.AssetEntry)):
+            return value.projection()
         if id(value) in self._handles:
             return {"$execution": self._handles[id(value)]}
         pydantic = sys.modules.get("pydantic")

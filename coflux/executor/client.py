@@ -18,6 +18,7 @@ from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.launch import EngineError, launch, launched_ahead
 from coflux.executor.messages import Context, KeepSecret, Outcome, RunOptions, SecretKept, Succeeded, Terminated
 from coflux.executor.requests import (
+    Advanced,
     CancelRun,
     FromSupervisor,
     Hello,
@@ -32,6 +33,7 @@ from coflux.executor.requests import (
     RunStarted,
     RunStuck,
     StartRun,
+    Subscribe,
     Welcome,
 )
 from coflux.project import Project, find_project
@@ -260,7 +262,8 @@ class ClientRun:
         _unread.add(self)
 
     def result(self) -> Any:
-        """Block until the root's chain has ended; return its value or raise its error, a new one each time.
+        """Block until the root's chain has ended; return its value or raise its error, a new one each time. What the
+        run prints and logs goes to standard error meanwhile.
 
         A run of which nothing can ever get on is cancelled. Raises `ConnectionLost` when the engine ends before that.
         """
@@ -273,13 +276,21 @@ class ClientRun:
                 self._recall_secrets(self._outcome)
                 self._client.close()
                 _unread.discard(self)
-        return decode_outcome(self._outcome, FileBlobs(os.path.join(self._project.data_dir, "blobs")))
+        return decode_outcome(self._outcome, FileBlobs(self._project.blobs_dir))
 
     def _wait(self) -> Outcome:
+        from coflux.executor.history import History
+        from coflux.executor.script_output import ScriptOutput
+
         stuck = ""
+        history = History.open(self._project.data_dir)
+        output = ScriptOutput(history, self.id)
         try:
+            self._client.send(Subscribe(self.id))
             while True:
                 message = self._client.receive(None)
+                if isinstance(message, Advanced):
+                    output.show()
                 if isinstance(message, RunFinished | RunSettled) and message.run == self.id:
                     self._client.send(Release(self.id))
                     break
@@ -294,6 +305,9 @@ class ClientRun:
             outcome = self._recorded()[1]
             if outcome is None:
                 raise EngineError(f"{self.id} has no result in the store")
+        finally:
+            output.show()
+            history.close()
         if stuck and isinstance(outcome, Terminated):
             return Terminated("cancelled", stuck)
         return outcome
@@ -348,7 +362,7 @@ def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
     project = find_project()
     project.prepare()
     learn_environment()
-    blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
+    blobs = FileBlobs(project.blobs_dir)
     connection = _Connection(project)
     try:
         with keeping(connection.keep_secret):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coflux.executor import worker
+from coflux.executor.capture import install_streams
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.fork_safety import open_descriptors, reason_not_to_fork, shared_resources
 from coflux.executor.importing import ImportRecorder, describe_import_error, is_third_party
@@ -196,6 +197,7 @@ def main(
     os.dup2(stderr, 2)
     os.close(stdout)
     os.close(stderr)
+    install_streams()
     channel: Channel[ToHost] = Channel(socket.socket(fileno=control), ToHost)
     before = set(sys.modules)
     descriptors_before = set(open_descriptors().values())

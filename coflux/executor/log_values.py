@@ -17,7 +17,9 @@ import msgspec
 from coflux.encoded import Reference, preview_with_ids
 from coflux.redaction import MARK, THIS_PROCESS
 
-__all__ = ["decode", "encode", "texts", "with_ids"]
+__all__ = ["clip", "decode", "encode", "texts", "with_ids"]
+
+TEXT_LIMIT = 1 << 20  # characters of a template, and of each text among the values
 
 _TEXT = "$repr"
 _DATA = "$json"
@@ -35,7 +37,7 @@ def encode(values: Mapping[str, object]) -> tuple[bytes, tuple[Reference, ...]]:
         if _is_exact(value):
             fields[_storable(name)] = value
         elif type(value) is str:
-            fields[_storable(name)] = _storable(value)
+            fields[_storable(name)] = clip(value)
         else:
             encoder = encoder or _Encoder()
             fields[_storable(name)] = encoder.field(value)
@@ -132,6 +134,14 @@ def _is_exact(value: object) -> bool:
     if type(value) is int:
         return -(1 << 63) <= value < 1 << 63
     return value is None or value is True or value is False or (type(value) is float and isfinite(value))
+
+
+def clip(text: str) -> str:
+    """`text` as it can be stored: without secrets and lone surrogates, and cut, with a marker, where it is too long."""
+    text = THIS_PROCESS.text(text)
+    if len(text) > TEXT_LIMIT:
+        text = f"{text[:TEXT_LIMIT]} … {len(text) - TEXT_LIMIT:,} characters dropped"
+    return _storable(text)
 
 
 def _storable(text: str) -> str:

@@ -27,6 +27,7 @@ from coflux.executor.messages import (
     Failed,
     Identified,
     Identify,
+    KeepAsset,
     KeepSecret,
     Log,
     OpenGroup,
@@ -39,6 +40,7 @@ from coflux.executor.messages import (
     ToWorker,
     Wait,
 )
+from coflux.executor.metric_recorder import MetricRecorder
 from coflux.executor.unwinding import unwind
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
@@ -51,11 +53,15 @@ if TYPE_CHECKING:
     import asyncio
 
     from coflux.executor.resumption import EarlierChildren
+    from coflux.metrics import Metric
     from coflux.target import Target
     from coflux.values import BlobStore
 
 __all__ = ["Runtime", "decode_outcome"]
 
+_DROPPED_POINT = (
+    "metric {metric}: a point was dropped, since its x ({at}) does not come after the one before; so are others like it"
+)
 _UNKEYABLE = "argument {argument} of {target} cannot be keyed, so it runs without {options}: {reason}"
 
 
@@ -99,13 +105,16 @@ class Runtime:
         self._memo = memo
         self._earlier = None if earlier is None else self._earlier_children(earlier)
         self._pid = os.getpid()
+        self._started = time.monotonic()
         self._submissions = 0
         self._groups = 0
         self._requests = 0
         self._specs: dict[int, tuple[Target[..., Any], bytes, KeyPlan]] = {}
         self._unkeyable: set[tuple[str, str]] = set()  # what has been warned of
+        self._recorder: MetricRecorder | None = None  # until something is recorded
         self._suspended = False
-        self._send_lock = threading.Lock()
+        self._send_lock = threading.RLock()
+        self._unsent: list[Log] = []  # entries that were made while this very thread was sending
         self._send_locked: Callable[[object], None] = channel.send
         self._replies = threading.Condition()
         self._reading = False  # a thread is in the blocking read
@@ -193,10 +202,63 @@ class Runtime:
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         self._check_process()
+        self._record(time.time(), level, template, values, None)
+
+    # -- log entries ---------------------------------------------------------------------------------------------
+
+    def log_record(self, at: float, level: int, text: str, values: dict[str, object], logger: str) -> None:
+        """Record what was logged with the standard library: `text` is no template."""
+        self._record(at, level, text, values, logger)
+
+    def _record(self, at: float, level: int, text: str | None, values: dict[str, object], logger: str | None) -> None:
         encoded, references = log_values.encode(values)
-        template = None if template is None else THIS_PROCESS.text(template)
+        entry = Log(at, level, None if text is None else log_values.clip(text), encoded, references, logger)
+        if self._send_lock._is_owned():  # type: ignore[attr-defined]  # as `threading.Condition` asks
+            self._unsent.append(entry)  # a signal handler logs, or a finalizer, in the middle of another message
+            return
         with self._send_lock:
-            self._channel.send(Log(time.time(), level, template, encoded, references))
+            self._send_unsent()
+            self._channel.send(entry)
+
+    def _send_unsent(self) -> None:
+        while self._unsent:
+            self._channel.send(self._unsent.pop(0))
+
+    # -- metrics -------------------------------------------------------------------------------------------------
+
+    def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
+        self._check_process()
+        recorder = self._recorder or self._new_recorder()
+        recorder.record(metric, value, at)
+
+    def _new_recorder(self) -> MetricRecorder:
+        with self._send_lock:
+            if self._recorder is None:  # another thread was not quicker
+                self._recorder = MetricRecorder(self._started, self._send_recorded, self._warn_of_dropped_point)
+            return self._recorder
+
+    def _send_recorded(self, message: object) -> None:
+        with self._send_lock:
+            self._channel.send(message)
+
+    def _warn_of_dropped_point(self, metric: str, at: float) -> None:
+        self.log(Level.WARNING, _DROPPED_POINT, {"metric": metric, "at": at})
+
+    def finish(self) -> None:
+        """The execution's code has ended: send what it has recorded and not sent yet."""
+        if self._recorder is not None and os.getpid() == self._pid:
+            self._recorder.end()
+        with self._send_lock:
+            self._send_unsent()
+
+    def blobs(self) -> BlobStore:
+        self._enter()
+        return self._blobs
+
+    def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
+        self._enter()
+        name = None if name is None else THIS_PROCESS.text(name)
+        self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
 
     def keep_secret(self, value: str) -> str:
         self._enter()

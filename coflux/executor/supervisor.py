@@ -69,6 +69,7 @@ from coflux.executor.persistence import blobs_of, restore, to_batch
 from coflux.executor.processes import become_subreaper
 from coflux.executor.recording import Recorded, record
 from coflux.executor.rows import Batch, LogRow
+from coflux.executor.sampling import ProcessTrees
 from coflux.executor.server import Server
 from coflux.executor.spawning import ChildProcess
 from coflux.executor.store import Store
@@ -85,10 +86,12 @@ __all__ = ["Supervisor"]
 
 STALL = 2.0  # seconds that a turn may come late before timeouts are extended by the delay
 STORE_RETRY = 0.05  # seconds between two tries at a busy store
-SAMPLE = 0.5  # seconds between two looks at the workers' memory and at resting output
+SAMPLE = 0.5  # seconds between two looks at the workers' memory
 OUTCOMES_AHEAD = 256  # outcomes that are sent along with one that was asked for
 SMALL_OUTCOME = 512  # bytes of a value that is sent ahead
 ROUNDS = 4  # times that a turn looks for more to read before it commits
+LONG_TURN = 0.02  # seconds after which it looks no more
+LINES_A_TURN = 1000  # of output; what else there is stays in the pipes for the next one, and its writers wait
 SPEC_CACHE = 4096  # decoded specs that are kept
 
 _spec_decoder = decoder(TargetSpec)
@@ -110,7 +113,7 @@ class Supervisor:
         self.started_at = time.time()
         self.vault = Vault()
         self.redactor = self.vault.redactor(environment_secrets(os.environ))  # of what is said to all clients
-        self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
+        self._blobs = FileBlobs(project.blobs_dir)
         self.archive = StoreArchive(store, self._blobs, lambda text: self.server.notice("warning", text))
         self.imported = ImportedModules()
         self.scheduler = Scheduler(
@@ -140,6 +143,7 @@ class Supervisor:
         self._stalled = 0.0
         self._specs: dict[bytes, TargetSpec] = {}
         self._sampling = False
+        self._lines_taken = 0
         self._leave_asked = False
         self._now = self._read_clock()
         self.server = Server(self, listener)
@@ -162,16 +166,19 @@ class Supervisor:
         timeout = self._timeout()
         before = time.monotonic()
         calls = self.poller.wait(timeout)
-        late = time.monotonic() - before - (timeout or 0.0)
+        begun = time.monotonic()
+        late = begun - before - (timeout or 0.0)
         if timeout is not None and late > STALL:
             self._stalled += late
         self._now = self._read_clock()
+        self._lines_taken = 0
         for looks_left in range(ROUNDS, -1, -1):
             for call in calls:
                 call()
             self._advance()
             # What came meanwhile shares this turn's commit: under load that is what a turn costs most.
-            calls = self.poller.wait(0.0) if calls and looks_left else []
+            more = calls and looks_left and time.monotonic() - begun < LONG_TURN
+            calls = self.poller.wait(0.0) if more else []
             if not calls:
                 break
         self._flush()
@@ -230,7 +237,13 @@ class Supervisor:
         return self._now
 
     def log(self, row: LogRow) -> None:
+        self._lines_taken += 1
         self._batch.logs.append(row)
+
+    @property
+    def takes_output(self) -> bool:
+        """Whether this turn reads more of what workers write."""
+        return self._lines_taken < LINES_A_TURN
 
     def happen(self, event: Any) -> None:
         """Tell the scheduler, at once."""
@@ -363,9 +376,9 @@ class Supervisor:
     def _sample(self) -> None:
         """Look at busy workers now and then; nobody wakes up for it while none is."""
         busy = [worker for worker in self.workers.values() if self.scheduler.running_on(worker.id) is not None]
+        trees = ProcessTrees()
         for worker in busy:
-            worker.sample()
-            worker.show_resting()
+            worker.sample(trees)
         self._sampling = bool(busy)
         if busy:
             self.later(SAMPLE, self._sample)
@@ -410,7 +423,7 @@ class Supervisor:
                         message.outcome,
                         message.retryable,
                         unclean,
-                        message.usage,
+                        worker.used(message.usage),
                         message.fingerprint,
                     )
                 )
@@ -438,6 +451,8 @@ class Supervisor:
         execution = self.scheduler.running_on(worker_id)
         if execution is None:
             return  # it has ended, and what its process says now comes too late
+        if isinstance(message, Log) and not self.workers[worker_id].admits(message):
+            return
         if isinstance(message, KeepAsset):
             for blob in message.blobs:
                 self.store.blob_written(self._blobs.path_of(blob))

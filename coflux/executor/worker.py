@@ -14,7 +14,6 @@ import importlib
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable
 from traceback import walk_tb
 from types import CoroutineType
@@ -25,16 +24,16 @@ import msgspec
 from coflux import backend, secret, values
 from coflux.encoded import Value
 from coflux.errors import ExecutionError
+from coflux.executor import standard_logging
 from coflux.executor.argument_keys import argument_keys, key_plan
 from coflux.executor.blobs import FileBlobs
-from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
+from coflux.executor.capture import STDERR, STDOUT, NoInput, flush_c_buffers, install_streams, write_c_lines
 from coflux.executor.channel import Channel, ChannelBroken, ChannelClosed, decoder
 from coflux.executor.cleanliness import Baseline, WorkingDirectory, tell
 from coflux.executor.environment import watch_environment
 from coflux.executor.fingerprints import fingerprint, remember
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.manifest import encoded_arguments
-from coflux.executor.memory import PeakMemory
 from coflux.executor.messages import (
     Bind,
     BindFailed,
@@ -53,8 +52,8 @@ from coflux.executor.messages import (
     Succeeded,
     TargetSpec,
     ToWorker,
-    Usage,
 )
+from coflux.executor.metering import Meter
 from coflux.executor.processes import become_subreaper, die_with_parent
 from coflux.executor.runtime import Runtime, wait_closed
 from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL, FAULT_MARK, OWN_FAULT
@@ -105,13 +104,11 @@ class Worker:
         self._configuration = configuration
         self._recorder = recorder
         self._blobs = FileBlobs(configuration.blobs)
-        self._stdout = OutputStream(1, "<stdout>")
-        self._stderr = OutputStream(2, "<stderr>")
         self._targets: dict[bytes, _Found] = {}
         self._kept_secrets: dict[str, str] = {}  # their ids, by value
         self._baseline = Baseline(crash)
         self._directory = WorkingDirectory(configuration.scratch)
-        self._peak_memory = PeakMemory()
+        self._meter = Meter()
 
     def serve(self) -> None:
         """Run what comes, until told to leave or until the supervisor is gone."""
@@ -139,8 +136,8 @@ class Worker:
     # -- one execution -------------------------------------------------------------------------------------------
 
     def _execute(self, message: Execute) -> Returned:
-        before = time.process_time()
-        sys.stdout, sys.stderr, sys.stdin = self._stdout, self._stderr, NoInput()
+        install_streams()
+        sys.stdin = NoInput()
         runtime = Runtime(
             self._channel,
             self._blobs,
@@ -151,15 +148,18 @@ class Worker:
             earlier=message.earlier,
         )
         backend.install(runtime)
+        standard_logging.record_into(runtime)
         try:
             outcome, retryable = contextvars.Context().run(self._outcome, message, runtime)
         finally:
             backend.install(None)
+            standard_logging.record_into(None)
+            runtime.finish()
         unclean = self._clean_up()
-        usage = Usage(time.process_time() - before, self._peak_memory.of_execution())
         found = self._targets.get(message.target)
         version = b"" if found is None else found.fingerprint
-        return Returned(message.execution, outcome, retryable, unclean, usage, self._recorder.take_news(), version)
+        news, usage = self._recorder.take_news(), self._meter.of_execution()
+        return Returned(message.execution, outcome, retryable, unclean, usage, news, version)
 
     def _clean_up(self) -> str:
         """Leave nothing to the next execution; return why this process must not run another, or ""."""
@@ -174,7 +174,7 @@ class Worker:
     def _prepare(self) -> None:
         """What the next execution finds. Done before it comes: the supervisor is busy with the outcome of the last."""
         self._directory.prepare()
-        self._peak_memory.begin()
+        self._meter.begin()
         # What is imported later seeds itself.
         if (python_random := sys.modules.get("random")) is not None:
             python_random.seed(int.from_bytes(os.urandom(16), "little"))
@@ -270,13 +270,13 @@ class Worker:
         return found
 
     def _flush(self) -> None:
-        for stream in {sys.stdout, sys.stderr} - {self._stdout, self._stderr, None}:
+        for stream in {sys.stdout, sys.stderr} - {STDOUT, STDERR, None}:
             try:
                 stream.flush()
             except Exception:  # noqa: BLE001 (the user's own stream, closed or broken: nothing is left to flush)
                 pass
-        self._stdout.flush_all()
-        self._stderr.flush_all()
+        STDOUT.flush_all()
+        STDERR.flush_all()
         flush_c_buffers()
 
     # -- the command line's words --------------------------------------------------------------------------------
@@ -417,12 +417,12 @@ def _run_exit_handlers() -> None:
     """What `sys.exit` would run: `atexit` handlers. The supervisor's patience bounds it."""
     import atexit
 
-    sys.stdout, sys.stderr = OutputStream(1, "<stdout>"), OutputStream(2, "<stderr>")
+    install_streams()
     try:
         atexit._run_exitfuncs()
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        STDOUT.flush_all()
+        STDERR.flush_all()
 
 
 def main_spawned(arguments: str) -> None:
@@ -431,10 +431,15 @@ def main_spawned(arguments: str) -> None:
     record_crashes(start.descriptors[-1])
     sys.path[:] = start.configuration.sys_path
     os.chdir(start.configuration.project)
+    write_c_lines()
+    standard_logging.prepare()
+    install_streams()
     recorder = ImportRecorder()
     recorder.install()
     recorder.import_all(start.modules)
     learn_environment()
+    STDOUT.flush_all()
+    STDERR.flush_all()
     remember(registry.values())  # before an execution changes what their names mean
     # By its real name: this file runs as `__main__`, and its classes would exist twice.
     module = importlib.import_module("coflux.executor.worker")

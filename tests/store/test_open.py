@@ -18,6 +18,7 @@ import pytest
 
 from coflux.executor.checkpoints import LOOKS
 from coflux.executor.history import History, NoStore
+from coflux.executor.log_search import Field, LogFilter
 from coflux.executor.migrations import APPLICATION_ID, MAIN
 from coflux.executor.rows import GroupRow
 from coflux.executor.store import Store, StoreBusy, StoreError
@@ -206,7 +207,7 @@ def use_everything(data_dir: str) -> None:
         with closing(History.open(data_dir)) as history:
             for run in history.runs():
                 history.executions_among([(run.id, 1, 1)])
-                history.logs(run.id, text="h")
+                history.logs(run.id, wanted=LogFilter(text="h", fields=[Field("x", 1)]))
                 history.document_json(run.id)
         store.delete_run("Rnext")
 

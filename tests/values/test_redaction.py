@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import closing
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -140,14 +141,14 @@ def test_output_rests_and_ends_in_the_middle_of_a_secret() -> None:
     read, write = os.pipe()
     pipe = OutputPipe(read, Level.STDOUT, rows.append, Redactor(["hunter2hunter2"]))
     with closing(pipe):
-        pipe.belongs_to(("R", 1, 1))
+        pipe.belongs_to(("R", 1, 1), count())
         os.write(write, b"it is hunter")
         pipe.read(0.0)
-        pipe.show_resting(10.0)
-        pipe.show_resting(20.0)
+        pipe.show_unfinished(10.0)
+        pipe.show_unfinished(20.0)
         os.write(write, b"2hunter2 or hunter3")
         pipe.read(20.0)
-        pipe.show_resting(30.0)
+        pipe.show_unfinished(30.0)
         os.write(write, b" or hunter")
         os.close(write)
         pipe.drain(30.0)
