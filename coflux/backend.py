@@ -56,6 +56,12 @@ class Backend(Protocol):
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         """Record a structured log entry. Levels are `coflux.logs.Level`."""
 
+    def keep_secret(self, value: str) -> str:
+        """Have the engine keep `value` in its memory and show it nowhere; return the id by which values refer to it."""
+
+    def hide(self, value: str) -> None:
+        """As `keep_secret`, where the engine can be told. It is when this returns."""
+
     def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
         """Record a point. Raises `ValueError` where the metric contradicts another one of this execution."""
 

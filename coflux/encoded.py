@@ -26,13 +26,13 @@ __all__ = [
 
 
 class Reference(Struct, frozen=True, array_like=True, gc=False):
-    """A handle or an asset inside a value, kept beside the bytes so that the engine sees it at any depth.
+    """A handle, an asset or a secret inside a value, kept beside the bytes so that the engine sees it at any depth.
 
     `id` is an execution id, or `@n` for the n-th submission of the encoding execution (the supervisor replaces it); of
-    an asset it is the digest of the blob that lists its files (see `coflux.assets`).
+    an asset it is the digest of the blob that lists its files (see `coflux.assets`). For a secret see `coflux.secret`.
     """
 
-    kind: Literal["execution", "asset"]
+    kind: Literal["execution", "asset", "secret"]
     id: str
     module: str = ""
     target: str = ""

@@ -24,6 +24,7 @@ from coflux.errors import (
     ExecutionTimeout,
 )
 from coflux.previews import class_name, message_of
+from coflux.redaction import THIS_PROCESS
 from coflux.tracebacks import RemoteTraceback, clip, describe, printable
 from coflux.values import BlobMissing, BlobStore, decode, pack
 
@@ -101,10 +102,11 @@ def _recipe(error: BaseException, blobs: BlobStore) -> bytes | None:
     lost: list[str] = []
     module, name = original.__module__, original.__qualname__
     code = None if _find_class(module, name) is original else pack(original, blobs)
-    args = list(error.args)
+    args = THIS_PROCESS.data(list(error.args))  # they are its text, as messages are
     members = None
     if isinstance(error, ExceptionGroup):
-        args, members = [error.message], tuple([capture(member, blobs) for member in error.exceptions])
+        args = [THIS_PROCESS.text(error.message)]
+        members = tuple([capture(member, blobs) for member in error.exceptions])
     try:
         packed_args = pack(args, blobs, name="args", identify=True)
     except Exception as failure:  # noqa: BLE001
@@ -113,7 +115,7 @@ def _recipe(error: BaseException, blobs: BlobStore) -> bytes | None:
     attributes = {}
     for attribute, value in _attributes(error).items():
         try:
-            attributes[attribute] = pack(value, blobs, name=attribute, identify=True)
+            attributes[attribute] = pack(THIS_PROCESS.data(value), blobs, name=attribute, identify=True)
         except Exception as failure:  # noqa: BLE001
             lost.append(f"attribute {attribute!r} was not sent: {message_of(failure)}")
     notes = tuple([printable(text) for text in lost])

@@ -12,6 +12,8 @@ What counts:
   once more than needed is better than the wrong result. Every NaN is the same, except in arrays, where bits count.
 - The order of dicts and sets does not count; that of an `OrderedDict` does.
 - Classes, functions and targets count by where they are found, not by what they do.
+- A secret counts by the name of its variable, or by the id that the engine has given it: equal for equal texts, as long
+  as the engine runs.
 - A handle counts by its place and its execution, which only whoever knows its id can add: see `Key`.
 """
 
@@ -181,9 +183,10 @@ def _enum(member: Enum) -> _Opened:
 
 
 def _secret(secret: Secret) -> _Opened:
-    if not secret._name:
-        raise _Refused("it holds its text, which must not get into a key; use Secret.env(...)")
-    return b"secret:", (secret._name,), 0
+    try:
+        return b"secret:", (secret.reference().id,), 0
+    except RuntimeError as error:
+        raise _Refused(str(error)) from None
 
 
 def _target(target: Target[..., Any]) -> _Opened:

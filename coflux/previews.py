@@ -1,4 +1,4 @@
-"""One line that shows a value, whatever its size, depth and `__repr__`."""
+"""One line that shows a value, whatever its size, depth and `__repr__`, but no secret that this process knows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
+
+from coflux.redaction import THIS_PROCESS
 
 __all__ = [
     "MAPPINGS",
@@ -93,8 +95,8 @@ def preview(value: object, index_of: Callable[[object], int | None] | None = Non
     try:
         writer.write(value, 0)
     except _Full:
-        return "".join(writer.pieces)[: PREVIEW_LIMIT - 1] + "…"
-    return "".join(writer.pieces)
+        return _clip(THIS_PROCESS.text("".join(writer.pieces)[: PREVIEW_LIMIT - 1], cut=1) + "…")
+    return _clip(THIS_PROCESS.text("".join(writer.pieces)))
 
 
 def with_execution_ids(text: str, ids: Sequence[str]) -> str:
@@ -102,8 +104,11 @@ def with_execution_ids(text: str, ids: Sequence[str]) -> str:
     if text.isprintable():
         return text  # there are none: what does not print is escaped in a preview
     first = chr(_FIRST_MARK)
-    filled = "".join([character if character < first else ids[ord(character) - _FIRST_MARK] for character in text])
-    return filled if len(filled) <= PREVIEW_LIMIT else filled[: PREVIEW_LIMIT - 1] + "…"
+    return _clip("".join([character if character < first else ids[ord(character) - _FIRST_MARK] for character in text]))
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= PREVIEW_LIMIT else text[: PREVIEW_LIMIT - 1] + "…"
 
 
 def one_line(text: str) -> str:

@@ -1,5 +1,6 @@
 """Some lines that show a value: of a frame its columns and first rows, of an array its first elements, of long text its
-first lines. Made where the value lives, in bounded time, whatever the value's own code does."""
+first lines. Made where the value lives, in bounded time, whatever the value's own code does; without secrets that this
+process knows."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from coflux.previews import (
     one_line,
     preview,
 )
+from coflux.redaction import THIS_PROCESS
 
 __all__ = ["COLUMNS", "LINES", "summarize"]
 
@@ -175,7 +177,7 @@ class _Summary:
         if type(value) is int and value.bit_length() < 64:
             return repr(value)
         if type(value) is str:
-            text = one_line(value[: CELL + 1])
+            text = one_line(THIS_PROCESS.text(value[: CELL + 1], cut=int(len(value) > CELL + 1)))
         else:
             text = str(value) if isinstance(value, _TIMES) else self._part(value)
         return text if len(text) <= CELL else text[: CELL - 1] + "…"
@@ -268,7 +270,7 @@ def _text(text: str, line: str) -> Iterable[str] | None:
 
 def _clipped(text: str, length: int) -> list[str]:
     """The first lines of a text of `length` characters, long ones wrapped."""
-    piece = text[:TEXT_PIECE]
+    piece = THIS_PROCESS.text(text[:TEXT_PIECE], cut=int(len(text) > TEXT_PIECE))
     lines: list[str] = []
     for full in piece.expandtabs().split("\n"):
         shown = one_line(full)
@@ -294,6 +296,8 @@ def _blob(value: bytes | bytearray, line: str) -> Iterable[str] | None:
     ):
         return [f"{type(value).__name__} of {len(value):,}, text", *_clipped(text, len(value))]
     lines = [f"{type(value).__name__} of {len(value):,}"]
+    if THIS_PROCESS.finds(piece):
+        return lines
     for start in range(0, min(DUMPED, len(piece)), 16):
         row = piece[start : start + 16]
         readable = "".join([chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row])
@@ -306,6 +310,7 @@ def _fitted(lines: Iterable[str], line: str) -> str | None:
     shown: list[str] = []
     size = 0
     for text in islice(lines, LINES):
+        text = THIS_PROCESS.text(text)  # noqa: PLW2901
         clipped = text if len(text) <= COLUMNS else text[: COLUMNS - 1] + "…"
         size += len(clipped.encode()) + 1
         if size > TEXT_LIMIT - 4:

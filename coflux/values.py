@@ -6,8 +6,11 @@ A value is one of
     pickle    anything else that pickle takes (`coflux.pickling` documents the payload's layout);
     dill      what pickle cannot take, or what would only load in this process: classes and functions of `__main__`,
               closures, local classes.
+What shows a secret that this process knows is never "json", which is its own preview: the payload is exact, previews
+and projections hold no secret.
 
-Handles are never part of the payload: it holds their index in `Value.references`, where the engine sees them. The same
+Handles and secrets are never part of the payload: it holds their index in `Value.references`, where the engine sees
+them. The same
 goes for assets; of these only the reference is sent, and their files stay in the store, into which they are copied if
 the asset comes from another one.
 
@@ -28,6 +31,8 @@ from coflux import pickling
 from coflux.encoded import BlobDamaged, BlobMissing, Reference, Value, json_of, preview_of, summary_of
 from coflux.errors import ExecutionError
 from coflux.previews import Texts, preview
+from coflux.redaction import THIS_PROCESS
+from coflux.secret import Secret
 from coflux.unsendable import explain
 
 if TYPE_CHECKING:
@@ -119,7 +124,7 @@ def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: st
         UnstoredValue: the blob cannot be written.
     """
     plain = plain_json(value)
-    if plain is not None:
+    if plain is not None and (value is None or not THIS_PROCESS.finds(plain)):
         return Value("json", plain, len(plain))
     # Plain values do not need these, nor the modules of the many types that they know.
     from coflux.projection import project
@@ -127,7 +132,7 @@ def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: st
 
     pickled = _pickle(value, name)
     projection = project(value, pickled.handles, limited=not full_json)
-    indexes = {id(handle): index for index, handle in enumerate(pickled.handles) if not _is_asset(handle)}
+    indexes = {id(handle): index for index, handle in enumerate(pickled.handles) if _is_execution(handle)}
     index_of = (lambda part: indexes.get(id(part))) if indexes else None
     texts = Texts()
     line = preview(value, index_of, texts)
@@ -146,7 +151,8 @@ def pack(value: object, blobs: BlobStore, *, name: str = "value", identify: bool
     pickled = _pickle(value, name)
     if identify:
         for handle in pickled.handles:
-            cast("Execution[Any] | Asset", handle).id  # noqa: B018  # from now on `reference()` knows it
+            if not isinstance(handle, Secret):
+                cast("Execution[Any] | Asset", handle).id  # noqa: B018  # from now on `reference()` knows it
     return _stored(pickled, blobs, name)
 
 
@@ -157,6 +163,7 @@ def decode(value: Value, blobs: BlobStore) -> object:
 
     Raises:
         UnloadableValue: a class cannot be found in this process, or its code raised.
+        SecretForgotten: it refers to a secret that the engine does not hold any more.
         BlobMissing, BlobDamaged: the store has lost the payload.
         OSError: the blob cannot be read.
     """
@@ -202,8 +209,8 @@ def _stored(
 def _reference(handle: object, blobs: BlobStore, name: str) -> Reference:
     if not _is_asset(handle):
         try:
-            return cast("Execution[Any]", handle).reference()
-        except RuntimeError as error:  # of a call outside a run, or of an execution that has ended
+            return cast("Execution[Any] | Secret", handle).reference()
+        except RuntimeError as error:  # of a call outside a run, of an execution that has ended, or without an engine
             raise UnsendableValue(f"{name}: {error}") from error
     asset = cast("Asset", handle)
     try:
@@ -262,10 +269,14 @@ _PLAIN_SCALARS: dict[type, Callable[[Any], bool]] = {
 def _handle_types() -> tuple[type, ...]:
     """The types whose instances travel as references; a process that has not loaded them has none of these."""
     handles, assets = sys.modules.get("coflux.handles"), sys.modules.get("coflux.assets")
-    types = () if handles is None else (handles.Execution,)
+    types: tuple[type, ...] = (Secret,) if handles is None else (Secret, handles.Execution)
     if assets is None or not hasattr(assets, "Asset"):  # another thread may be loading it
         return types
     return (*types, assets.Asset)
+
+
+def _is_execution(handle: object) -> bool:
+    return not isinstance(handle, Secret) and not _is_asset(handle)
 
 
 def _is_asset(handle: object) -> bool:
@@ -274,6 +285,8 @@ def _is_asset(handle: object) -> bool:
 
 
 def _handle(reference: Reference, blobs: BlobStore) -> object:
+    if reference.kind == "secret":
+        return Secret.from_reference(reference)
     if reference.kind == "asset":
         from coflux.assets import Asset
 

@@ -16,13 +16,15 @@ from coflux import __version__
 from coflux.errors import ClientError
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.launch import EngineError, launch, launched_ahead
-from coflux.executor.messages import Context, Outcome, RunOptions, Terminated
+from coflux.executor.messages import Context, KeepSecret, Outcome, RunOptions, SecretKept, Succeeded, Terminated
 from coflux.executor.requests import (
     Advanced,
     CancelRun,
     FromSupervisor,
     Hello,
     Notice,
+    RecalledSecrets,
+    RecallSecrets,
     Refused,
     Release,
     RequestFailed,
@@ -35,6 +37,8 @@ from coflux.executor.requests import (
     Welcome,
 )
 from coflux.project import Project, find_project
+from coflux.redaction import learn_environment
+from coflux.secret import keeping, recall
 
 __all__ = ["Client", "ConnectionLost", "EngineError", "NoEngine", "RequestError", "describe_loss", "start_target"]
 
@@ -269,6 +273,7 @@ class ClientRun:
         with self._waiting:
             if self._outcome is None:
                 self._outcome = self._wait()
+                self._recall_secrets(self._outcome)
                 self._client.close()
                 _unread.discard(self)
         return decode_outcome(self._outcome, FileBlobs(self._project.blobs_dir))
@@ -307,6 +312,19 @@ class ClientRun:
             return Terminated("cancelled", stuck)
         return outcome
 
+    def _recall_secrets(self, outcome: Outcome) -> None:
+        """Ask the engine for the secrets in a result, as long as there is one: decoding tells if they are gone."""
+        references = outcome.value.references if isinstance(outcome, Succeeded) else ()
+        ids = tuple(reference.id for reference in references if reference.kind == "secret")
+        if not ids:
+            return
+        try:
+            reply = self._client.request(RecallSecrets(self._client.next_request(), ids))
+        except ConnectionLost:
+            return
+        assert isinstance(reply, RecalledSecrets)
+        recall(reply.secrets)
+
     def _recorded(self) -> tuple[bool, Outcome | None]:
         """Whether nothing of the run is unfinished, and the outcome of the root's chain, if it has one."""
         from coflux.executor.history import History
@@ -343,21 +361,49 @@ def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
 
     project = find_project()
     project.prepare()
+    learn_environment()
     blobs = FileBlobs(project.blobs_dir)
-    spec = submitted_spec(target, blobs)
-    encoded = encoded_arguments(target, arguments, blobs)
-    keys = argument_keys(key_plan(target, run_memo=False), target, arguments)
-    client = Client.connect(project, "foreground")
-    number = client.next_request()
+    connection = _Connection(project)
     try:
+        with keeping(connection.keep_secret):
+            spec = submitted_spec(target, blobs)
+            encoded = encoded_arguments(target, arguments, blobs)
+            keys = argument_keys(key_plan(target, run_memo=False), target, arguments)
+        client = connection.client()
+        number = client.next_request()
         started = client.request(
             StartRun(number, target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec, keys=keys)
         )
     except ConnectionLost as error:
+        connection.close()
         log = os.path.join(project.data_dir, "supervisor.log")
         raise ConnectionLost(f"lost the engine ({error}) before it had started the run; its log is {log}") from None
     except BaseException:
-        client.close()
+        connection.close()
         raise
     assert isinstance(started, RunStarted)
     return ClientRun(client, project, started.run)
+
+
+class _Connection:
+    """A client that attaches when it is needed: an engine need not be started for what cannot be sent to it."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._client: Client | None = None
+
+    def client(self) -> Client:
+        if self._client is None:
+            self._client = Client.connect(self._project, "foreground")
+        return self._client
+
+    def keep_secret(self, value: str) -> str:
+        """Have the engine hold a secret; return its id."""
+        client = self.client()
+        reply = client.request(KeepSecret(client.next_request(), value))
+        assert isinstance(reply, SecretKept)
+        return reply.id
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()

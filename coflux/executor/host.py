@@ -39,6 +39,7 @@ from coflux.executor.signals import OWN_FAULT
 from coflux.executor.spawning import BOOTSTRAP
 from coflux.executor.trail import ImportTrail
 from coflux.executor.zygote import DEATH
+from coflux.redaction import THIS_PROCESS, learn_environment
 
 if TYPE_CHECKING:
     import subprocess
@@ -200,10 +201,12 @@ def main(
     channel: Channel[ToHost] = Channel(socket.socket(fileno=control), ToHost)
     before = set(sys.modules)
     descriptors_before = set(open_descriptors().values())
+    learn_environment()
     with ImportTrail(crash) as trail:
         recorder.trail = trail
         errors = _import(recorder, message.modules)
         recorder.trail = None
+    learn_environment()  # of what the modules have put there, too
     sources = recorder.take()
     forking = message.start_method == "fork"
     no_fork = reason_not_to_fork(message.modules, open_descriptors().values()) if forking else ""
@@ -218,6 +221,7 @@ def main(
         shared=shared_resources({file.path for file in sources.files}, descriptors_before) if forking else (),
         reexports=reexports({file.path for file in sources.files}),
         hidden=recorder.hidden_modules(),
+        secrets=tuple(THIS_PROCESS.secrets),
     )
     sys.stdout.flush()
     sys.stderr.flush()

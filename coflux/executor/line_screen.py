@@ -11,7 +11,7 @@ and down, the erasing of lines. All else is text, and stays in it as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 __all__ = ["LineScreen", "Picture"]
@@ -130,17 +130,23 @@ class LineScreen:
             line.fresh or (line.drawn and row < self._row and not line.settled) for row, line in enumerate(self._lines)
         )
 
-    def settle(self, now: float, rest: float) -> list[Picture]:
+    def settle(self, now: float, rest: float, held: Callable[[bytearray], int] = lambda text: 0) -> list[Picture]:
         """Show drawn lines as they are now, and a plain one to which nothing has been added for `rest` seconds, such as
-        a prompt: what is written later is another line."""
+        a prompt: what is written later is another line. `held` says how many bytes at its end are not to be shown yet:
+        the other line begins with them."""
         shown: list[Picture] = []
         for row, line in enumerate(self._lines):
             if line.drawn:
                 shown += self._show(line, above=row < self._row, now=now)
         last = self._lines[-1]
         if not last.drawn and last.text and now - last.changed_at >= rest and not self._cut:
-            shown.append(last.picture())
-            self._lines[-1] = _Line()
+            end = len(last.text) - held(last.text)
+            following = _Line()
+            following.text, following.changed_at = last.text[end:], last.changed_at
+            del last.text[end:]
+            if last.text:
+                shown.append(last.picture())
+            self._lines[-1] = following
         return shown
 
     def _show(self, line: _Line, *, above: bool, now: float) -> list[Picture]:

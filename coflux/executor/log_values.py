@@ -2,7 +2,8 @@
 
 What JSON holds exactly, if it is small, is itself; and so is any text. Everything else is an object with the value's
 preview, and its projection if it has one: `(1, 2)` is `{"$repr": "(1, 2)", "$json": [1, 2]}`, `b"x"` is
-`{"$repr": "b'x'"}`. Both are those of results and arguments, with handles in the same form.
+`{"$repr": "b'x'"}`. Both are those of results and arguments, with handles in the same form. Secrets that this process
+knows are in none of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from coflux.encoded import Reference, preview_with_ids
+from coflux.redaction import MARK, THIS_PROCESS
 
 __all__ = ["clip", "decode", "encode", "texts", "with_ids"]
 
@@ -39,7 +41,14 @@ def encode(values: Mapping[str, object]) -> tuple[bytes, tuple[Reference, ...]]:
         else:
             encoder = encoder or _Encoder()
             fields[_storable(name)] = encoder.field(value)
-    return _encode_json(fields), () if encoder is None else tuple(encoder.references)
+    encoded = _encode_json(fields)
+    if THIS_PROCESS.finds(encoded):
+        from coflux.projection import without_secrets
+
+        encoded = without_secrets(encoded.decode()).encode()
+        if THIS_PROCESS.finds(encoded):  # one that is several values in a row
+            encoded = _encode_json({MARK: MARK})
+    return encoded, () if encoder is None else tuple(encoder.references)
 
 
 def with_ids(values: bytes, ids: Sequence[str]) -> bytes:
@@ -128,7 +137,8 @@ def _is_exact(value: object) -> bool:
 
 
 def clip(text: str) -> str:
-    """`text` as it can be stored: without lone surrogates, and cut, with a marker, where it is too long."""
+    """`text` as it can be stored: without secrets and lone surrogates, and cut, with a marker, where it is too long."""
+    text = THIS_PROCESS.text(text)
     if len(text) > TEXT_LIMIT:
         text = f"{text[:TEXT_LIMIT]} … {len(text) - TEXT_LIMIT:,} characters dropped"
     return _storable(text)

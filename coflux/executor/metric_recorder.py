@@ -21,6 +21,7 @@ from coflux.executor.channel import ChannelClosed
 from coflux.executor.messages import DefineMetric
 from coflux.executor.metric_points import Definitions, Series
 from coflux.metrics import Metric
+from coflux.redaction import THIS_PROCESS
 
 __all__ = ["MetricRecorder"]
 
@@ -82,7 +83,7 @@ class MetricRecorder:
             self._definitions.redefine(series, metric)
             return series
         series = self._definitions.define(metric, self._started)
-        self._send(DefineMetric(series.number, metric.key, metric.group, metric.scale))
+        self._send(DefineMetric(series.number, THIS_PROCESS.text(metric.key), metric.group, metric.scale))
         self._series[metric.key] = series
         return series
 

@@ -2,7 +2,7 @@
 
 Lines are cut at newlines; of a line that is drawn again and again (a progress bar) the latest picture counts, see
 `line_screen`. A line that is not finished is kept until its end comes, or the execution's; one that rests is shown as
-it is.
+it is, up to what may be the beginning of a secret.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from itertools import count
 from coflux.executor.line_screen import LineScreen, Picture
 from coflux.executor.rows import LogRow
 from coflux.logs import Level
+from coflux.redaction import Redactor
 
-__all__ = ["REFRESH", "EntryLimit", "OutputPipe"]
+__all__ = ["CUT_BEGINNING", "REFRESH", "EntryLimit", "OutputPipe"]
 
 ATTEMPT_LIMIT = 64 << 20  # bytes of one attempt: for each stream, and for entries; what follows is dropped and counted
 ROW_SIZE = 16  # bytes that a row counts for beside its text: millions of short ones are much, too
 REFRESH = 0.2  # seconds between two looks at unfinished lines
 REST = 0.15  # seconds without more until a partial line is shown
+CUT_BEGINNING = 4  # characters of a secret that are not shown where output ends
 READ_SIZE = 1 << 16  # bytes, the most
 LINES_AT_ONCE = 500  # about as many are read: a turn of the supervisor's has to be short, and lines can be
 
@@ -30,11 +32,12 @@ LINES_AT_ONCE = 500  # about as many are read: a turn of the supervisor's has to
 class OutputPipe:
     """One stream of one worker. `emit` gets the rows; rows go to the execution that ran when they were read."""
 
-    def __init__(self, descriptor: int, level: Level, emit: Callable[[LogRow], None]) -> None:
+    def __init__(self, descriptor: int, level: Level, emit: Callable[[LogRow], None], redactor: Redactor) -> None:
         os.set_blocking(descriptor, False)
         self.descriptor = descriptor
         self._level = level
         self._emit = emit
+        self._redactor = redactor
         self._owner: tuple[str, int, int] | None = None
         self._bars: Iterator[int] = count()
         self._screen = LineScreen(self._bars)
@@ -75,7 +78,7 @@ class OutputPipe:
                 break
             left -= len(data)
             self._take(data, wall)
-        self._put(self._screen.close(), wall)
+        self._put(self._screen.close(), wall, cut=CUT_BEGINNING)
         self._screen = LineScreen(self._bars)
         if self._dropped:
             self._put_marker(f"{self._dropped:,} bytes of output dropped", wall)
@@ -83,7 +86,7 @@ class OutputPipe:
 
     def show_unfinished(self, wall: float) -> None:
         """Show what has changed and is not finished: progress bars, and a partial line that rests (a prompt)."""
-        self._put(self._screen.settle(wall, REST), wall)
+        self._put(self._screen.settle(wall, REST, self._redactor.held), wall)
 
     @property
     def unfinished(self) -> bool:
@@ -102,13 +105,14 @@ class OutputPipe:
         else:
             self._dropped += len(data)
 
-    def _put(self, pictures: list[Picture], wall: float) -> None:
-        """Lines become rows: here, and nowhere else."""
+    def _put(self, pictures: list[Picture], wall: float, cut: int = 0) -> None:
+        """Lines become rows: here, and nowhere else. `cut`: see `Redactor.text`."""
         if self._owner is None:
             return
         run, step, attempt = self._owner
         for data, bar, live, dropped in pictures:
             text = data.decode("utf-8", "backslashreplace")
+            text = self._redactor.text(text, cut=CUT_BEGINNING if live or dropped else cut)
             if dropped:
                 text += f" … {dropped:,} bytes of this line dropped"
             if not live:

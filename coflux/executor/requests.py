@@ -14,9 +14,11 @@ from coflux.encoded import Value
 from coflux.executor.messages import (
     ArgumentKey,
     Context,
+    KeepSecret,
     Message,
     ModuleError,
     RunOptions,
+    SecretKept,
     SharedResource,
     StartMethod,
     TargetInfo,
@@ -40,6 +42,8 @@ __all__ = [
     "GroupSample",
     "Hello",
     "Notice",
+    "RecallSecrets",
+    "RecalledSecrets",
     "Refused",
     "Release",
     "RequestFailed",
@@ -166,6 +170,13 @@ class Discover(Message, frozen=True):
     group: str = ""
 
 
+class RecallSecrets(Message, frozen=True):
+    """Tell those of these secrets that the engine holds: a result refers to them."""
+
+    request: int
+    ids: tuple[str, ...]
+
+
 class Status(Message, frozen=True):
     request: int
 
@@ -190,6 +201,8 @@ ToSupervisor = (
     | Subscribe
     | Unsubscribe
     | Discover
+    | KeepSecret
+    | RecallSecrets
     | Status
     | Stop
 )
@@ -356,6 +369,13 @@ class WorkerInfo(Struct, frozen=True, gc=False):
     execution: str | None
 
 
+class RecalledSecrets(Message, frozen=True):
+    """The reply to `RecallSecrets`, by id."""
+
+    request: int
+    secrets: dict[str, str]
+
+
 class StatusReport(Message, frozen=True):
     request: int
     pid: int
@@ -383,5 +403,7 @@ FromSupervisor = (
     | Dropped
     | Sampled
     | Notice
+    | RecalledSecrets
+    | SecretKept
     | StatusReport
 )

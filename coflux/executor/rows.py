@@ -258,7 +258,7 @@ class AssetRow(Row, frozen=True):
 
 
 class ContextRow(Row, frozen=True):
-    """Where a client's code runs. `omitted` names the secret variables whose values were not stored."""
+    """Where a client's code runs. `omitted` names the variables that hold secrets: their values were not stored."""
 
     id: int
     key: str

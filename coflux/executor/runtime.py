@@ -28,9 +28,12 @@ from coflux.executor.messages import (
     Identified,
     Identify,
     KeepAsset,
+    KeepSecret,
     Log,
     OpenGroup,
     Outcome,
+    RevealSecrets,
+    SecretKept,
     Submit,
     Succeeded,
     Suspend,
@@ -43,6 +46,8 @@ from coflux.executor.unwinding import unwind
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
 from coflux.logs import Level
+from coflux.redaction import THIS_PROCESS
+from coflux.secret import recall
 from coflux.suspension import wait_limit
 
 if TYPE_CHECKING:
@@ -61,6 +66,9 @@ _DROPPED_POINT = (
 _UNKEYABLE = "argument {argument} of {target} cannot be keyed, so it runs without {options}: {reason}"
 
 
+_Reply = Answer | Identified | SecretKept
+
+
 class _Pending:
     """A request and its reply, once there."""
 
@@ -69,7 +77,7 @@ class _Pending:
     def __init__(
         self, loop: asyncio.AbstractEventLoop | None = None, future: asyncio.Future[Any] | None = None
     ) -> None:
-        self.reply: Answer | Identified | None = None
+        self.reply: _Reply | None = None
         self.loop = loop
         self.future = future
 
@@ -83,15 +91,18 @@ class Runtime:
         blobs: BlobStore,
         execution: str,
         project: str,
+        kept_secrets: dict[str, str],
         *,
         memo: bool = False,
         earlier: tuple[EarlierChild, ...] | None = None,
     ) -> None:
-        """`memo` and `earlier` are those of `Execute`."""
+        """`memo` and `earlier` are those of `Execute`. `kept_secrets` are the ids of the secrets that this process has
+        had kept."""
         self._channel = channel
         self._blobs = blobs
         self._execution = execution
         self._project = project
+        self._kept_secrets = kept_secrets
         self._memo = memo
         self._earlier = None if earlier is None else self._earlier_children(earlier)
         self._pid = os.getpid()
@@ -184,6 +195,7 @@ class Runtime:
 
     def open_group(self, name: str | None, parent: int | None) -> int:
         self._enter()
+        name = None if name is None else THIS_PROCESS.text(name)
         with self._send_lock:
             number = self._groups
             self._groups += 1
@@ -247,10 +259,25 @@ class Runtime:
 
     def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
         self._enter()
+        name = None if name is None else THIS_PROCESS.text(name)
         self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
 
     def file_stored(self, status: os.stat_result) -> None:
         self.stored.add(file_state(status))
+
+    def keep_secret(self, value: str) -> str:
+        self._enter()
+        known = self._kept_secrets.get(value)
+        if known is None:
+            reply = self._ask(lambda request: KeepSecret(request, value))
+            assert isinstance(reply, SecretKept)
+            known = self._kept_secrets[value] = reply.id
+        return known
+
+    def hide(self, value: str) -> None:
+        # No call of the API: neither a forked child nor what unwinds after a suspension must fail by it.
+        if os.getpid() == self._pid and not self._suspended:
+            self.keep_secret(value)
 
     # -- submissions ---------------------------------------------------------------------------------------------
 
@@ -330,7 +357,7 @@ class Runtime:
         limit = wait_limit()
         return self._in_time(self._ask(lambda request: Wait(request, tokens, limit, limit is not None)), tokens)
 
-    def _in_time(self, reply: Answer | Identified, tokens: tuple[str, ...]) -> Answer:
+    def _in_time(self, reply: _Reply, tokens: tuple[str, ...]) -> Answer:
         assert isinstance(reply, Answer)
         if reply.index < 0 and not reply.error:
             self._suspend(Suspend(handles=tokens))
@@ -342,7 +369,7 @@ class Runtime:
             self._pending[self._requests] = pending
             return self._requests
 
-    def _ask(self, message: Callable[[int], object]) -> Answer | Identified:
+    def _ask(self, message: Callable[[int], object]) -> _Reply:
         pending = _Pending()
         self._send(message(self._register(pending)))
         while True:
@@ -362,7 +389,7 @@ class Runtime:
                     self._deliver()
                     self._replies.notify_all()
 
-    async def _ask_async(self, message: Callable[[int], object]) -> Answer | Identified:
+    async def _ask_async(self, message: Callable[[int], object]) -> _Reply:
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -374,7 +401,7 @@ class Runtime:
             loop.add_reader(self._channel.fileno(), self._channel_readable)
         self._loop_waits += 1
         try:
-            reply: Answer | Identified = await pending.future
+            reply: _Reply = await pending.future
         finally:
             self._loop_waits -= 1
             if not self._loop_waits:
@@ -393,7 +420,10 @@ class Runtime:
 
     def _deliver(self) -> None:
         for reply in self._channel.pending():
-            assert isinstance(reply, Answer | Identified)  # nothing else is sent to a busy worker
+            if isinstance(reply, RevealSecrets):
+                recall(reply.secrets)
+                continue
+            assert isinstance(reply, _Reply)  # nothing else is sent to a busy worker
             pending = self._pending.pop(reply.request, None)
             if pending is None:
                 continue  # whoever asked has been cancelled
@@ -433,7 +463,7 @@ def _refuse(message: object) -> NoReturn:
     unwind()
 
 
-def _settle(future: asyncio.Future[Any], reply: Answer | Identified) -> None:
+def _settle(future: asyncio.Future[Any], reply: _Reply) -> None:
     if not future.done():
         future.set_result(reply)
 

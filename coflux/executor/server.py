@@ -13,7 +13,7 @@ from coflux.executor.core import events as ev
 from coflux.executor.core.state import Execution, Family
 from coflux.executor.database import StoreError
 from coflux.executor.discovering import Discovery
-from coflux.executor.messages import Context
+from coflux.executor.messages import Context, KeepSecret, SecretKept
 from coflux.executor.peers import Peer, pid_of_peer
 from coflux.executor.requests import (
     CancelRun,
@@ -26,6 +26,8 @@ from coflux.executor.requests import (
     Dropped,
     Hello,
     Notice,
+    RecalledSecrets,
+    RecallSecrets,
     Refused,
     Release,
     RequestFailed,
@@ -162,6 +164,10 @@ class Server:
                 self.administration.create(session, message)
             case ChangeWorkspace():
                 self.administration.change(session, message)
+            case KeepSecret():
+                session.send(SecretKept(message.request, self.supervisor.vault.keep(message.value)))
+            case RecallSecrets():
+                session.send(RecalledSecrets(message.request, self.supervisor.vault.named(message.ids)))
             case Status():
                 session.send(self._report(message.request))
             case Stop():
@@ -354,7 +360,7 @@ class Server:
     def notice(self, level: Literal["info", "warning", "error"], text: str) -> None:
         for session in self._sessions:
             if session.context is not None and session.peer.backlog < MOST_UNREAD:
-                session.send(Notice(level, text))
+                session.send(Notice(level, self.supervisor.redactor.text(text)))
 
     def advanced(self, batch: Batch) -> None:
         """The store has these rows now: subscribers are told soon."""

@@ -7,7 +7,6 @@ mode: `coflux.db` holds what must not be lost, `logs.db` what is bulky and can b
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -52,8 +51,9 @@ from coflux.executor.rows import (
 )
 from coflux.executor.wal_readers import Pin
 from coflux.executor.workspaces import Workspaces
+from coflux.redaction import Redactor, environment_secrets, is_secret_name
 
-__all__ = ["Store", "StoreBusy", "StoreError", "StoreFull", "is_secret_name"]
+__all__ = ["Store", "StoreBusy", "StoreError", "StoreFull"]
 
 OPEN_PATIENCE = 2.0  # seconds to wait for somebody's lock when opening
 GATE_PATIENCE = 0.1  # seconds a commit waits for the end of a checkpoint
@@ -63,7 +63,6 @@ CHECK_LIMIT = 32 * 1024 * 1024  # bytes; the structure of a bigger database is n
 RUN_ID_ALPHABET = "bcdfghjklmnpqrstvwxyzBCDFGHJKLMNPQRSTVWXYZ23456789"
 RUN_ID_LENGTH = 4
 
-_SECRET_SEGMENTS = {"KEY", "TOKEN", "PASSWORD", "SECRET"}
 
 _TargetKey = tuple[bytes, str, str, str]
 
@@ -291,11 +290,15 @@ class Store:
     def context_id(self, key: str, interpreter: str, sys_path: Sequence[str], environment: Mapping[str, str]) -> int:
         """Return the id of the context known as `key`, storing it when it is new. Raises what `commit` raises.
 
-        Variables with a secret's name are not stored, only their names (see `is_secret_name`).
+        Of variables with a secret's name (see `is_secret_name`), and of those that hold the value of one, such as a
+        URL with a password, only the names are stored.
         """
         rows = self._main.run("SELECT id FROM contexts WHERE key = ?", (key,))
         if not rows:
-            omitted = sorted(filter(is_secret_name, environment))
+            redactor = Redactor(environment_secrets(environment))
+            omitted = sorted(
+                [name for name, value in environment.items() if is_secret_name(name) or redactor.finds(value)]
+            )
             stored = {name: value for name, value in environment.items() if name not in omitted}
             encoded = [msgspec.json.encode(part) for part in (list(sys_path), stored, omitted)]
             columns = ("key", "interpreter", "sys_path", "environment", "omitted")
@@ -420,11 +423,6 @@ class Store:
             self._main.run("UPDATE runs SET hidden = 1, idempotency_key = NULL WHERE root_run = ?", (run_id,))
             purge_families(self._main)
         self._targets.clear()
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether an environment variable of this name is taken for a secret: `AWS_SECRET_ACCESS_KEY`, `api-token`."""
-    return not _SECRET_SEGMENTS.isdisjoint(re.split(r"[^A-Z0-9]+", name.upper()))
 
 
 def _prepare_directory(data_dir: str) -> None:

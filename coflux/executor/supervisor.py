@@ -56,6 +56,7 @@ from coflux.executor.messages import (
     Ready,
     RecordPoints,
     Returned,
+    RevealSecrets,
     ShowTerminal,
     Submit,
     Succeeded,
@@ -74,10 +75,12 @@ from coflux.executor.spawning import ChildProcess
 from coflux.executor.store import Store
 from coflux.executor.terminals import Terminals
 from coflux.executor.trees import remove_tree
+from coflux.executor.vault import Vault
 from coflux.executor.worker_starts import WorkerStarts
 from coflux.executor.workers import WorkerProcess
 from coflux.logs import Level
 from coflux.project import Project
+from coflux.redaction import environment_secrets
 
 __all__ = ["Supervisor"]
 
@@ -108,6 +111,8 @@ class Supervisor:
         self.store = store
         self.poller = Poller()
         self.started_at = time.time()
+        self.vault = Vault()
+        self.redactor = self.vault.redactor(environment_secrets(os.environ))  # of what is said to all clients
         self._blobs = FileBlobs(project.blobs_dir)
         self.archive = StoreArchive(store, self._blobs, lambda text: self.server.notice("warning", text))
         self.imported = ImportedModules()
@@ -248,6 +253,12 @@ class Supervisor:
         """Call when everything that happened so far is recorded."""
         self._after_commit.append(call)
 
+    def reveal_secrets(self, worker: WorkerProcess) -> None:
+        """What it is about to be given may refer to any that are here."""
+        if worker.secrets_told != len(self.vault):
+            worker.peer.send(RevealSecrets(self.vault.since(worker.secrets_told)))
+            worker.secrets_told = len(self.vault)
+
     # -- recording and doing -------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
@@ -348,6 +359,7 @@ class Supervisor:
         if worker.terminal != context:
             worker.terminal = context
             worker.peer.send(ShowTerminal(self.terminals.of(context)))
+        self.reveal_secrets(worker)
         earlier = earlier_children(execution) if execution.resumes else None
         worker.peer.send(Execute(execution.id, step.encoded, step.arguments, step.number == 1, step.run.memo, earlier))
         if not self._sampling:
@@ -360,6 +372,7 @@ class Supervisor:
             return
         outcome = None if command.ended is None else command.ended.outcome
         more = () if command.ended is None else _outcomes_ahead(command.wait)
+        self.reveal_secrets(worker)
         worker.peer.send(Answer(command.wait.request, command.index, outcome, command.error, more))
 
     def _sample(self) -> None:

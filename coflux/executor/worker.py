@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from coflux import backend, values
+from coflux import backend, secret, values
 from coflux.encoded import Value
 from coflux.errors import ExecutionError
 from coflux.executor import standard_logging
@@ -30,6 +30,7 @@ from coflux.executor.blobs import FileBlobs
 from coflux.executor.capture import STDERR, STDOUT, NoInput, flush_c_buffers, install_streams, write_c_lines
 from coflux.executor.channel import Channel, ChannelBroken, ChannelClosed, decoder
 from coflux.executor.cleanliness import Baseline, WorkingDirectory, tell
+from coflux.executor.environment import watch_environment
 from coflux.executor.fingerprints import fingerprint, remember
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.manifest import encoded_arguments
@@ -40,10 +41,13 @@ from coflux.executor.messages import (
     Configure,
     Execute,
     Failed,
+    KeepSecret,
     Outcome,
     Ready,
     Retire,
     Returned,
+    RevealSecrets,
+    SecretKept,
     ShowTerminal,
     Succeeded,
     TargetSpec,
@@ -56,6 +60,7 @@ from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL, FAULT_MARK, OWN_F
 from coflux.executor.unwinding import hide_from_threads
 from coflux.failures import capture
 from coflux.previews import message_of, one_line
+from coflux.redaction import THIS_PROCESS, learn_environment
 from coflux.target import Target, registry
 
 __all__ = ["SpawnArguments", "forget_crashes", "main", "main_spawned", "record_crashes"]
@@ -74,6 +79,10 @@ class SpawnArguments(msgspec.Struct, frozen=True):
 
 class TargetNotFound(Exception):
     """No module has the target that was submitted."""
+
+
+class ArgumentForgotten(Exception):
+    """An argument holds a secret that is gone for good: no other attempt could find it either."""
 
 
 class _Found(NamedTuple):
@@ -96,6 +105,7 @@ class Worker:
         self._recorder = recorder
         self._blobs = FileBlobs(configuration.blobs)
         self._targets: dict[bytes, _Found] = {}
+        self._kept_secrets: dict[str, str] = {}  # their ids, by value
         self._baseline = Baseline(crash)
         self._directory = WorkingDirectory(configuration.scratch)
         self._meter = Meter()
@@ -103,6 +113,7 @@ class Worker:
     def serve(self) -> None:
         """Run what comes, until told to leave or until the supervisor is gone."""
         hide_from_threads()
+        watch_environment()
         self._channel.send(Ready(os.getpid()))
         self._prepare()
         while True:
@@ -112,6 +123,8 @@ class Worker:
             if isinstance(message, Execute):
                 self._channel.send(self._execute(message))
                 self._prepare()
+            elif isinstance(message, RevealSecrets):
+                secret.recall(message.secrets)
             elif isinstance(message, ShowTerminal):
                 self._baseline.describe_terminal(message.variables)
             elif isinstance(message, Bind):
@@ -130,6 +143,7 @@ class Worker:
             self._blobs,
             message.execution,
             self._configuration.project,
+            self._kept_secrets,
             memo=message.memo,
             earlier=message.earlier,
         )
@@ -174,10 +188,12 @@ class Worker:
             self._enter_directory()
             spec, target, _ = self._find(message.target)
             try:
-                decoded = [values.decode(value, self._blobs) for value in message.arguments]
+                decoded = self._decoded(message.arguments)
                 positional, keyword = _call_arguments(target, decoded)
                 del decoded
                 result = _call(target.fn, positional, keyword)
+            except ArgumentForgotten:
+                raise
             except BaseException as error:
                 if runtime.suspended:
                     return _DISREGARDED, False
@@ -189,7 +205,7 @@ class Worker:
             if runtime.suspended:
                 return _DISREGARDED, False
             return Succeeded(self._encoded(result, full_json=message.root)), True
-        except TargetNotFound as error:  # without a traceback: it would only show our own code
+        except (TargetNotFound, ArgumentForgotten) as error:  # without a traceback: it would only show our own code
             return Failed(capture(ExecutionError(str(error)), self._blobs)), False
         except (values.UnsendableValue, values.UnstoredValue) as error:
             return Failed(
@@ -197,6 +213,12 @@ class Worker:
             ), retryable
         except BaseException as error:  # noqa: BLE001 (sys.exit() and the like are failures of the step)
             return Failed(capture(error, self._blobs)), retryable
+
+    def _decoded(self, arguments: tuple[Value, ...]) -> list[object]:
+        try:
+            return [values.decode(value, self._blobs) for value in arguments]
+        except secret.SecretForgotten as error:
+            raise ArgumentForgotten(f"an argument cannot be had: {error}") from None
 
     def _encoded(self, result: object, *, full_json: bool) -> Value:
         try:
@@ -265,15 +287,23 @@ class Worker:
         try:
             target = _imported_by_name(message.module, message.name)
             bound = words.bind(target, message.words, message.document, message.directory)
-            encoded = encoded_arguments(target, bound, self._blobs)
-            keys = argument_keys(key_plan(target, run_memo=False), target, bound)
+            with secret.keeping(self._keep_secret):  # one may be a parameter's default
+                encoded = encoded_arguments(target, bound, self._blobs)
+                keys = argument_keys(key_plan(target, run_memo=False), target, bound)
         except (words.ArgumentError, TargetNotFound, values.UnsendableValue, values.UnstoredValue) as error:
-            return BindFailed(message.request, str(error))
+            return BindFailed(message.request, THIS_PROCESS.text(str(error)))
         except BaseException as error:  # noqa: BLE001 (a validator of the user's may raise anything)
-            return BindFailed(message.request, f"the arguments could not be read: {type(error).__name__}: {error}")
+            text = f"the arguments could not be read: {type(error).__name__}: {error}"
+            return BindFailed(message.request, THIS_PROCESS.text(text))
         finally:
             self._flush()
         return Bound(message.request, encoded, keys)
+
+    def _keep_secret(self, value: str) -> str:
+        self._channel.send(KeepSecret(0, value))
+        reply = self._channel.receive()
+        assert isinstance(reply, SecretKept)
+        return reply.id
 
 
 def _call_arguments(target: Target[..., Any], decoded: list[object]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -407,6 +437,7 @@ def main_spawned(arguments: str) -> None:
     recorder = ImportRecorder()
     recorder.install()
     recorder.import_all(start.modules)
+    learn_environment()
     STDOUT.flush_all()
     STDERR.flush_all()
     remember(registry.values())  # before an execution changes what their names mean

@@ -10,12 +10,13 @@ from itertools import count
 from typing import Any, Protocol
 
 from coflux.executor.evidence import describe_exit, oom_kills, own_fault, user_stack
-from coflux.executor.messages import FromWorker, Log, Ready, Retire, StartMethod, Usage
+from coflux.executor.messages import FromWorker, KeepSecret, Log, Ready, Retire, SecretKept, StartMethod, Usage
 from coflux.executor.output import REFRESH, EntryLimit, OutputPipe
 from coflux.executor.peers import Peer, Poller
 from coflux.executor.rows import LogRow
 from coflux.executor.sampling import ProcessTrees, more, sample, since
 from coflux.executor.signals import DUMP_SIGNAL
+from coflux.executor.vault import Vault
 from coflux.logs import Level
 
 __all__ = ["DUMP_TIME", "RETIRE_TIME", "WorkerProcess", "crash_file", "pipe_ends"]
@@ -30,6 +31,7 @@ class Shell(Protocol):
     """What a process needs of the supervisor."""
 
     poller: Poller
+    vault: Vault
 
     def later(self, seconds: float, call: Callable[[], None]) -> None: ...
     def wall(self) -> float: ...
@@ -64,7 +66,9 @@ class WorkerProcess:
         host: int,
         grace: float,
         received: Callable[[int, Any], None],
+        secrets: frozenset[str] = frozenset(),
     ) -> None:
+        """`secrets` are those of its environment."""
         self.id = worker_id
         self.host = host
         self.pid = 0
@@ -74,6 +78,7 @@ class WorkerProcess:
         self.start_method: StartMethod = "spawn"  # of its host, when it was asked for
         self.terminal = 0  # the context whose client's terminal it was told of last
         self.ready = False
+        self.secrets_told = 0  # how many of the vault's it knows
         self._serves = False  # it has said that it is ready
         self.given_up = 0.0  # seconds that it had to become ready, once it is killed because it did not
         self.on_end: Callable[[str], None] | None = None  # told the evidence, if it ends while this is set
@@ -90,7 +95,11 @@ class WorkerProcess:
         self.peer = Peer(shell.poller, ours, FromWorker, self._receive, lambda why: None)
         stdout, stdout_write = pipe_ends()
         stderr, stderr_write = pipe_ends()
-        self._pipes = [OutputPipe(stdout, Level.STDOUT, shell.log), OutputPipe(stderr, Level.STDERR, shell.log)]
+        self._redactor = shell.vault.redactor(secrets)
+        self._pipes = [
+            OutputPipe(stdout, Level.STDOUT, shell.log, self._redactor),
+            OutputPipe(stderr, Level.STDERR, shell.log, self._redactor),
+        ]
         self._entries = EntryLimit()
         self._showing = False  # it is looked after unfinished lines
         self._crash = crash_file()
@@ -145,6 +154,8 @@ class WorkerProcess:
         if isinstance(message, Ready):
             self._serves = True
             self._tell_ready()
+        elif isinstance(message, KeepSecret):
+            self.peer.send(SecretKept(message.request, self._shell.vault.keep(message.value)))
         else:
             self._received(self.id, message)
 
@@ -251,11 +262,11 @@ class WorkerProcess:
             fault=own_fault(self._crash_text()),
         )
         self._release()
-        return text, self.sampled if self.sampled.peak_memory else None
+        return self._redactor.text(text), self.sampled if self.sampled.peak_memory else None
 
     def take_stack(self) -> str:
         """What `faulthandler` wrote: asked for before a timeout kill, or at a crash."""
-        return user_stack(self._crash_text())
+        return self._redactor.text(user_stack(self._crash_text()))
 
     def _crash_text(self) -> str:
         size = os.fstat(self._crash).st_size

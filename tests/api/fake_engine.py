@@ -30,6 +30,7 @@ class FakeEngine:
         self.suspensions: list[tuple[float, float | None]] = []
         self.cancelled: list[Execution[Any]] = []
         self.groups: list[tuple[str | None, int | None]] = []
+        self.secrets: list[str] = []
         self.metrics: list[Metric] = []
         self.points: list[tuple[str, float, float | None]] = []
         self.entries: list[tuple[int, str | None, dict[str, object]]] = []
@@ -85,6 +86,13 @@ class FakeEngine:
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         self.entries.append((level, template, values))
+
+    def keep_secret(self, value: str) -> str:
+        self.secrets.append(value)
+        return f"secret{self.secrets.index(value)}"
+
+    def hide(self, value: str) -> None:
+        self.keep_secret(value)
 
     def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
         self.metrics.append(metric)

@@ -236,16 +236,16 @@ def test_progress_of_loops_that_are_left(engine: FakeEngine) -> None:
         cf.progress(5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda: cf.Secret("a"),
-        lambda: cf.Secret.env("A"),
-    ],
-)
-def test_what_is_not_there_yet_says_so(engine: FakeEngine, use: Any) -> None:
-    with pytest.raises(NotImplementedError, match="Secret"):
-        use()
+def test_a_secret_is_given_to_the_engine_before_anybody_can_print_it(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cf.Secret("made-by-an-execution")
+    monkeypatch.setenv("LOGIN", "read-by-an-execution")
+    assert cf.Secret.env("LOGIN").value == "read-by-an-execution"
+    cf.Secret("made-by-an-execution")
+    assert engine.secrets == ["made-by-an-execution", "read-by-an-execution"]
+    assert cf.Secret("made-by-an-execution").reference() == Reference("secret", "secret0")
+    assert cf.Secret.env("LOGIN").reference() == Reference("secret", "env:LOGIN")
 
 
 def test_handle_is_not_pickled_behind_the_engine_s_back() -> None:

@@ -253,10 +253,12 @@ def test_secret_keeps_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = cf.Secret("hunter2hunter2")
     assert secret.value == "hunter2hunter2"
     assert "hunter2" not in repr(secret)
-    monkeypatch.setenv("API_KEY", "abc")
+    monkeypatch.setenv("API_KEY", "in-the-environment")
     named = cf.Secret.env("API_KEY")
-    assert named.value == "abc"
+    assert named.value == "in-the-environment"
     assert repr(named) == "Secret.env('API_KEY')"
+    assert {copy.copy(secret), copy.deepcopy(secret), cf.Secret("hunter2hunter2")} == {secret}
+    assert len({secret, named, cf.Secret("another-hunter"), cf.Secret.env("TOKEN"), "hunter2hunter2"}) == 5
     monkeypatch.delenv("API_KEY")
     with pytest.raises(LookupError, match="API_KEY"):
         _ = named.value

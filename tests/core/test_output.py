@@ -12,6 +12,7 @@ from coflux.executor import output
 from coflux.executor.output import EntryLimit, OutputPipe
 from coflux.executor.rows import LogRow
 from coflux.logs import Level
+from coflux.redaction import Redactor
 
 OWNER = ("Rtest", 1, 1)
 
@@ -22,7 +23,7 @@ class Pipe:
     def __init__(self) -> None:
         reading, self._writing = os.pipe()
         self.rows: list[LogRow] = []
-        self._pipe = OutputPipe(reading, Level.STDOUT, self.rows.append)
+        self._pipe = OutputPipe(reading, Level.STDOUT, self.rows.append, Redactor())
         self._pipe.belongs_to(OWNER, count())
 
     def write(self, data: bytes) -> None:

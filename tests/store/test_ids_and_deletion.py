@@ -11,7 +11,8 @@ import pytest
 from coflux.executor import store as store_module
 from coflux.executor.history import History
 from coflux.executor.rows import GroupRow, SharedRow
-from coflux.executor.store import Store, StoreError, is_secret_name
+from coflux.executor.store import Store, StoreError
+from coflux.redaction import is_secret_name
 from tests.store.factories import (
     batch,
     execution_row,
@@ -39,7 +40,13 @@ def test_a_run_id_that_is_taken_or_promised_gets_longer(store: Store, monkeypatc
     assert [store.new_run_id() for _ in range(3)] == ["Rbbbbb", "Rbbbbbb", "Rbbbbbbb"]
 
 
-ENVIRONMENT = {"HOME": "/home/user", "API_KEY": "hunter2hunter2", "my_token": "t0ps3cret", "KEYBOARD": "qwerty"}
+ENVIRONMENT = {
+    "HOME": "/home/user",
+    "API_KEY": "hunter2hunter2",
+    "my_token": "t0ps3cret",
+    "KEYBOARD": "qwerty",
+    "DATABASE_URL": "postgres://user:hunter2hunter2@host",
+}
 
 
 def test_a_context_is_stored_once_and_without_secrets(store: Store) -> None:
@@ -50,7 +57,7 @@ def test_a_context_is_stored_once_and_without_secrets(store: Store) -> None:
     assert context is not None
     assert (context.key, context.interpreter, context.sys_path) == ("one", "/usr/bin/python3", ("/project", "/lib"))
     assert context.environment == {"HOME": "/home/user", "KEYBOARD": "qwerty"}
-    assert context.omitted == ("API_KEY", "my_token")
+    assert context.omitted == ("API_KEY", "DATABASE_URL", "my_token")
     assert store.context(99) is None
 
 
