@@ -6,7 +6,7 @@ A rebuilt exception is an instance of `ExecutionError` and of its original class
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from inspect import getattr_static
 from types import GetSetDescriptorType, MemberDescriptorType, new_class
@@ -251,3 +251,12 @@ class NoBlobs:
 
     def open(self, digest: str, size: int) -> memoryview:
         raise BlobMissing(f"blob {digest} of {size} bytes: there is no blob store here")
+
+    def exists(self, digest: str) -> bool:
+        return False
+
+    def write_pieces(self, pieces: Iterable[bytes], *, sync: bool = False) -> str:
+        raise TypeError("there is no blob store here")
+
+    def pieces(self, digest: str) -> Iterator[bytes]:
+        raise BlobMissing(f"blob {digest}: there is no blob store here")

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, cast
 
 from blake3 import blake3
 
-from coflux.assets import Asset
+from coflux.assets import Asset, AssetEntry
 from coflux.canonical import Raw, decomposer, derived_names
 from coflux.handles import Execution
 from coflux.secret import Secret
@@ -204,6 +204,7 @@ _OPENERS: dict[type, Callable[[Any], _Opened]] = {
     bytearray: lambda data: (b"bytearray:", (Raw((data,)),), 0),
     memoryview: _memoryview,
     Asset: lambda asset: (b"asset:", (asset.id,), 0),
+    AssetEntry: lambda entry: (b"asset entry:", (entry.path, entry.blob, entry.mode), 0),
     Secret: _secret,
     Target: _target,
     _Unordered: lambda unordered: (b"unordered:", *unordered),

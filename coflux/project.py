@@ -84,6 +84,11 @@ class Project(NamedTuple):
         digest = blake2b(os.fsencode(self.data_dir), digest_size=16).hexdigest()
         return os.path.join(f"/tmp/coflux-{os.getuid()}", f"{digest}.sock")
 
+    @property
+    def blobs_dir(self) -> str:
+        """Where big values, and the files of assets, are stored."""
+        return os.path.join(self.data_dir, "blobs")
+
     def prepare(self) -> None:
         """Create the data directory and the socket's directory, open to this user only.
 

@@ -32,7 +32,8 @@ def project(value: object, handles: Sequence[object] = (), *, limited: bool) -> 
     """JSON text for `value`, `None` when part of it has no JSON form, or when it is big and `limited`.
 
     The text is valid UTF-8 and strict JSON: non-finite floats are the strings "NaN", "Infinity" and "-Infinity". One of
-    `handles` becomes `{"$execution": index}`; `with_execution_ids` replaces the index when the id is known.
+    `handles` becomes `{"$execution": index}`; `with_execution_ids` replaces the index when the id is known. An asset
+    becomes `{"$asset": id, "name": …, "files": …, "size": …}`, an entry of one `{"$asset": id, "path": …, "size": …}`.
     """
     try:
         text = _json(_Projector(handles, limited).plain(value, 0))
@@ -102,6 +103,9 @@ class _Projector:
         for kinds, convert in _SCALARS:
             if isinstance(value, kinds):
                 return self.plain(convert(value), depth + 1)
+        assets = sys.modules.get("coflux.assets")
+        if assets is not None and isinstance(value, (assets.Asset, assets.AssetEntry)):
+            return value.projection()
         if id(value) in self._handles:
             return {"$execution": self._handles[id(value)]}
         pydantic = sys.modules.get("pydantic")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from coflux.executor.history import PAGE, History, LogEntry, StepInfo
 from coflux.executor.messages import Outcome
 from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, SharedRow, parse_execution_id
+from coflux.executor.series import Progress
 
 __all__ = [
     "Event",
@@ -137,6 +139,16 @@ class Feed:
             if not position.ended
             and (changed is None or position.row is None or run == self._top or run in changed or run in logged)
         ]
+
+    def progress(self, running: Sequence[ExecutionRow]) -> dict[Key, Progress]:
+        """How far those executions have got that say so. Of several metrics that tell progress it is the one that was
+        begun last, but for those that are complete: of nested loops the outer one, of loops in a row the last.
+        """
+        found = {}
+        for key, told in self._history.progress(running, time.time()).items():
+            incomplete = [progress for _, progress in told if not progress.complete]
+            found[key] = incomplete[-1] if incomplete else told[-1][1]
+        return found
 
     def skip(self) -> Iterator[Event]:
         """As `events`, but for log entries, which are passed over: for whoever shows only what happens from now on. The

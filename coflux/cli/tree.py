@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Logged, RunChanged, StepSubmitted
+from coflux.cli.bars import progress_text
+from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Key, Logged, RunChanged, StepSubmitted
 from coflux.cli.lines import Narrator, log_text, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.terminal import BACKLOG, Output, Terminal
 from coflux.cli.text import duration, visible, visible_lines
 from coflux.cli.view import Line, RunView, describe_counts
 from coflux.executor.history import LogEntry
+from coflux.executor.series import Progress
 
 __all__ = ["Tree"]
 
@@ -91,6 +94,11 @@ class Tree:
             self._bars[bar] = f"{entry.run}:{entry.step} {visible(log_text(entry).strip())}"
         else:
             self._bars.pop(bar, None)
+
+    def show_progress(self, progress: Mapping[Key, Progress]) -> None:
+        for key, told in progress.items():
+            if self._view.tell_progress(key, progress_text(told, rate=False)):
+                self._dirty = True
 
     def recall(self, event: Event) -> None:
         self.take(event)

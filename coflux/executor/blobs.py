@@ -8,8 +8,9 @@ import mmap
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain
 
 from blake3 import blake3
 
@@ -21,6 +22,7 @@ PIECES_PER_WRITE = 1024  # what one writev takes (IOV_MAX)
 CONCURRENT_SIZE = 8 << 20  # bytes from which hashing and writing go on at the same time
 SLICE = 4 << 20  # bytes written between two looks at whether the blob is there already
 HASHED_SIZE = 16 << 20  # bytes up to which `check` looks at the content
+PIECE = 1 << 20  # bytes of a blob that are read at a time, where it is not mapped
 MAPPED_SIZE = 256 * 1024  # bytes; below, reading is as quick, and a process can have only some 65,000 mappings
 
 
@@ -28,7 +30,8 @@ class FileBlobs:
     """A `BlobStore` in a directory: `<directory>/<first two hex digits>/<the other 62>`, readable by the owner only.
 
     Processes may share the directory. A blob appears by a rename, complete; until then it is a file in
-    `<directory>/tmp`, named by its writer's process id. Nothing is synced to disk here.
+    `<directory>/tmp`, named by its writer's process id. Nothing is synced to disk here,
+    unless somebody asks for it.
 
     Hashing uses one thread. blake3's thread pool halves the time for big blobs on two cores, but a process forked after
     its first use deadlocks in the next one, and workers are forked from processes that run the user's code.
@@ -85,6 +88,63 @@ class FileBlobs:
 
         self._install(write)
         return digests[0]
+
+    def write_pieces(self, pieces: Iterable[bytes], *, sync: bool = False) -> str:
+        """Store the concatenation of `pieces`, of which two are held at a time, and return its digest.
+
+        Args:
+            sync: return when the file is on the disk, for whoever does not announce it to the engine.
+
+        Raises what `pieces` raises, and `OSError` as `write` does; then nothing is left behind.
+        """
+        rest = iter(pieces)
+        first, second = next(rest, b""), next(rest, b"")
+        if not second and not sync:
+            return self.write([first])  # most files are small, and many are there already
+        try:
+            return self._write_pieces(chain(filter(None, (first, second)), rest), sync)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, error.filename or self._directory) from None
+
+    def _write_pieces(self, pieces: Iterable[bytes], sync: bool) -> str:
+        hasher = blake3()
+
+        def write(descriptor: int) -> str | None:
+            size = 0
+            for piece in pieces:
+                hasher.update(piece)
+                _write_all(descriptor, [memoryview(piece)])
+                size += len(piece)
+            if sync:
+                os.fsync(descriptor)
+            digest = hasher.hexdigest()
+            return None if _has_size(self.path_of(digest), size) else digest
+
+        self._install(write)
+        if sync:
+            _sync_directory(os.path.dirname(self.path_of(hasher.hexdigest())))
+        return hasher.hexdigest()
+
+    def pieces(self, digest: str) -> Iterator[bytes]:
+        """The content of a blob in pieces, for those who do not want it in memory.
+
+        Raises:
+            BlobMissing: there is no such file.
+            BlobDamaged: it cannot be read; or its hash differs, which is known after the last piece.
+        """
+        path = self.path_of(digest)
+        hasher = blake3()
+        try:
+            with open(path, "rb", buffering=0) as file:
+                while piece := file.read(PIECE):
+                    hasher.update(piece)
+                    yield piece
+        except FileNotFoundError:
+            raise self._missing(digest) from None
+        except OSError as error:
+            raise BlobDamaged(f"blob {digest} cannot be read: {error.strerror} ({path})") from None
+        if hasher.hexdigest() != digest:
+            raise BlobDamaged(f"blob {digest} has the wrong content, with hash {hasher.hexdigest()} ({path})")
 
     def open(self, digest: str, size: int) -> memoryview:
         """Map a blob copy-on-write: the view can be changed, and the file never is.
@@ -148,6 +208,14 @@ class FileBlobs:
 
     def _missing(self, digest: str) -> BlobMissing:
         return BlobMissing(f"blob {digest} is not in {self._directory}")
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _hash(views: list[memoryview]) -> str:

@@ -271,7 +271,7 @@ class ClientRun:
                 self._outcome = self._wait()
                 self._client.close()
                 _unread.discard(self)
-        return decode_outcome(self._outcome, FileBlobs(os.path.join(self._project.data_dir, "blobs")))
+        return decode_outcome(self._outcome, FileBlobs(self._project.blobs_dir))
 
     def _wait(self) -> Outcome:
         from coflux.executor.history import History
@@ -343,7 +343,7 @@ def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
 
     project = find_project()
     project.prepare()
-    blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
+    blobs = FileBlobs(project.blobs_dir)
     spec = submitted_spec(target, blobs)
     encoded = encoded_arguments(target, arguments, blobs)
     keys = argument_keys(key_plan(target, run_memo=False), target, arguments)

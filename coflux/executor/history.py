@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, St
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
 from coflux.executor.log_search import LogFilter, conditions
-from coflux.executor.messages import Outcome
+from coflux.executor.messages import Outcome, Usage
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.reading import (
     ARGUMENTS,
@@ -36,7 +37,18 @@ from coflux.executor.reading import (
     shared_of,
     workspaces_in,
 )
+from coflux.executor.recorded_metrics import PAGE as POINTS_PAGE
+from coflux.executor.recorded_metrics import (
+    Key,
+    MetricInfo,
+    PointsPage,
+    metrics_of,
+    points_of,
+    progress_among,
+    thinned,
+)
 from coflux.executor.rows import (
+    AssetRow,
     ExecutionRow,
     GroupRow,
     Row,
@@ -48,6 +60,7 @@ from coflux.executor.rows import (
     format_execution_id,
     parse_execution_id,
 )
+from coflux.executor.series import Progress
 from coflux.executor.workspaces import lineage_of
 
 __all__ = ["History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
@@ -144,6 +157,16 @@ class History:
         """Return the run with exactly this id."""
         sql = f"SELECT {RUN_FIELDS} FROM runs WHERE id = ? AND NOT hidden"
         return next(iter(select(self._main, RunRow, sql, (run_id,))), None)
+
+    def usage(self, run_ids: Sequence[str]) -> dict[str, Usage]:
+        """Return what the executions of each run have used together, and the most memory that one of them had; of runs
+        of which something is known. What runs that they started have used is not in it."""
+        places = ", ".join("?" * len(run_ids))
+        sql = (
+            "SELECT run, sum(cpu_seconds), max(peak_memory), sum(read_bytes), sum(written_bytes) FROM executions"
+            f" WHERE run IN ({places}) AND peak_memory IS NOT NULL GROUP BY run"
+        )
+        return {run: Usage(*used) for run, *used in self._main.run(sql, tuple(run_ids))}
 
     def unfinished_runs(self) -> list[RunRow]:
         """Return the runs of which something is unfinished, the newest first, without those that others started."""
@@ -299,6 +322,32 @@ class History:
         `None` when there is no such step."""
         return self.chain_end(format_execution_id(run_id, step, self.newest_attempt(run_id, step)))
 
+    # -- assets -------------------------------------------------------------------------------------------------------
+
+    def assets(self, run_id: str, step: int | None = None, attempt: int | None = None) -> list[AssetRow]:
+        """Return the assets that a run's executions have made, or one step's, or one attempt's, the oldest first."""
+        places = [("run = ?", run_id), ("step = ?", step), ("attempt = ?", attempt)]
+        where = " AND ".join(condition for condition, value in places if value is not None)
+        parameters = [value for _, value in places if value is not None]
+        sql = f"SELECT * FROM assets WHERE {where} ORDER BY created_at, step, attempt, asset"
+        return select(self._main, AssetRow, sql, parameters)
+
+    def asset_ids(self, prefix: str, limit: int = 10) -> list[str]:
+        """Return the ids that begin with `prefix`, of assets that executions have made."""
+        sql = (
+            "SELECT DISTINCT asset FROM assets JOIN runs ON runs.id = assets.run AND NOT hidden"
+            " WHERE asset >= ? AND asset < ? ORDER BY asset LIMIT ?"
+        )
+        return [asset for (asset,) in self._main.run(sql, (prefix, f"{prefix}g", limit))]  # "g" comes after "f"
+
+    def made_by(self, asset: str) -> list[str]:
+        """Return the ids of the executions that have made an asset, the oldest first."""
+        sql = (
+            "SELECT run, step, attempt FROM assets JOIN runs ON runs.id = assets.run AND NOT hidden"
+            " WHERE asset = ? ORDER BY assets.created_at, run, step, attempt"
+        )
+        return [format_execution_id(*place) for place in self._main.run(sql, (asset,))]
+
     # -- why ----------------------------------------------------------------------------------------------------------
 
     def queue(self, workspace: str | None = None) -> list[Queued]:
@@ -361,6 +410,29 @@ class History:
         """Logs can be pruned as a whole: a database that was removed has no entries."""
         self._logs = self._logs or _open_database(self._logs_path, LOGS)
         return self._logs
+
+    # -- metrics ------------------------------------------------------------------------------------------------------
+
+    def metrics(self, run_id: str, step: int | None = None, attempt: int | None = None) -> list[MetricInfo]:
+        """Return the metrics of a run, of a step or of one attempt, by execution and in order of definition."""
+        database = self._log_database()
+        return [] if database is None else metrics_of(database, run_id, step, attempt)
+
+    def points(self, metric: MetricInfo, after: int = 0, limit: int = POINTS_PAGE) -> PointsPage:
+        """Return points of a metric, about `limit` from number `after` on; none only where there are no more."""
+        database = self._log_database()
+        return PointsPage.empty(after) if database is None else points_of(database, metric, after, limit)
+
+    def thinned_points(self, metric: MetricInfo, limit: int) -> tuple[array[float], array[float]]:
+        """Return `at` and value of about `limit` points of a metric that show its course (see `series.thin`)."""
+        database = self._log_database()
+        return (array("d"), array("d")) if database is None else thinned(database, metric, limit)
+
+    def progress(self, executions: Sequence[ExecutionRow], now: float) -> dict[Key, list[tuple[MetricInfo, Progress]]]:
+        """Return what executions tell of their progress, by run, step and attempt: an entry for each metric whose scale
+        is one of progress, with `now`, in seconds since the epoch, for the time of what still runs."""
+        database = self._log_database()
+        return {} if database is None else progress_among(database, executions, now)
 
     # -- the whole run ------------------------------------------------------------------------------------------------
 

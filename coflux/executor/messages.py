@@ -356,7 +356,7 @@ class RecordPoints(Message, frozen=True):
 
 
 class KeepAsset(Message, frozen=True):
-    """The execution has made an asset. `blobs` are those of its files, and of the list of them."""
+    """The execution has made an asset. `blobs` are those that may be new: of files that it read, and of the list."""
 
     asset: str  # its id
     name: str | None

@@ -27,6 +27,7 @@ from coflux.executor.messages import (
     Failed,
     Identified,
     Identify,
+    KeepAsset,
     Log,
     OpenGroup,
     Outcome,
@@ -36,6 +37,7 @@ from coflux.executor.messages import (
     ToWorker,
     Wait,
 )
+from coflux.executor.metric_recorder import MetricRecorder
 from coflux.executor.unwinding import unwind
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
@@ -46,11 +48,15 @@ if TYPE_CHECKING:
     import asyncio
 
     from coflux.executor.resumption import EarlierChildren
+    from coflux.metrics import Metric
     from coflux.target import Target
     from coflux.values import BlobStore
 
 __all__ = ["Runtime", "decode_outcome"]
 
+_DROPPED_POINT = (
+    "metric {metric}: a point was dropped, since its x ({at}) does not come after the one before; so are others like it"
+)
 _UNKEYABLE = "argument {argument} of {target} cannot be keyed, so it runs without {options}: {reason}"
 
 
@@ -88,11 +94,13 @@ class Runtime:
         self._memo = memo
         self._earlier = None if earlier is None else self._earlier_children(earlier)
         self._pid = os.getpid()
+        self._started = time.monotonic()
         self._submissions = 0
         self._groups = 0
         self._requests = 0
         self._specs: dict[int, tuple[Target[..., Any], bytes, KeyPlan]] = {}
         self._unkeyable: set[tuple[str, str]] = set()  # what has been warned of
+        self._recorder: MetricRecorder | None = None  # until something is recorded
         self._suspended = False
         self._send_lock = threading.RLock()
         self._unsent: list[Log] = []  # entries that were made while this very thread was sending
@@ -204,10 +212,40 @@ class Runtime:
         while self._unsent:
             self._channel.send(self._unsent.pop(0))
 
+    # -- metrics -------------------------------------------------------------------------------------------------
+
+    def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
+        self._check_process()
+        recorder = self._recorder or self._new_recorder()
+        recorder.record(metric, value, at)
+
+    def _new_recorder(self) -> MetricRecorder:
+        with self._send_lock:
+            if self._recorder is None:  # another thread was not quicker
+                self._recorder = MetricRecorder(self._started, self._send_recorded, self._warn_of_dropped_point)
+            return self._recorder
+
+    def _send_recorded(self, message: object) -> None:
+        with self._send_lock:
+            self._channel.send(message)
+
+    def _warn_of_dropped_point(self, metric: str, at: float) -> None:
+        self.log(Level.WARNING, _DROPPED_POINT, {"metric": metric, "at": at})
+
     def finish(self) -> None:
-        """The execution's code has ended: send what is left."""
+        """The execution's code has ended: send what it has recorded and not sent yet."""
+        if self._recorder is not None and os.getpid() == self._pid:
+            self._recorder.end()
         with self._send_lock:
             self._send_unsent()
+
+    def blobs(self) -> BlobStore:
+        self._enter()
+        return self._blobs
+
+    def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
+        self._enter()
+        self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
 
     # -- submissions ---------------------------------------------------------------------------------------------
 

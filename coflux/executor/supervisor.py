@@ -68,6 +68,7 @@ from coflux.executor.persistence import blobs_of, restore, to_batch
 from coflux.executor.processes import become_subreaper
 from coflux.executor.recording import Recorded, record
 from coflux.executor.rows import Batch, LogRow
+from coflux.executor.sampling import ProcessTrees
 from coflux.executor.server import Server
 from coflux.executor.spawning import ChildProcess
 from coflux.executor.store import Store
@@ -107,7 +108,7 @@ class Supervisor:
         self.store = store
         self.poller = Poller()
         self.started_at = time.time()
-        self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
+        self._blobs = FileBlobs(project.blobs_dir)
         self.archive = StoreArchive(store, self._blobs, lambda text: self.server.notice("warning", text))
         self.imported = ImportedModules()
         self.scheduler = Scheduler(
@@ -362,8 +363,9 @@ class Supervisor:
     def _sample(self) -> None:
         """Look at busy workers now and then; nobody wakes up for it while none is."""
         busy = [worker for worker in self.workers.values() if self.scheduler.running_on(worker.id) is not None]
+        trees = ProcessTrees()
         for worker in busy:
-            worker.sample()
+            worker.sample(trees)
         self._sampling = bool(busy)
         if busy:
             self.later(SAMPLE, self._sample)
@@ -408,7 +410,7 @@ class Supervisor:
                         message.outcome,
                         message.retryable,
                         unclean,
-                        message.usage,
+                        worker.used(message.usage),
                         message.fingerprint,
                     )
                 )

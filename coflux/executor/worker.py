@@ -14,7 +14,6 @@ import importlib
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable
 from traceback import walk_tb
 from types import CoroutineType
@@ -34,7 +33,6 @@ from coflux.executor.cleanliness import Baseline, WorkingDirectory, tell
 from coflux.executor.fingerprints import fingerprint, remember
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.manifest import encoded_arguments
-from coflux.executor.memory import PeakMemory
 from coflux.executor.messages import (
     Bind,
     BindFailed,
@@ -50,8 +48,8 @@ from coflux.executor.messages import (
     Succeeded,
     TargetSpec,
     ToWorker,
-    Usage,
 )
+from coflux.executor.metering import Meter
 from coflux.executor.processes import become_subreaper, die_with_parent
 from coflux.executor.runtime import Runtime, wait_closed
 from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL, FAULT_MARK, OWN_FAULT
@@ -100,7 +98,7 @@ class Worker:
         self._targets: dict[bytes, _Found] = {}
         self._baseline = Baseline(crash)
         self._directory = WorkingDirectory(configuration.scratch)
-        self._peak_memory = PeakMemory()
+        self._meter = Meter()
 
     def serve(self) -> None:
         """Run what comes, until told to leave or until the supervisor is gone."""
@@ -125,7 +123,6 @@ class Worker:
     # -- one execution -------------------------------------------------------------------------------------------
 
     def _execute(self, message: Execute) -> Returned:
-        before = time.process_time()
         install_streams()
         sys.stdin = NoInput()
         runtime = Runtime(
@@ -145,10 +142,10 @@ class Worker:
             standard_logging.record_into(None)
             runtime.finish()
         unclean = self._clean_up()
-        usage = Usage(time.process_time() - before, self._peak_memory.of_execution())
         found = self._targets.get(message.target)
         version = b"" if found is None else found.fingerprint
-        return Returned(message.execution, outcome, retryable, unclean, usage, self._recorder.take_news(), version)
+        news, usage = self._recorder.take_news(), self._meter.of_execution()
+        return Returned(message.execution, outcome, retryable, unclean, usage, news, version)
 
     def _clean_up(self) -> str:
         """Leave nothing to the next execution; return why this process must not run another, or ""."""
@@ -163,7 +160,7 @@ class Worker:
     def _prepare(self) -> None:
         """What the next execution finds. Done before it comes: the supervisor is busy with the outcome of the last."""
         self._directory.prepare()
-        self._peak_memory.begin()
+        self._meter.begin()
         # What is imported later seeds itself.
         if (python_random := sys.modules.get("random")) is not None:
             python_random.seed(int.from_bytes(os.urandom(16), "little"))

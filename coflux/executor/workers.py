@@ -9,11 +9,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Protocol
 
-from coflux.executor.evidence import cpu_seconds, describe_exit, oom_kills, own_fault, resident_memory, user_stack
+from coflux.executor.evidence import describe_exit, oom_kills, own_fault, user_stack
 from coflux.executor.messages import FromWorker, Log, Ready, Retire, StartMethod, Usage
 from coflux.executor.output import REFRESH, EntryLimit, OutputPipe
 from coflux.executor.peers import Peer, Poller
 from coflux.executor.rows import LogRow
+from coflux.executor.sampling import ProcessTrees, more, sample, since
 from coflux.executor.signals import DUMP_SIGNAL
 from coflux.logs import Level
 
@@ -21,6 +22,8 @@ __all__ = ["DUMP_TIME", "RETIRE_TIME", "WorkerProcess", "crash_file", "pipe_ends
 
 DUMP_TIME = 0.1  # seconds between the request for a stack and the kill
 RETIRE_TIME = 2.0  # seconds that exit handlers of a worker may take
+
+_NOTHING = Usage(0.0, 0)
 
 
 class Shell(Protocol):
@@ -65,8 +68,8 @@ class WorkerProcess:
         self.id = worker_id
         self.host = host
         self.pid = 0
-        self.peak_memory = 0  # of the execution, as is `cpu_seconds`: both as sampled, 0 when unknown
-        self.cpu_seconds = 0.0
+        self._sampled = _NOTHING  # of the execution; no memory when it was not looked at
+        self._before = _NOTHING  # used by earlier executions, and before them
         self.owner: tuple[str, int, int] | None = None  # run, step, attempt of what it runs or ran last
         self.start_method: StartMethod = "spawn"  # of its host, when it was asked for
         self.terminal = 0  # the context whose client's terminal it was told of last
@@ -77,7 +80,6 @@ class WorkerProcess:
         self._shell = shell
         self._grace = grace
         self._pidfd = -1
-        self._cpu_before = 0.0  # seconds that earlier executions used
         self._signalled: list[int] = []  # signals asked for before the pid was known
         self._ending = False
         self._killed = False
@@ -101,9 +103,7 @@ class WorkerProcess:
 
     def works_for(self, owner: tuple[str, int, int] | None) -> None:
         """What it writes from now on belongs to this execution."""
-        self.peak_memory = 0
-        self.cpu_seconds = 0.0
-        self._cpu_before = cpu_seconds(self.pid)
+        self._sampled = _NOTHING
         self.owner = owner
         self._entries = EntryLimit()
         bars = count()
@@ -152,6 +152,7 @@ class WorkerProcess:
         """It is ready when it says so and its parent has survived the fork."""
         if self._serves and self.pid:
             self.ready = True
+            self._before = sample(self.pid, ProcessTrees()) or _NOTHING
             self._received(self.id, Ready(self.pid))
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -167,11 +168,22 @@ class WorkerProcess:
             self._signal(number)
         self._tell_ready()
 
-    def sample(self) -> None:
-        """Note what it has used so far."""
-        if self.pid:
-            self.peak_memory = max(self.peak_memory, resident_memory(self.pid))
-            self.cpu_seconds = max(self.cpu_seconds, cpu_seconds(self.pid) - self._cpu_before)
+    def sample(self, trees: ProcessTrees | None = None) -> None:
+        """Note what its execution has used so far, with all processes below it."""
+        used = sample(self.pid, trees or ProcessTrees()) if self.pid else None
+        if used is not None:
+            self._sampled = more(self._sampled, since(used, self._before))
+
+    def used(self, usage: Usage) -> Usage:
+        """Its execution has ended, and it says what that used. Return this with what was sampled."""
+        before = self._before
+        self._before = Usage(
+            before.cpu_seconds + usage.cpu_seconds,
+            0,
+            (before.read_bytes or 0) + (usage.read_bytes or 0),
+            (before.written_bytes or 0) + (usage.written_bytes or 0),
+        )
+        return usage if self._sampled is _NOTHING else more(usage, self._sampled)
 
     def retire(self) -> None:
         """Ask it to leave; exit handlers that take too long are not waited for."""
@@ -234,12 +246,12 @@ class WorkerProcess:
         text = describe_exit(
             status,
             stack=stack,
-            peak_memory=self.peak_memory,
+            peak_memory=self._sampled.peak_memory,
             out_of_memory=not self._killed and oom_kills() > self._oom_kills,
             fault=own_fault(self._crash_text()),
         )
         self._release()
-        return text, Usage(self.cpu_seconds, self.peak_memory) if self.peak_memory else None
+        return text, self._sampled if self._sampled.peak_memory else None
 
     def take_stack(self) -> str:
         """What `faulthandler` wrote: asked for before a timeout kill, or at a crash."""

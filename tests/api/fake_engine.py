@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from coflux.failures import NoBlobs
 from coflux.handles import Execution
+from coflux.metrics import Metric
 from coflux.suspension import Suspending, wait_limit
 from coflux.target import Target
+from coflux.values import BlobStore
 
 PENDING = object()
 
@@ -26,7 +29,11 @@ class FakeEngine:
         self.suspensions: list[tuple[float, float | None]] = []
         self.cancelled: list[Execution[Any]] = []
         self.groups: list[tuple[str | None, int | None]] = []
+        self.metrics: list[Metric] = []
+        self.points: list[tuple[str, float, float | None]] = []
         self.entries: list[tuple[int, str | None, dict[str, object]]] = []
+        self.store: BlobStore = NoBlobs()
+        self.assets: list[tuple[str, str | None, int, int, set[str]]] = []
 
     def submit(self, target: Target[..., Any], arguments: Sequence[object], group: int | None) -> Execution[Any]:
         self.submissions.append((target, tuple(arguments), group))
@@ -76,6 +83,16 @@ class FakeEngine:
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         self.entries.append((level, template, values))
+
+    def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
+        self.metrics.append(metric)
+        self.points.append((metric.key, value, at))
+
+    def blobs(self) -> BlobStore:
+        return self.store
+
+    def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
+        self.assets.append((asset, name, files, size, set(blobs)))
 
     def execution_id(self) -> str:
         return self.execution

@@ -268,22 +268,6 @@ def test_wrong_secret_is_not_in_the_message() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_assets_are_not_there_yet() -> None:
-    with pytest.raises(NotImplementedError, match="asset"):
-        cf.asset("file.txt")
-
-
-def test_asset_holds_entries_by_path() -> None:
-    entries = [cf.AssetEntry("a/b.txt", 3), cf.AssetEntry("c.txt", 0)]
-    asset = cf.Asset("A1", {"name": "out"}, entries)
-    assert asset["a/b.txt"].size == 3
-    assert "c.txt" in asset
-    assert "b.txt" not in asset
-    assert asset.entries == entries
-    with pytest.raises(KeyError):
-        _ = asset["b.txt"]
-
-
 def test_project_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "coflux.toml").touch()
     (tmp_path / "below").mkdir()

@@ -17,6 +17,7 @@ from coflux.cli.ndjson import Events
 from coflux.cli.progress import Lines, Problems
 from coflux.cli.tree import Tree
 from coflux.executor.history import History
+from coflux.executor.series import Progress
 from coflux.logs import Level
 from tests.cli.samples import FAILURE, PLAIN, TIMEOUT, Captured, Recorder, succeeded
 
@@ -286,3 +287,16 @@ def test_a_tree_without_unicode_is_ascii(
         tree.take(event)
     tree.close()
     assert captured.text.isascii()
+
+
+def test_the_tree_shows_how_far_what_runs_has_got(
+    recorder: Recorder, feed: Feed, captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    tree = Tree(captured.output, PLAIN._replace(live=True))
+    record_a_run(recorder)
+    for event in feed.events():
+        tree.take(event)
+    tree.show_progress({("Rbcd", 1, 1): Progress(21, 50, 0.42, 3.1, 9.4), ("Rother", 1, 1): Progress(1, 2, 0.5, 1, 1)})
+    tree.close()
+    assert "nightly('a', 2)  42% (21/50), 9.4s left" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", captured.text)

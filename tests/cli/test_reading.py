@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from coflux.cli import exits
-from coflux.cli.app import run
 from coflux.cli.interrupted import advice
+from coflux.encoded import Value
+from coflux.executor.messages import Succeeded
 from coflux.logs import Level
-from tests.cli.samples import FAILURE, TIMEOUT, recording, succeeded
+from tests.cli.samples import FAILURE, TIMEOUT, Command, recording, succeeded
 
 ROOT = str(Path(__file__).parents[2])
-Command = Callable[..., tuple[int, str, str]]
 STEPS = "`coflux runs inspect Rbcd` shows the steps there are"
-
-
-@pytest.fixture
-def coflux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run a command line in an empty project; returns status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("COFLUX_DATA_DIR", raising=False)
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        status = run(arguments)
-        sys.stderr.flush()
-        return status, *capfd.readouterr()
-
-    return command
 
 
 @pytest.fixture
@@ -153,6 +138,26 @@ def test_inspect_json_is_the_document(coflux: Command) -> None:
 )
 def test_results(coflux: Command, arguments: list[str], status: int, out: str, err: str) -> None:
     assert coflux("runs", "result", *arguments) == (status, out, err)
+
+
+def test_a_result_without_a_json_form_is_shown_in_some_lines_on_a_terminal(coflux: Command, tmp_path: Path) -> None:
+    (tmp_path / ".coflux").mkdir()
+    value = Value("pickle", b"never loaded", 12, preview="ndarray int64 (2,) 16 bytes", summary="ndarray\n1  2")
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.run("succeeded", settled=True)
+        recorder.step(1, "main")
+        recorder.execution(1, "succeeded", Succeeded(value))
+        recorder.commit()
+    assert coflux("runs", "result", "Rbcd") == (0, "ndarray int64 (2,) 16 bytes\n", "")
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": ROOT}
+    command = [sys.executable, "-m", "coflux", "runs", "result", "Rbcd"]
+    outer, inner = pty.openpty()
+    try:
+        subprocess.run(command, env=environment, stdout=inner, check=True)
+        assert os.read(outer, 1000) == b"ndarray\r\n1  2\r\n"
+    finally:
+        os.close(outer)
+        os.close(inner)
 
 
 @pytest.mark.usefixtures("stored")

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from coflux.executor.messages import RunOptions, Succeeded, TargetSpec
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, PrunedRow, RunRow, SharedRow, StepRow
+from coflux.executor.rows import (
+    Batch,
+    ExecutionRow,
+    GroupRow,
+    LogRow,
+    MetricRow,
+    PointsRow,
+    PrunedRow,
+    RunRow,
+    SharedRow,
+    StepRow,
+)
 from coflux.task_options import TaskOptions
 from coflux.values import Value
 
@@ -77,7 +90,32 @@ def log_row(run: str = "Rtest", step: int = 1, attempt: int = 1, **changes: Any)
     return LogRow(run, step, attempt, **fields | changes)
 
 
-def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow | PrunedRow) -> Batch:
+def metric_row(run: str = "Rtest", step: int = 1, attempt: int = 1, **changes: Any) -> MetricRow:
+    """A metric; `group` and `scale` are objects."""
+    fields: dict[str, Any] = {"number": 0, "key": "loss", "group": None, "scale": None} | changes
+    for axis in ("group", "scale"):
+        fields[axis] = None if fields[axis] is None else msgspec.json.encode(fields[axis])
+    return MetricRow(run, step, attempt, **fields)
+
+
+def points_row(
+    values: Sequence[float],
+    at: Sequence[float] | None = None,
+    run: str = "Rtest",
+    step: int = 1,
+    attempt: int = 1,
+    metric: int = 0,
+    first: int = 0,
+) -> PointsRow:
+    """Points of a metric, at 0.5, 1.5, … if nothing else is said."""
+    at = [first + 0.5 + index for index in range(len(values))] if at is None else at
+    data = (array("d", numbers).tobytes() for numbers in (at, values))
+    return PointsRow(run, step, attempt, metric, first, len(values), *data)
+
+
+def batch(
+    *rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow | MetricRow | PointsRow | PrunedRow,
+) -> Batch:
     result = Batch()
     for row in rows:
         match row:
@@ -93,6 +131,10 @@ def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow
                 result.shared.append(row)
             case LogRow():
                 result.logs.append(row)
+            case MetricRow():
+                result.metrics.append(row)
+            case PointsRow():
+                result.points.append(row)
             case PrunedRow():
                 result.pruned.append(row)
     return result

@@ -38,6 +38,8 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
                 finished_at=1_700_000_008.0,
                 cpu_seconds=0.25,
                 peak_memory=1 << 20,
+                read_bytes=512,
+                written_bytes=0,
                 older_code=True,
                 outcome=msgspec.msgpack.encode(Succeeded(json_value("[1,null]"))),
             ),
@@ -52,6 +54,7 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
     created = "2023-11-14T22:13:22.000000Z"
     unstarted: dict[str, Any] = {"created_at": created, "started_at": None, "finished_at": None, "cpu_seconds": None}
     unstarted |= {"peak_memory": None, "reason": "ready", "error": None, "due_at": None, "workspace": "default"}
+    unstarted |= {"read_bytes": None, "written_bytes": None}
     unstarted |= {"waits_for": [], "older_code": False, "trigger": "submission"}
     assert history.document("Rtest") == {
         "version": 1,
@@ -95,6 +98,8 @@ def test_the_keys_and_types_of_version_1(store: Store, history: History) -> None
                         "finished_at": "2023-11-14T22:13:28.000000Z",
                         "cpu_seconds": 0.25,
                         "peak_memory": 1048576,
+                        "read_bytes": 512,
+                        "written_bytes": 0,
                         "error": None,
                     }
                 ],

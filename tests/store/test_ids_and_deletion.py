@@ -12,7 +12,17 @@ from coflux.executor import store as store_module
 from coflux.executor.history import History
 from coflux.executor.rows import GroupRow, SharedRow
 from coflux.executor.store import Store, StoreError, is_secret_name
-from tests.store.factories import batch, execution_row, finished_run, log_row, run_row, step_row, succeeded
+from tests.store.factories import (
+    batch,
+    execution_row,
+    finished_run,
+    log_row,
+    metric_row,
+    points_row,
+    run_row,
+    step_row,
+    succeeded,
+)
 
 DONE = {"status": "succeeded", "settled": True}
 
@@ -87,9 +97,12 @@ def test_deleting_takes_the_family_with_its_logs_and_leaves_the_others(store: St
     store.commit(finished_run("Rleaf", root_run="Rroot", parent="Rroot:1:1"))
     store.commit(batch(GroupRow("Rleaf", 1, 1, 0, "batch", None), step_row("Rleaf", number=2, name="only_here")))
     store.commit(batch(SharedRow("Rleaf", 1, 1, 1, "Rleaf:2:1", None), SharedRow("Rkept", 1, 1, 1, "Rkept:1:1", None)))
+    for run in ("Rkept", "Rroot", "Rleaf"):
+        store.commit(batch(metric_row(run), points_row([1.0], run=run)))
     store.delete_run("Rroot")
 
     assert [run.id for run in history.runs(children=True)] == ["Rkept"]
+    assert [[metric.points for metric in history.metrics(run)] for run in ("Rkept", "Rroot", "Rleaf")] == [[1], [], []]
     assert store.load_run("Rroot") is store.load_run("Rleaf") is None
     assert [len(history.logs(run)) for run in ("Rkept", "Rroot", "Rleaf")] == [1, 0, 0]
     assert not history.executions("Rleaf")
