@@ -50,6 +50,7 @@ from coflux.executor.rows import (
     SharedRow,
     StepRow,
 )
+from coflux.executor.wal_readers import Pin
 from coflux.executor.workspaces import Workspaces
 
 __all__ = ["Store", "StoreBusy", "StoreError", "StoreFull", "is_secret_name"]
@@ -193,6 +194,10 @@ class Store:
     def blob_written(self, path: str) -> None:
         """Announce a new blob file before the rows that refer to it: it is synced to disk before they are."""
         self._checkpointer.blob_written(path)
+
+    def take_pins(self) -> list[Pin]:
+        """Return which databases have readers whose transactions do not end, once: see `Checkpointer.take_pins`."""
+        return self._checkpointer.take_pins()
 
     def put_setting(self, key: str, value: bytes) -> None:
         """Store a small value under `key`. Raises what `commit` raises."""

@@ -68,7 +68,7 @@ class WorkerProcess:
         self.id = worker_id
         self.host = host
         self.pid = 0
-        self._sampled = _NOTHING  # of the execution; no memory when it was not looked at
+        self.sampled = _NOTHING  # of the execution; no memory when it was not looked at
         self._before = _NOTHING  # used by earlier executions, and before them
         self.owner: tuple[str, int, int] | None = None  # run, step, attempt of what it runs or ran last
         self.start_method: StartMethod = "spawn"  # of its host, when it was asked for
@@ -107,7 +107,7 @@ class WorkerProcess:
 
     def works_for(self, owner: tuple[str, int, int] | None) -> None:
         """What it writes from now on belongs to this execution."""
-        self._sampled = _NOTHING
+        self.sampled = _NOTHING
         self.owner = owner
         self._entries = None
         for pipe in self._pipes:
@@ -177,7 +177,7 @@ class WorkerProcess:
         """Note what its execution has used so far, with all processes below it."""
         used = sample(self.pid, trees or ProcessTrees()) if self.pid else None
         if used is not None:
-            self._sampled = more(self._sampled, since(used, self._before))
+            self.sampled = more(self.sampled, since(used, self._before))
 
     def used(self, usage: Usage) -> Usage:
         """Its execution has ended, and it says what that used. Return this with what was sampled."""
@@ -188,7 +188,7 @@ class WorkerProcess:
             (before.read_bytes or 0) + (usage.read_bytes or 0),
             (before.written_bytes or 0) + (usage.written_bytes or 0),
         )
-        return usage if self._sampled is _NOTHING else more(usage, self._sampled)
+        return usage if self.sampled is _NOTHING else more(usage, self.sampled)
 
     def retire(self) -> None:
         """Ask it to leave; exit handlers that take too long are not waited for."""
@@ -251,12 +251,12 @@ class WorkerProcess:
         text = describe_exit(
             status,
             stack=stack,
-            peak_memory=self._sampled.peak_memory,
+            peak_memory=self.sampled.peak_memory,
             out_of_memory=not self._killed and oom_kills() > self._oom_kills,
             fault=own_fault(self._crash_text()),
         )
         self._release()
-        return text, self._sampled if self._sampled.peak_memory else None
+        return text, self.sampled if self.sampled.peak_memory else None
 
     def take_stack(self) -> str:
         """What `faulthandler` wrote: asked for before a timeout kill, or at a crash."""

@@ -88,9 +88,9 @@ def test_an_asset_is_inspected(coflux: Command, kept: Kept) -> None:
     assert out == (
         f"asset {kept.first.id}\n"
         "first^[: 3 files, 1.21 KiB, made by Rbcd:2:1\n"
-        "   1 byte  text/plain  a.txt\n"
-        "   1.21 KiB  text/csv    d/b^[.csv\n"
-        "  4 bytes              run\n"
+        "    1 byte  text/plain  a.txt\n"
+        "  1.21 KiB  text/csv    d/b^[.csv\n"
+        "   4 bytes              run\n"
     )
     document = json.loads(coflux("assets", "inspect", kept.first.id, "--match", "{run,a.*}", "--json")[1])
     assert document["version"] == 1
