@@ -248,10 +248,13 @@ class Runtime:
 
     def finish(self) -> None:
         """The execution's code has ended: send what it has recorded and not sent yet."""
-        if self._recorder is not None and os.getpid() == self._pid:
+        if os.getpid() != self._pid:
+            return
+        if self._recorder is not None:
             self._recorder.end()
-        with self._send_lock:
-            self._send_unsent()
+        if self._unsent:
+            with self._send_lock:
+                self._send_unsent()
 
     def blobs(self) -> BlobStore:
         self._enter()

@@ -96,11 +96,12 @@ class WorkerProcess:
         stdout, stdout_write = pipe_ends()
         stderr, stderr_write = pipe_ends()
         self._redactor = shell.vault.redactor(secrets)
+        bars = count()
         self._pipes = [
-            OutputPipe(stdout, Level.STDOUT, shell.log, self._redactor),
-            OutputPipe(stderr, Level.STDERR, shell.log, self._redactor),
+            OutputPipe(stdout, Level.STDOUT, shell.log, bars, self._redactor),
+            OutputPipe(stderr, Level.STDERR, shell.log, bars, self._redactor),
         ]
-        self._entries = EntryLimit()
+        self._entries: EntryLimit | None = None  # once it has logged something
         self._showing = False  # it is looked after unfinished lines
         self._crash = crash_file()
         for pipe in self._pipes:
@@ -114,13 +115,14 @@ class WorkerProcess:
         """What it writes from now on belongs to this execution."""
         self.sampled = _NOTHING
         self.owner = owner
-        self._entries = EntryLimit()
-        bars = count()
+        self._entries = None
         for pipe in self._pipes:
-            pipe.belongs_to(owner, bars)
+            pipe.belongs_to(owner)
 
     def admits(self, entry: Log) -> bool:
         """Whether an entry is recorded: its execution has not logged too much yet."""
+        if self._entries is None:
+            self._entries = EntryLimit()
         return self._entries.admits(len(entry.template or "") + len(entry.values))
 
     def drain(self) -> None:
@@ -128,10 +130,10 @@ class WorkerProcess:
         wall = self._shell.wall()
         for pipe in self._pipes:
             pipe.drain(wall)
-        marker = self._entries.marker()
+        marker = self._entries.marker() if self._entries is not None else None
         if marker is not None and self.owner is not None:
             self._shell.log(LogRow(*self.owner, wall, Level.WARNING, marker, None))
-            self._entries = EntryLimit()
+            self._entries = None
 
     def _read(self, pipe: OutputPipe) -> None:
         if not self._shell.takes_output:
