@@ -52,6 +52,7 @@ class Checkpointer:
         self._looks = 0
         self._wake = threading.Event()
         self._closing = False
+        self._asked: threading.Event | None = None  # to empty the logs; set when that has been tried
         self._thread = threading.Thread(target=self._loop, name="coflux-checkpointer", daemon=True)
         self._thread.start()
 
@@ -79,6 +80,13 @@ class Checkpointer:
                 log.seen = size
                 self._wake.set()
 
+    def empty(self) -> threading.Event:
+        """Ask for a checkpoint now that leaves nothing in the WALs and cuts the databases' files to what they hold, if
+        nobody is reading. The event is set when it is over."""
+        self._asked = self._asked or threading.Event()
+        self._wake.set()
+        return self._asked
+
     def close(self) -> None:
         """End the thread, after the checkpoint it is at. `pending_blobs` are not synced."""
         self._closing = True
@@ -97,18 +105,22 @@ class Checkpointer:
             self._wake.clear()
             if self._closing:
                 return
+            asked, self._asked = self._asked, None
             try:
                 sync_blobs(self._blobs)
                 for log in self._logs:
-                    self._checkpoint(log)
+                    self._checkpoint(log, LIMIT if asked is None else 0)
             except StoreBusy:
                 continue  # another process is checkpointing; the next growth asks again
             except StoreError as failure:
                 self._failure = failure
+            finally:
+                if asked is not None:
+                    asked.set()
 
-    def _checkpoint(self, log: _Log) -> None:
+    def _checkpoint(self, log: _Log, limit: int) -> None:
         log.connection.run("PRAGMA wal_checkpoint(PASSIVE)")
-        if _size(log) >= LIMIT:
+        if _size(log) >= limit:
             with self.gate:
                 if not self._blobs:
                     log.connection.run("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -15,7 +15,7 @@ import msgspec
 
 from coflux.encoded import Value
 from coflux.executor import decisions
-from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError
+from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
 from coflux.executor.messages import Outcome
@@ -390,7 +390,10 @@ class History:
             groups, shared = self.groups(run_id), self.shared(run_id)
             problems = self._problems(run_id)
         interrupted = not (engine or run.settled)
-        return render(run, outcome, steps, executions, groups, shared, problems, interrupted=interrupted)
+        try:
+            return render(run, outcome, steps, executions, groups, shared, problems, interrupted=interrupted)
+        except KeyError as error:  # of a group
+            raise damaged(self._main.path, f"{run_id} names {error.args[0]}, which is not there") from error
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ MAIN: tuple[Migration, ...] = (
             hidden INTEGER NOT NULL DEFAULT 0 -- deleted, but other runs still point into it
         )""",
         "CREATE INDEX runs_by_family ON runs (root_run)",
+        "CREATE INDEX runs_hidden ON runs (root_run) WHERE hidden",
         "CREATE INDEX runs_unsettled ON runs (root_run) WHERE NOT settled",
         "CREATE UNIQUE INDEX runs_by_key ON runs (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL",
         # A run has thousands of steps but few distinct targets, and a target sent by value is some kilobytes.
@@ -147,6 +148,9 @@ MAIN: tuple[Migration, ...] = (
             omitted BLOB NOT NULL
         )""",
         "CREATE TABLE settings (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        # As if garbage had just been collected: a day from now is soon enough.
+        """INSERT INTO settings VALUES
+            ('collected_at', CAST(CAST((julianday('now') - 2440587.5) * 86400.0 AS TEXT) AS BLOB))""",
     ),
 )
 

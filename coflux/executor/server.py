@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
@@ -20,6 +21,7 @@ from coflux.executor.requests import (
     CancelRun,
     ChangeWorkspace,
     ClearCache,
+    Collect,
     CreateWorkspace,
     DeleteRun,
     Discover,
@@ -70,6 +72,7 @@ class Session:
         self.behind = False  # the store has something that it was not told of
         self.changed: dict[tuple[str, int, int], None] | None = None  # executions that it was not told of; None: many
         self.told_at = 0.0
+        self.connected_at = time.time()
         self.peer = Peer(server.supervisor.poller, sock, ToSupervisor, self._received, self._closed)
 
     def _received(self, message: Any) -> None:
@@ -119,6 +122,14 @@ class Server:
         """Whether nobody is attached."""
         return not self._sessions
 
+    def clients_since(self) -> list[float]:
+        """When those connected that may send values, in seconds since the epoch."""
+        return [session.connected_at for session in self._sessions if session.role != "dashboard"]
+
+    def followed(self) -> set[str]:
+        """The families, by their roots, of which somebody is told of the end."""
+        return {root for session in self._sessions for root in session.follows.values()}
+
     def _accept(self) -> None:
         while True:
             try:
@@ -155,6 +166,8 @@ class Server:
                 Discovery(self.supervisor, session, message).start()
             case DeleteRun():
                 self._delete(session, message)
+            case Collect():
+                self.supervisor.collector.requested(session, message)
             case ClearCache():
                 self.administration.clear_cache(session, message)
             case CreateWorkspace():
@@ -265,6 +278,7 @@ class Server:
             session.fail(message.request, "failed", str(error))
         else:
             session.send(Done(message.request, f"deleted {message.run}"))
+            self.supervisor.collector.purge()
 
     def _stop(self, session: Session, message: Stop) -> None:
         scheduler = self.supervisor.scheduler

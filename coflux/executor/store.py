@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 from blake3 import blake3
@@ -25,7 +26,7 @@ from coflux.executor.database import (
     StoreFull,
     damaged,
 )
-from coflux.executor.deletion import BULKY_TABLES, prune, purge_families, remove_bulky
+from coflux.executor.deletion import prune, remove_bulky
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version, migrate
 from coflux.executor.reading import (
     EXECUTION_FIELDS,
@@ -36,6 +37,7 @@ from coflux.executor.reading import (
     select,
     shared_of,
 )
+from coflux.executor.retention import Retention
 from coflux.executor.rows import (
     AssetRow,
     Batch,
@@ -121,6 +123,7 @@ class Store:
         path: the main database's file.
         last_log_id: the id of the newest log row.
         workspaces: what runs and results belong to.
+        retention: what lets go of old data.
     """
 
     @classmethod
@@ -154,6 +157,7 @@ class Store:
         self._issued: set[str] = set()  # run ids given out and not committed yet
         self.last_log_id: int = logs.run("SELECT coalesce(max(id), 0) FROM logs")[0][0]
         self.workspaces = Workspaces(main, self._transaction)
+        self.retention = Retention(main, logs, self._watched_transaction)
         self._checkpointer = Checkpointer((main.path, logs.path))
 
     def close(self) -> None:
@@ -264,12 +268,17 @@ class Store:
                 for database in reversed(databases):
                     database.run("COMMIT")
             except BaseException:
-                self._targets.clear()  # it may know rows that are being undone
+                self._targets = {}  # it may know rows that are being undone
                 for database in databases:
                     database.roll_back()
                 raise
         finally:
             self._checkpointer.gate.release()
+
+    def _watched_transaction(self, *databases: Database) -> AbstractContextManager[None]:
+        """As `_transaction`, for much that is not committed by `commit`. Raises what that raises."""
+        self._checkpointer.look()
+        return self._transaction(*databases)
 
     # -- ids and contexts ---------------------------------------------------------------------------------------------
 
@@ -393,9 +402,8 @@ class Store:
     # -- deleting -----------------------------------------------------------------------------------------------------
 
     def delete_run(self, run_id: str) -> None:
-        """Delete a run and its child runs, with their logs.
-
-        A run into which a chain of another run points (a cache hit) is only hidden, until that one is deleted.
+        """Delete a run and its child runs, as far as anybody can see. Their rows, logs and blobs are for the next
+        `GarbageCollection`; as long as a chain of another run points there (a cache hit), rows and blobs stay.
 
         Raises:
             StoreError: there is no such run, it is a child run, or something in its family is unfinished.
@@ -405,16 +413,27 @@ class Store:
             raise StoreError(f"there is no run {run_id}")
         if rows[0][0] != run_id:
             raise StoreError(f"{run_id} is a child run of {rows[0][0]}: delete that one")
-        family = [member for (member,) in self._main.run("SELECT id FROM runs WHERE root_run = ?", (run_id,))]
-        unfinished = {member for (member,) in self._main.run(_UNFINISHED_RUNS)}
-        if run_id in unfinished:
+        self.retention.hide([run_id])
+        if not self.retention.members(run_id):
             raise StoreError(f"{run_id} is unfinished: wait for its end, or cancel it first")
-        with self._transaction(self._main, self._logs):
-            for table in BULKY_TABLES:
-                self._logs.run_many(f"DELETE FROM {table} WHERE run = ?", [(member,) for member in family])
-            self._main.run("UPDATE runs SET hidden = 1, idempotency_key = NULL WHERE root_run = ?", (run_id,))
-            purge_families(self._main)
-        self._targets.clear()
+
+    def note_targets(self) -> Mapping[_TargetKey, int]:
+        """Begin to note which targets new steps are of: see `delete_targets`."""
+        self._targets = {}
+        return self._targets
+
+    def delete_targets(self, targets: Collection[int], noted: Mapping[_TargetKey, int]) -> None:
+        """Delete targets that no step was of when `note_targets` returned `noted`, but for those used since. After a
+        commit that failed nobody knows which these are, and all stay. Raises what `commit` raises."""
+        if targets and noted is self._targets:
+            unused = [(target,) for target in set(targets).difference(noted.values())]
+            with self._transaction(self._main):
+                self._main.run_many("DELETE FROM targets WHERE id = ?", unused)
+
+    def checkpoint_soon(self) -> threading.Event:
+        """Have the write-ahead logs moved into their databases, and the files cut, as far as readers let that be. The
+        event says when it is done."""
+        return self._checkpointer.empty()
 
 
 def is_secret_name(name: str) -> bool:
@@ -450,6 +469,7 @@ def _open_database(path: str, migrations: Sequence[Migration]) -> Database:
         else:
             # Ten syncs for nothing but tables: if the power goes now, the file is empty, and is made again.
             database.run("PRAGMA synchronous = OFF")
+            database.run("PRAGMA auto_vacuum = INCREMENTAL")  # so that free pages can be given back, a few at a time
         if database.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
             raise StoreError(f"{path} is on a file system without shared memory: choose a local one with --data-dir")
         migrate(database, migrations)

@@ -31,6 +31,7 @@ from blake3 import blake3
 from coflux.executor.archive import StoreArchive
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.channel import decoder
+from coflux.executor.collector import Collector
 from coflux.executor.core import commands as cmd
 from coflux.executor.core import events as ev
 from coflux.executor.core.descent import earlier_children
@@ -138,6 +139,7 @@ class Supervisor:
         self._leave_asked = False
         self._now = self._read_clock()
         self.server = Server(self, listener)
+        self.collector = Collector(self)
         self._watch_children()
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -147,6 +149,7 @@ class Supervisor:
         restore(self.scheduler, self.store, self._now)
         self.generations.bring_back()
         self.server.administration.pause_paused()
+        self.collector.begin()
         try:
             while not (self.leaving and not self._batch and not self._events):
                 self._turn()
@@ -170,8 +173,10 @@ class Supervisor:
             if not calls:
                 break
         self._flush()
+        if self.collector.due_at <= self._now.monotonic and self.recorded:
+            self.collector.advance()
         self.server.tell_advance()
-        if not self._events and self.server.deserted and not self.scheduler.families and not self._batch:
+        if not self._events and self._is_idle() and not self._batch and self.collector.finished():
             self.leaving = True
         if self._leave_asked and not any(family.leaving for family in self.scheduler.families.values()):
             self.leaving = True
@@ -189,8 +194,12 @@ class Supervisor:
         to_batch(effects, self._batch, self._now.wall)
         self._commands += self._without_kills(effects)
 
+    def _is_idle(self) -> bool:
+        """Whether nobody is attached and nothing is unfinished."""
+        return self.server.deserted and not self.scheduler.families
+
     def _timeout(self) -> float | None:
-        if self._events or (self.server.deserted and not self.scheduler.families):
+        if self._events or (self._is_idle() and self.collector.finished()):
             return 0.0
         due = self.scheduler.next_due(self._now)
         if self._timers:
@@ -230,6 +239,11 @@ class Supervisor:
     def happen(self, event: Any) -> None:
         """Tell the scheduler, at once."""
         self.scheduler.handle(event, self._now)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether everything that happened so far is recorded."""
+        return not (self._batch or self._events or self._after_commit or self.scheduler.outbox)
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call when everything that happened so far is recorded."""

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from coflux.executor.collection import GarbageCollection, Steps
+from coflux.executor.marking import Limits
 from coflux.executor.messages import RunOptions, Succeeded, TargetSpec
+from coflux.executor.requests import Collected
 from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, PrunedRow, RunRow, SharedRow, StepRow
+from coflux.executor.store import Store
 from coflux.task_options import TaskOptions
 from coflux.values import Value
+
+NO_LIMITS = Limits()
 
 PROJECT = Path(__file__).parents[2]
 
@@ -106,6 +113,30 @@ def finished_run(run: str = "Rtest", **changes: Any) -> Batch:
         execution_row(run, status="succeeded", outcome=succeeded()),
         log_row(run),
     )
+
+
+def collect(
+    store: Store, limits: Limits = NO_LIMITS, *, untouched_since: float = inf, dry_run: bool = False
+) -> Collected:
+    """Collect garbage, all parts of it at once. Without limits: what nothing refers to."""
+    garbage = GarbageCollection(store, limits, untouched_since, dry_run=dry_run)
+    garbage.look()
+    if not dry_run:
+        make(garbage.delete_rows())
+        garbage.remove_blobs()
+        make(garbage.shrink())
+        garbage.measure()
+    return garbage.report(1)
+
+
+def make(steps: Steps) -> None:
+    """Make all of the steps."""
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(step())
+    except StopIteration:
+        pass
 
 
 def start_python(script: str, *arguments: str) -> subprocess.Popen[str]:
