@@ -119,8 +119,11 @@ class GarbageCollection:
                 yield from self._delete(retention, TABLES, run)
             yield partial(retention.delete_runs, root)
             self._rows += self._found.families[root].runs
-        yield partial(self._store.delete_targets, self._found.unused_targets, self._noted_targets)
-        yield partial(retention.delete_contexts, self._found.unused_contexts)
+        stay = [family for root, family in self._found.families.items() if root not in self._gone]
+        targets = self._found.targets.difference(*(family.targets for family in stay))
+        yield partial(self._store.delete_targets, targets, self._noted_targets)
+        contexts = self._found.contexts.difference(*(family.contexts for family in stay))
+        yield partial(retention.delete_contexts, contexts)
 
     def _confirm(self, retention: Retention, gone: set[str]) -> Steps:
         """If somebody has begun to refer to a family before it was hidden, it stays, with all that it needs."""

@@ -90,18 +90,20 @@ class Family:
     log_size: int = 0
     blobs: set[str] = field(default_factory=set)
     refers: set[str] = field(default_factory=set)
+    targets: set[int] = field(default_factory=set)
+    contexts: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class Survey:
-    """All that is in a store. `files` are its blobs, `total` the bytes of its directory. The targets and contexts are
-    those that nothing uses."""
+    """All that is in a store: families by their roots, blobs by digest, ids of targets and of contexts. `total` are the
+    bytes of its directory."""
 
     families: dict[str, Family] = field(default_factory=dict)
     files: dict[str, BlobFile] = field(default_factory=dict)
     total: int = 0
-    unused_targets: set[int] = field(default_factory=set)
-    unused_contexts: set[int] = field(default_factory=set)
+    targets: set[int] = field(default_factory=set)
+    contexts: set[int] = field(default_factory=set)
 
 
 class Decision(NamedTuple):

@@ -58,15 +58,24 @@ def weigh_logs(data_dir: str, found: Survey) -> None:
 
 
 def directory_size(data_dir: str) -> int:
-    """The bytes of all files in a directory, and those below it."""
-    total = 0
+    """The bytes of all files in a directory and those below it. Write-ahead logs come and go: instead of them, what of
+    them is yet to make the databases' files longer."""
+    total = sum(_growth(os.path.join(data_dir, name)) for name in (MAIN_FILE, LOGS_FILE))
     for parent, _, names in os.walk(data_dir):
         for name in names:
+            if name.endswith(("-wal", "-shm")):
+                continue
             try:
                 total += os.lstat(os.path.join(parent, name)).st_size
             except FileNotFoundError:
                 pass  # it went while we looked
     return total
+
+
+def _growth(path: str) -> int:
+    with closing(Database(path, read_only=True, patience=PATIENCE)) as database:
+        [(size,)] = database.run("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    return max(int(size) - os.path.getsize(path), 0)
 
 
 class _Surveyor:
@@ -76,8 +85,6 @@ class _Surveyor:
         self._blobs = blobs
         self._family_of: dict[str, Family] = {}
         self._marks: dict[str, Marks] = {}  # by the root of the family
-        self._targets: dict[str, set[int]] = {}  # as well
-        self._used_contexts: set[int] = set()
 
     def look(self, data_dir: str) -> None:
         self.found.files = self._blobs.files()  # before all rows: what is written later is not a candidate
@@ -100,13 +107,13 @@ class _Surveyor:
             family = self.found.families.get(root)
             if family is None:
                 family = self.found.families[root] = Family(root)
-                self._marks[root], self._targets[root] = Marks(), set()
+                self._marks[root] = Marks()
             self._family_of[run] = family
             family.settled = family.settled and bool(settled)
             family.hidden = family.hidden or bool(hidden)
             family.runs += 1
             self._weigh(family, 0, ended_at)
-            self._used_contexts.add(context)
+            family.contexts.add(context)
 
     def _steps(self) -> None:
         sql = (
@@ -117,7 +124,7 @@ class _Surveyor:
             family = self._family_of.get(run)
             if family is not None:
                 self._weigh(family, len(arguments) + keys)
-                self._targets[family.root].add(target)
+                family.targets.add(target)
                 values = decode(self._main.path, ARGUMENTS, arguments)
                 self._marks[family.root].values(values)
 
@@ -175,16 +182,15 @@ class _Surveyor:
         contents: dict[str, set[str]] = {}
         for root, marks in self._marks.items():
             family = self.found.families[root]
-            family.blobs |= marks.blobs.union(*(targets.get(target, set()) for target in self._targets[root]))
+            family.blobs |= marks.blobs.union(*(targets.get(target, set()) for target in family.targets))
             for asset in marks.assets:
                 if asset not in contents:
                     contents[asset] = {asset, *self._contents(asset)}
                 family.blobs |= contents[asset]
             referred = (self._family_of.get(execution.partition(":")[0]) for execution in marks.executions)
             family.refers = {other.root for other in referred if other is not None and other is not family}
-        self.found.unused_targets = targets.keys() - set[int]().union(*self._targets.values())
-        contexts = {context for (context,) in self._main.run("SELECT id FROM contexts")}
-        self.found.unused_contexts = contexts - self._used_contexts
+        self.found.targets = set(targets)
+        self.found.contexts = {context for (context,) in self._main.run("SELECT id FROM contexts")}
 
     def _blobs_of_target(self, spec: bytes) -> set[str]:
         marks = Marks()

@@ -102,6 +102,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert settings.concurrency >= 1
     assert (settings.isolation, settings.preload) == ("shared", "auto")
     assert (settings.grace, settings.import_timeout, settings.max_depth) == (0.0, 60.0, 1000)
+    assert (settings.keep_for, settings.keep_size) == (90 * 86400.0, 10 << 30)
 
 
 CONFIGURATION = """
@@ -113,6 +114,8 @@ preload = ["numpy"]
 grace = 2
 import_timeout = 1.5
 max_depth = 50
+keep_for = "2w"
+keep_size = "1.5 GiB"
 """
 
 
@@ -121,7 +124,7 @@ def test_every_setting_can_be_configured(tmp_path: Path, name: str, header: str)
     path = write(tmp_path / name, header + CONFIGURATION)
     project = find_project(str(tmp_path))
     assert project.config_file == str(path)
-    assert project.settings == (("app.flows",), 3, "fresh", "spawn", ("numpy",), 2.0, 1.5, 50, ())
+    assert project.settings == (("app.flows",), 3, "fresh", "spawn", ("numpy",), 2.0, 1.5, 50, 1209600.0, 3 << 29, ())
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from coflux.executor.collection import GarbageCollection, Steps
 from coflux.executor.marking import Limits
 from coflux.executor.messages import RunOptions, Succeeded, TargetSpec
 from coflux.executor.requests import Collected
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, PrunedRow, RunRow, SharedRow, StepRow
+from coflux.executor.rows import AssetRow, Batch, ExecutionRow, GroupRow, LogRow, PrunedRow, RunRow, SharedRow, StepRow
 from coflux.executor.store import Store
 from coflux.task_options import TaskOptions
 from coflux.values import Value
@@ -84,7 +85,7 @@ def log_row(run: str = "Rtest", step: int = 1, attempt: int = 1, **changes: Any)
     return LogRow(run, step, attempt, **fields | changes)
 
 
-def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow | PrunedRow) -> Batch:
+def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | AssetRow | LogRow | PrunedRow) -> Batch:
     result = Batch()
     for row in rows:
         match row:
@@ -98,6 +99,8 @@ def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow
                 result.groups.append(row)
             case SharedRow():
                 result.shared.append(row)
+            case AssetRow():
+                result.assets.append(row)
             case LogRow():
                 result.logs.append(row)
             case PrunedRow():
@@ -129,12 +132,14 @@ def collect(
     return garbage.report(1)
 
 
-def make(steps: Steps) -> None:
-    """Make all of the steps."""
+def make(steps: Steps, meanwhile: Callable[[], object] = bool) -> None:
+    """Make all of the steps; call `meanwhile` after each."""
     try:
         step = next(steps)
         while True:
-            step = steps.send(step())
+            result = step()
+            meanwhile()
+            step = steps.send(result)
     except StopIteration:
         pass
 
