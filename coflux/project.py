@@ -316,7 +316,7 @@ def age(value: object) -> float | None:
     try:
         return _seconds(parse_duration(value).total_seconds() if isinstance(value, str) else value)
     except (ValueError, OverflowError):
-        raise ValueError(f'a duration ({FORM}, like "90d") or "off"') from None
+        raise ValueError(f'a duration ({FORM}), or "off"') from None
 
 
 def size(value: object) -> int | None:

@@ -140,6 +140,30 @@ def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pyte
     assert settings.isolation == "fresh"
 
 
+@pytest.mark.parametrize(
+    ("keep_for", "seconds", "keep_size", "size"),
+    [
+        ("off", None, "off", None),
+        ("0", None, "0", None),
+        ("3600", 3600.0, "1000", 1000),
+        ("1d12h", 129600.0, "2.5kb", 2500),
+        ("0.5", 0.5, "1 TiB", 1 << 40),
+    ],
+)
+def test_ages_and_sizes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    keep_for: str,
+    seconds: float | None,
+    keep_size: str,
+    size: int | None,
+) -> None:
+    monkeypatch.setenv("COFLUX_KEEP_FOR", keep_for)
+    monkeypatch.setenv("COFLUX_KEEP_SIZE", keep_size)
+    settings = find_project(str(tmp_path)).settings
+    assert (settings.keep_for, settings.keep_size) == (seconds, size)
+
+
 def test_a_coflux_toml_is_the_only_file_read(tmp_path: Path) -> None:
     write(tmp_path / "pyproject.toml", "[tool.coflux]\nconcurrency = 1\n")
     write(tmp_path / "coflux.toml", "concurrency = 2\n")
@@ -160,6 +184,12 @@ def test_a_coflux_toml_is_the_only_file_read(tmp_path: Path) -> None:
         ('isolation = "none"', 'isolation must be "shared" or "fresh", not \'none\''),
         ('modules = "app"', "modules must be a list of names, not 'app'"),
         ("preload = [1]", 'preload must be "auto", "off" or a list of packages, not [1]'),
+        ('keep_for = "long"', "keep_for must be a duration (seconds, or like 1h30m), or \"off\", not 'long'"),
+        (
+            'keep_size = "10 XB"',
+            'keep_size must be a number of bytes, like "10GB" or "512MiB", or "off", not \'10 XB\'',
+        ),
+        ("keep_size = true", 'keep_size must be a number of bytes, like "10GB" or "512MiB", or "off", not True'),
         ("concurrency = = 2", "Invalid value (at line 1, column 15)"),
     ],
 )
