@@ -14,6 +14,8 @@ __all__ = ["APPLICATION_ID", "LOGS", "MAIN", "Migration", "check_version", "migr
 
 APPLICATION_ID = 0x636F666C  # "cofl": `file` and `coflux` tell our databases from others by it
 
+PLAUSIBLE_VERSION = 1000  # a file of a newer coflux has fewer steps behind it; more are damage
+
 Migration = tuple[str, ...]
 
 MAIN: tuple[Migration, ...] = (
@@ -208,14 +210,14 @@ def check_version(database: Database, migrations: Sequence[Migration]) -> int:
         "SELECT user_version, application_id, NOT EXISTS (SELECT 1 FROM sqlite_master)"
         " FROM pragma_user_version, pragma_application_id"
     )[0]
-    if version > len(migrations):
+    if len(migrations) < version < PLAUSIBLE_VERSION:
         raise StoreError(
             f"{database.path} was written by a newer coflux (schema {version}, this one knows {len(migrations)}):"
             " upgrade coflux"
         )
     if empty and version == 0:
         return 0
-    if application != APPLICATION_ID or version < 1 or empty:
+    if application != APPLICATION_ID or not 1 <= version < PLAUSIBLE_VERSION or empty:
         raise damaged(database.path, f"not a coflux database: application id {application:#x}, schema {version}")
     assert isinstance(version, int)
     return version

@@ -20,9 +20,14 @@ _Transaction = Callable[..., AbstractContextManager[None]]
 
 
 class Retention:
+    """
+    Attributes:
+        logs: the second database, which may be replaced.
+    """
+
     def __init__(self, main: Database, logs: Database, transaction: _Transaction) -> None:
         self._main = main
-        self._logs = logs
+        self.logs = logs
         self._transaction = transaction
 
     def hide(self, roots: Sequence[str]) -> None:
@@ -44,7 +49,7 @@ class Retention:
 
     def delete_some(self, table: str, run: str) -> int:
         """Delete up to `deletion.SOME` rows of a run from a table; return how many."""
-        database = self._logs if table in deletion.BULKY_TABLES else self._main
+        database = self.logs if table in deletion.BULKY_TABLES else self._main
         with self._transaction(database):
             return deletion.delete_some(database, table, run)
 
@@ -66,7 +71,7 @@ class Retention:
 
         The files get shorter with the next checkpoint.
         """
-        for database in (self._main, self._logs):
+        for database in (self._main, self.logs):
             free = _free_pages(database)
             if free:
                 with self._transaction(database):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
@@ -111,6 +112,7 @@ class Server:
         self.supervisor = supervisor
         self._listener = listener
         self._sessions: set[Session] = set()
+        self._untold: list[str] = []  # warnings that nobody was there for
         self.administration = Administration(supervisor)
         self._starter = RunStarter(supervisor)
         self._rerunner = Rerunner(supervisor)
@@ -186,6 +188,9 @@ class Server:
             session.context = message.context
             session.role = message.role
             session.send(Welcome(__version__, os.getpid()))
+            untold, self._untold = self._untold, []
+            for text in untold:
+                session.send(Notice("warning", text))
             return
         idle = not self.supervisor.scheduler.families and len(self._sessions) == 1
         session.send(
@@ -367,6 +372,13 @@ class Server:
         for session in self._sessions:
             if session.context is not None:
                 session.send(Notice(level, text))
+
+    def warn(self, text: str) -> None:
+        """Tell everybody, who comes next if nobody is there, and the engine's log."""
+        print(text, file=sys.stderr, flush=True)
+        if all(session.context is None for session in self._sessions):
+            self._untold.append(text)
+        self.notice("warning", text)
 
     def advanced(self, batch: Batch) -> None:
         """The store has these rows now: subscribers are told soon."""

@@ -39,7 +39,7 @@ from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.core.state import Wait as CoreWait
-from coflux.executor.database import StoreBusy, StoreError, StoreFull
+from coflux.executor.database import StoreBusy, StoreDamaged, StoreError, StoreFull
 from coflux.executor.generations import Generations
 from coflux.executor.hosts import HostState, ImportedModules
 from coflux.executor.messages import (
@@ -150,6 +150,8 @@ class Supervisor:
         self.generations.bring_back()
         self.server.administration.pause_paused()
         self.collector.begin()
+        if self.store.warning:
+            self.server.warn(self.store.warning)
         try:
             while not (self.leaving and not self._batch and not self._events):
                 self._turn()
@@ -281,10 +283,15 @@ class Supervisor:
         except (StoreBusy, StoreFull) as error:
             self._store_is_blocked(error)
             return False
+        except StoreDamaged as error:
+            try:
+                self.server.warn(self.store.renew_logs(error))
+                self.wake_within(0.0)  # to try again
+            except StoreError as failure:
+                self._give_up(failure)
+            return False
         except StoreError as error:
-            self.server.notice("error", f"{error}; the engine stops, since it cannot record anything any more")
-            self._batch = Batch()
-            self.leaving = True
+            self._give_up(error)
             return False
         self._batch = Batch()
         self.scheduler.committed()
@@ -293,6 +300,11 @@ class Supervisor:
             self.server.notice("info", "the store can be written again; nothing was lost")
         self.server.advanced(batch)
         return True
+
+    def _give_up(self, error: StoreError) -> None:
+        self.server.notice("error", f"{error}; the engine stops, since it cannot record anything any more")
+        self._batch = Batch()
+        self.leaving = True
 
     def _store_is_blocked(self, error: StoreError) -> None:
         if self._store_blocked_since is None:
