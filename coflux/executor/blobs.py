@@ -102,6 +102,7 @@ class FileBlobs:
         Raises:
             BlobMissing: there is no such file.
             BlobDamaged: its size is not `size`, or (checked on the first opening in this process) its hash differs.
+                Whoever writes it again writes it anew.
             OSError: it cannot be opened or mapped.
         """
         path = self.path_of(digest)
@@ -110,15 +111,16 @@ class FileBlobs:
         except FileNotFoundError:
             raise self._missing(digest) from None
         try:
-            found = os.fstat(descriptor).st_size
-            if found != size:
-                raise BlobDamaged(f"blob {digest} has {found} bytes instead of {size} ({path})")
+            found = os.fstat(descriptor)
+            if found.st_size != size:
+                raise BlobDamaged(f"blob {digest} has {found.st_size} bytes instead of {size} ({path})")
             view = _map(descriptor, size) if size >= MAPPED_SIZE else _read(descriptor, size)
         finally:
             os.close(descriptor)
         if digest not in self._verified:
             actual = blake3(view).hexdigest()
             if actual != digest:
+                _set_aside(path, found.st_ino)  # it has the right size: writing it again would leave it as it is
                 raise BlobDamaged(f"blob {digest} has the wrong content, with hash {actual} ({path})")
             self._verified.add(digest)
         return view
@@ -242,6 +244,14 @@ def _rename(path: str, to: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _set_aside(path: str, inode: int) -> None:
+    try:
+        if os.stat(path).st_ino == inode:
+            os.rename(path, f"{path}.damaged")
+    except OSError:
+        pass  # somebody else was quicker, or only reading is allowed here
 
 
 def _is_alive(pid: int) -> bool:

@@ -33,7 +33,8 @@ class _Log:
         self.path = f"{database_path}-wal"
         self.connection = Database(database_path)
         self.connection.run("PRAGMA synchronous = NORMAL")
-        self.inode = os.stat(self.path).st_ino
+        # Whoever removes the shared memory parts us from later readers, which make their own.
+        self.files = {path: os.stat(path).st_ino for path in (self.path, f"{database_path}-shm")}
         self.seen = 0  # bytes, when a checkpoint was last asked for
 
 
@@ -156,10 +157,11 @@ def _sync(path: str) -> None:
 
 
 def _size(log: _Log) -> int:
-    try:
-        status = os.stat(log.path)
-    except FileNotFoundError:
-        status = None
-    if status is None or status.st_ino != log.inode:
-        raise StoreError(f"{log.path} was removed while in use, so nothing more can be stored: stop and restart coflux")
-    return status.st_size
+    for path, inode in log.files.items():
+        try:
+            found = os.stat(path).st_ino
+        except FileNotFoundError:
+            found = None
+        if found != inode:
+            raise StoreError(f"{path} was removed while in use, so nothing more can be stored: stop and restart coflux")
+    return os.path.getsize(log.path)

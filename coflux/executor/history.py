@@ -105,6 +105,7 @@ class History:
         self._main = main
         self._logs_path = logs_path
         self._logs: Database | None = None
+        self._logs_inode = 0
 
     def close(self) -> None:
         self._main.close()
@@ -363,8 +364,14 @@ class History:
         return {run for (run,) in database.run("SELECT run FROM logs WHERE id > ? AND id <= ?", (after, until))}
 
     def _log_database(self) -> Database | None:
-        """Logs can be pruned as a whole: a database that was removed has no entries."""
-        self._logs = self._logs or _open_database(self._logs_path, LOGS)
+        """Logs can be pruned as a whole: a database that was removed has no entries. One that was damaged is replaced,
+        maybe while somebody reads."""
+        if self._logs is not None and _inode(self._logs_path) != self._logs_inode:
+            self._logs.close()
+            self._logs = None
+        if self._logs is None:
+            self._logs_inode = _inode(self._logs_path)
+            self._logs = _open_database(self._logs_path, LOGS)
         return self._logs
 
     # -- the whole run ------------------------------------------------------------------------------------------------
@@ -439,6 +446,14 @@ def _open_database(path: str, migrations: tuple[Migration, ...]) -> Database | N
         database.close()
         return None
     return database
+
+
+def _inode(path: str) -> int:
+    """What tells a file from another one at the same place, 0 for none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def _pattern(text: str) -> str:

@@ -173,13 +173,15 @@ def commit_often(store: Store, times: int) -> None:
         store.commit(finished_run(f"Rnext{number}"))
 
 
-def test_a_write_ahead_log_removed_while_in_use_is_noticed(store: Store, data_dir: str) -> None:
+@pytest.mark.parametrize("file", ["coflux.db-wal", "coflux.db-shm", "logs.db-wal", "logs.db-shm"])
+def test_a_file_removed_while_in_use_is_noticed(store: Store, data_dir: str, file: str) -> None:
+    """G06."""
     store.commit(finished_run())
-    os.rename(os.path.join(data_dir, "coflux.db-wal"), os.path.join(data_dir, "aside"))
+    os.rename(os.path.join(data_dir, file), os.path.join(data_dir, "aside"))
     with pytest.raises(StoreError) as caught:
         commit_often(store, LOOKS)
-    assert_one_line(caught.value, "coflux.db-wal was removed", "restart coflux")
-    os.rename(os.path.join(data_dir, "aside"), os.path.join(data_dir, "coflux.db-wal"))
+    assert_one_line(caught.value, f"{file} was removed", "restart coflux")
+    os.rename(os.path.join(data_dir, "aside"), os.path.join(data_dir, file))
 
 
 # -- damage -----------------------------------------------------------------------------------------------------------
