@@ -19,7 +19,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coflux.executor.collection import SAFE_AGE, GarbageCollection, Steps
-from coflux.executor.database import StoreBusy, StoreError
+from coflux.executor.database import StoreBusy, StoreError, StoreFull
 from coflux.executor.marking import Limits
 from coflux.executor.requests import Collect, Collected
 
@@ -192,6 +192,8 @@ class Collector:
                 self._step = _following(self._steps, self._step())
         except StoreBusy:
             self._pause(RETRY)
+        except StoreFull as error:
+            self._make_room(error)
         except StoreError as error:
             self._fail(error)
         else:
@@ -200,6 +202,12 @@ class Collector:
                 return
             self._steps, self.due_at = None, inf
             self._then()
+
+    def _make_room(self, error: StoreFull) -> None:
+        """Deleting rows takes some space itself. Blobs that no family needs can go all the same, and make some."""
+        assert self._garbage is not None
+        self._steps, self.due_at = None, inf
+        self._in_thread(self._garbage.remove_blobs, lambda: self._fail(error))
 
     def _in_thread(self, call: Callable[[], None], then: Callable[[], None]) -> None:
         """Let a thread do it. The loop is woken by the end of a pipe."""
