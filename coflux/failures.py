@@ -28,7 +28,7 @@ from coflux.redaction import THIS_PROCESS
 from coflux.tracebacks import RemoteTraceback, clip, describe, printable
 from coflux.values import BlobMissing, BlobStore, decode, pack
 
-__all__ = ["Failure", "Frame", "NoBlobs", "capture", "rebuild", "terminated_error"]
+__all__ = ["Failure", "Frame", "NoBlobs", "capture", "packed_values", "rebuild", "terminated_error"]
 
 
 class _Recipe(Struct, frozen=True, array_like=True):
@@ -75,6 +75,19 @@ def rebuild(failure: Failure, blobs: BlobStore | None = None) -> ExecutionError:
     error = _rebuild(failure, blobs or NoBlobs())
     error.__cause__ = RemoteTraceback(failure.traceback)
     return error
+
+
+def packed_values(failure: Failure) -> Iterator[Value]:
+    """The values that `rebuild` would decode: they may be in blobs, and hold handles."""
+    if failure.exception is None:
+        return
+    recipe = msgspec.msgpack.decode(failure.exception, type=_Recipe)
+    if recipe.code is not None:
+        yield recipe.code
+    yield recipe.args
+    yield from recipe.attributes.values()
+    for member in recipe.members or ():
+        yield from packed_values(member)
 
 
 def terminated_error(kind: Literal["cancelled", "timed_out", "abandoned"], message: str) -> ExecutionTerminated:

@@ -27,6 +27,7 @@ COMMANDS = {
     "why": "Show why a step was executed, or was not.",
     "cache": "Forget cached results.",
     "workspaces": "Keep runs and cached results apart.",
+    "gc": "Remove old runs and what nothing needs any more.",
     "discover": "List the workflows and tasks of modules or files.",
     "doctor": "Check that coflux can work here, and say what to do where it cannot.",
     "stop": "Stop the project's engine.",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
+from coflux.executor.database import StoreDamaged
 from coflux.executor.history import PAGE, History, LogEntry, StepInfo
 from coflux.executor.messages import Outcome
 from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, SharedRow, parse_execution_id
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 FAILURES = ("failed", "timed_out", "abandoned")
+
+_Read = TypeVar("_Read")
 
 Key = tuple[str, int, int]  # run, step, attempt
 
@@ -131,8 +134,9 @@ class Feed:
 
     def _with_news(self, changed: dict[str, list[Key]] | None) -> list[str]:
         """The runs that may have something new. There can be thousands of child runs, most of them at rest."""
-        before, self._logged = self._logged, self._history.newest_log_id()
-        logged = set() if changed is None else self._history.runs_logged(before, self._logged)
+        before, self._logged = self._logged, self._read(self._history.newest_log_id) or self._logged
+        logged = None if changed is None else self._read(lambda: self._history.runs_logged(before, self._logged))
+        logged = logged or set()
         return [
             run
             for run, position in self._positions.items()
@@ -163,14 +167,23 @@ class Feed:
 
     def _last_entry(self, run: str) -> int:
         """The id of the last log entry that there is; 0 when there is none."""
-        entries = self._history.logs(run, limit=1, before=1 << 62)
+        entries = self._read(lambda: self._history.logs(run, limit=1, before=1 << 62)) or []
         return entries[-1].id if entries else 0
 
     def _entries(self, run: str, after: int, last: int) -> list[LogEntry]:
         """A page of the entries after `after`, up to `last`."""
         if after >= last or self._skipping:
             return []
-        return [entry for entry in self._history.logs(run, after=after) if entry.id <= last]
+        entries = self._read(lambda: self._history.logs(run, after=after)) or []
+        return [entry for entry in entries if entry.id <= last]
+
+    def _read(self, read: Callable[[], _Read]) -> _Read | None:
+        """What can be read of the logs. Damaged ones do not end a run's display: the engine tells of them, and moves
+        them aside, with the next entry that it writes."""
+        try:
+            return read()
+        except StoreDamaged:
+            return None
 
     def _pages(self, run: str, keys: list[Key] | None) -> Iterator[list[ExecutionRow]]:
         if keys is not None:

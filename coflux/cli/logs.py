@@ -18,8 +18,8 @@ from coflux.cli.result import describe_end, end_of_step
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import RunId
 from coflux.cli.terminal import Output
+from coflux.durations import parse_duration
 from coflux.executor.client import Client
-from coflux.executor.durations import parse_duration
 from coflux.executor.history import History, LogEntry
 from coflux.executor.log_search import Field, LogFilter
 from coflux.executor.requests import Dropped, RunSettled, Subscribe

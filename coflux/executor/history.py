@@ -17,7 +17,7 @@ import msgspec
 
 from coflux.encoded import Value
 from coflux.executor import decisions
-from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError
+from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
 from coflux.executor.log_search import LogFilter, conditions
@@ -128,6 +128,7 @@ class History:
         self._main = main
         self._logs_path = logs_path
         self._logs: Database | None = None
+        self._logs_inode = 0
 
     def close(self) -> None:
         self._main.close()
@@ -465,8 +466,14 @@ class History:
         return select(self._main, AssetRow, sql, (run_id, step, attempt))
 
     def _log_database(self) -> Database | None:
-        """Logs can be pruned as a whole: a database that was removed has no entries."""
-        self._logs = self._logs or _open_database(self._logs_path, LOGS)
+        """Logs can be pruned as a whole: a database that was removed has no entries. One that was damaged is replaced,
+        maybe while somebody reads."""
+        if self._logs is not None and _inode(self._logs_path) != self._logs_inode:
+            self._logs.close()
+            self._logs = None
+        if self._logs is None:
+            self._logs_inode = _inode(self._logs_path)
+            self._logs = _open_database(self._logs_path, LOGS)
         return self._logs
 
     # -- metrics ------------------------------------------------------------------------------------------------------
@@ -515,7 +522,10 @@ class History:
             groups, shared = self.groups(run_id), self.shared(run_id)
             problems = self._problems(run_id)
         interrupted = not (engine or run.settled)
-        return render(run, outcome, steps, executions, groups, shared, problems, interrupted=interrupted)
+        try:
+            return render(run, outcome, steps, executions, groups, shared, problems, interrupted=interrupted)
+        except KeyError as error:  # of a group
+            raise damaged(self._main.path, f"{run_id} names {error.args[0]}, which is not there") from error
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 
@@ -561,3 +571,11 @@ def _open_database(path: str, migrations: tuple[Migration, ...]) -> Database | N
         database.close()
         return None
     return database
+
+
+def _inode(path: str) -> int:
+    """What tells a file from another one at the same place, 0 for none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0

@@ -30,6 +30,8 @@ __all__ = [
     "CancelRun",
     "ChangeWorkspace",
     "ClearCache",
+    "Collect",
+    "Collected",
     "CreateWorkspace",
     "DeleteRun",
     "Discover",
@@ -139,6 +141,16 @@ class DeleteRun(Message, frozen=True):
     run: str
 
 
+class Collect(Message, frozen=True):
+    """Remove what is too old or too much. `keep_for` (seconds) and `keep_size` (bytes) are as the settings of these
+    names, `None` for no limit. `dry_run`: only tell what would be removed."""
+
+    request: int
+    keep_for: float | None
+    keep_size: int | None
+    dry_run: bool = False
+
+
 class Release(Message, frozen=True):
     """The client has what it wanted of its run: what is unfinished goes on when it leaves."""
 
@@ -195,6 +207,7 @@ ToSupervisor = (
     | CancelRun
     | DeleteRun
     | ClearCache
+    | Collect
     | CreateWorkspace
     | ChangeWorkspace
     | Release
@@ -241,6 +254,25 @@ class RequestFailed(Message, frozen=True):
 class Done(Message, frozen=True):
     request: int
     message: str
+
+
+class Collected(Message, frozen=True):
+    """What was removed, or would be: runs with their child runs, rows of the main database, log entries with metrics,
+    blobs. `bytes_before` and `bytes_after` are those of the data directory, about if nothing was removed.
+
+    `recent_blobs` with `recent_bytes` are not needed either, but too young: what refers to them may be yet to come.
+    """
+
+    request: int
+    dry_run: bool
+    runs: int
+    rows: int
+    log_entries: int
+    blobs: int
+    bytes_before: int
+    bytes_after: int
+    recent_blobs: int
+    recent_bytes: int
 
 
 class Discovered(Message, frozen=True):
@@ -395,6 +427,7 @@ FromSupervisor = (
     | RunStarted
     | RequestFailed
     | Done
+    | Collected
     | Discovered
     | RunFinished
     | RunSettled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
@@ -19,6 +20,7 @@ from coflux.executor.requests import (
     CancelRun,
     ChangeWorkspace,
     ClearCache,
+    Collect,
     CreateWorkspace,
     DeleteRun,
     Discover,
@@ -76,6 +78,7 @@ class Session:
         self.discoveries: set[Discovery] = set()  # that it waits for
         self.told_at = 0.0
         self.pid = pid_of_peer(sock)
+        self.connected_at = time.time()
         self.peer = Peer(server.supervisor.poller, sock, ToSupervisor, self._received, self._closed)
 
     def _received(self, message: Any) -> None:
@@ -107,6 +110,7 @@ class Server:
         self.supervisor = supervisor
         self._listener = listener
         self._sessions: set[Session] = set()
+        self._untold: list[str] = []  # warnings that nobody was there for
         self.administration = Administration(supervisor)
         self._starter = RunStarter(supervisor)
         self._rerunner = Rerunner(supervisor)
@@ -119,6 +123,14 @@ class Server:
     def deserted(self) -> bool:
         """Whether nobody is attached."""
         return not self._sessions
+
+    def clients_since(self) -> list[float]:
+        """When those connected that may send values, in seconds since the epoch."""
+        return [session.connected_at for session in self._sessions if session.role != "dashboard"]
+
+    def followed(self) -> set[str]:
+        """The families, by their roots, of which somebody is told of the end."""
+        return {root for session in self._sessions for root in session.follows.values()}
 
     def _accept(self) -> None:
         while True:
@@ -158,6 +170,8 @@ class Server:
                 Discovery(self.supervisor, session, message).start()
             case DeleteRun():
                 self._delete(session, message)
+            case Collect():
+                self.supervisor.collector.requested(session, message)
             case ClearCache():
                 self.administration.clear_cache(session, message)
             case CreateWorkspace():
@@ -180,6 +194,9 @@ class Server:
             session.context = message.context
             session.role = message.role
             session.send(Welcome(__version__, os.getpid()))
+            untold, self._untold = self._untold, []
+            for text in untold:
+                session.send(Notice("warning", text))
             return
         idle = not self.supervisor.scheduler.families and len(self._sessions) == 1
         session.send(
@@ -278,6 +295,7 @@ class Server:
             for other in self._sessions:
                 other.subscriptions.run_deleted(message.run)
             session.send(Done(message.request, f"deleted {message.run}"))
+            self.supervisor.collector.purge()
 
     def _stop(self, session: Session, message: Stop) -> None:
         scheduler = self.supervisor.scheduler
@@ -361,6 +379,13 @@ class Server:
         for session in self._sessions:
             if session.context is not None and session.peer.backlog < MOST_UNREAD:
                 session.send(Notice(level, self.supervisor.redactor.text(text)))
+
+    def warn(self, text: str) -> None:
+        """Tell everybody, who comes next if nobody is there, and the engine's log."""
+        print(text, file=sys.stderr, flush=True)
+        if all(session.context is None for session in self._sessions):
+            self._untold.append(text)
+        self.notice("warning", text)
 
     def advanced(self, batch: Batch) -> None:
         """The store has these rows now: subscribers are told soon."""

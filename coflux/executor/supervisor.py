@@ -31,6 +31,7 @@ from blake3 import blake3
 from coflux.executor.archive import StoreArchive
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.channel import decoder
+from coflux.executor.collector import Collector
 from coflux.executor.core import commands as cmd
 from coflux.executor.core import events as ev
 from coflux.executor.core.descent import earlier_children
@@ -38,7 +39,7 @@ from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.core.state import Wait as CoreWait
-from coflux.executor.database import StoreBusy, StoreError, StoreFull
+from coflux.executor.database import StoreBusy, StoreDamaged, StoreError, StoreFull
 from coflux.executor.generations import Generations
 from coflux.executor.hosts import HostState, ImportedModules
 from coflux.executor.messages import (
@@ -147,6 +148,7 @@ class Supervisor:
         self._leave_asked = False
         self._now = self._read_clock()
         self.server = Server(self, listener)
+        self.collector = Collector(self)
         self._watch_children()
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -156,6 +158,9 @@ class Supervisor:
         restore(self.scheduler, self.store, self._now)
         self.generations.bring_back()
         self.server.administration.pause_paused()
+        self.collector.begin()
+        if self.store.warning:
+            self.server.warn(self.store.warning)
         try:
             while not (self.leaving and not self._batch and not self._events):
                 self._turn()
@@ -182,8 +187,10 @@ class Supervisor:
             if not calls:
                 break
         self._flush()
+        if self.collector.due_at <= self._now.monotonic and self.recorded:
+            self.collector.advance()
         self.server.tell_advance()
-        if not self._events and self.server.deserted and not self.scheduler.families and not self._batch:
+        if not self._events and self._is_idle() and not self._batch and self.collector.finished():
             self.leaving = True
         if self._leave_asked and not any(family.leaving for family in self.scheduler.families.values()):
             self.leaving = True
@@ -201,8 +208,12 @@ class Supervisor:
         to_batch(effects, self._batch, self._now.wall)
         self._commands += self._without_kills(effects)
 
+    def _is_idle(self) -> bool:
+        """Whether nobody is attached and nothing is unfinished."""
+        return self.server.deserted and not self.scheduler.families
+
     def _timeout(self) -> float | None:
-        if self._events or (self.server.deserted and not self.scheduler.families):
+        if self._events or (self._is_idle() and self.collector.finished()):
             return 0.0
         due = self.scheduler.next_due(self._now)
         if self._timers:
@@ -249,6 +260,11 @@ class Supervisor:
         """Tell the scheduler, at once."""
         self.scheduler.handle(event, self._now)
 
+    @property
+    def recorded(self) -> bool:
+        """Whether everything that happened so far is recorded."""
+        return not (self._batch or self._events or self._after_commit or self.scheduler.outbox)
+
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call when everything that happened so far is recorded."""
         self._after_commit.append(call)
@@ -291,10 +307,15 @@ class Supervisor:
         except (StoreBusy, StoreFull) as error:
             self._store_is_blocked(error)
             return False
+        except StoreDamaged as error:
+            try:
+                self.server.warn(self.store.renew_logs(error))
+                self.wake_within(0.0)  # to try again
+            except StoreError as failure:
+                self._give_up(failure)
+            return False
         except StoreError as error:
-            self.server.notice("error", f"{error}; the engine stops, since it cannot record anything any more")
-            self._batch = Batch()
-            self.leaving = True
+            self._give_up(error)
             return False
         self._batch = Batch()
         self.scheduler.committed()
@@ -305,6 +326,11 @@ class Supervisor:
         for pin in self.store.take_pins():
             self.server.reader_pinned(pin)
         return True
+
+    def _give_up(self, error: StoreError) -> None:
+        self.server.notice("error", f"{error}; the engine stops, since it cannot record anything any more")
+        self._batch = Batch()
+        self.leaving = True
 
     def _store_is_blocked(self, error: StoreError) -> None:
         if self._store_blocked_since is None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from coflux.executor.collection import GarbageCollection, Steps
+from coflux.executor.marking import Limits
 from coflux.executor.messages import RunOptions, Succeeded, TargetSpec
+from coflux.executor.requests import Collected
 from coflux.executor.rows import (
+    AssetRow,
     Batch,
     ExecutionRow,
     GroupRow,
@@ -24,8 +29,11 @@ from coflux.executor.rows import (
     SharedRow,
     StepRow,
 )
+from coflux.executor.store import Store
 from coflux.task_options import TaskOptions
 from coflux.values import Value
+
+NO_LIMITS = Limits()
 
 PROJECT = Path(__file__).parents[2]
 
@@ -114,7 +122,16 @@ def points_row(
 
 
 def batch(
-    *rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow | MetricRow | PointsRow | PrunedRow,
+    *rows: RunRow
+    | StepRow
+    | ExecutionRow
+    | GroupRow
+    | SharedRow
+    | AssetRow
+    | LogRow
+    | MetricRow
+    | PointsRow
+    | PrunedRow,
 ) -> Batch:
     result = Batch()
     for row in rows:
@@ -129,6 +146,8 @@ def batch(
                 result.groups.append(row)
             case SharedRow():
                 result.shared.append(row)
+            case AssetRow():
+                result.assets.append(row)
             case LogRow():
                 result.logs.append(row)
             case MetricRow():
@@ -148,6 +167,32 @@ def finished_run(run: str = "Rtest", **changes: Any) -> Batch:
         execution_row(run, status="succeeded", outcome=succeeded()),
         log_row(run),
     )
+
+
+def collect(
+    store: Store, limits: Limits = NO_LIMITS, *, untouched_since: float = inf, dry_run: bool = False
+) -> Collected:
+    """Collect garbage, all parts of it at once. Without limits: what nothing refers to."""
+    garbage = GarbageCollection(store, limits, untouched_since, dry_run=dry_run)
+    garbage.look()
+    if not dry_run:
+        make(garbage.delete_rows())
+        garbage.remove_blobs()
+        make(garbage.shrink())
+        garbage.measure()
+    return garbage.report(1)
+
+
+def make(steps: Steps, meanwhile: Callable[[], object] = bool) -> None:
+    """Make all of the steps; call `meanwhile` after each."""
+    try:
+        step = next(steps)
+        while True:
+            result = step()
+            meanwhile()
+            step = steps.send(result)
+    except StopIteration:
+        pass
 
 
 def start_python(script: str, *arguments: str) -> subprocess.Popen[str]:

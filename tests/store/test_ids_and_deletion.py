@@ -15,6 +15,7 @@ from coflux.executor.store import Store, StoreError
 from coflux.redaction import is_secret_name
 from tests.store.factories import (
     batch,
+    collect,
     execution_row,
     finished_run,
     log_row,
@@ -107,6 +108,7 @@ def test_deleting_takes_the_family_with_its_logs_and_leaves_the_others(store: St
     for run in ("Rkept", "Rroot", "Rleaf"):
         store.commit(batch(metric_row(run), points_row([1.0], run=run)))
     store.delete_run("Rroot")
+    collect(store)
 
     assert [run.id for run in history.runs(children=True)] == ["Rkept"]
     assert [[metric.points for metric in history.metrics(run)] for run in ("Rkept", "Rroot", "Rleaf")] == [[1], [], []]
@@ -127,6 +129,7 @@ def test_what_was_deleted_can_be_started_again(store: Store) -> None:
         assert loaded is not None
         assert loaded.steps == [step_row()]
         store.delete_run("Rtest")
+        collect(store)
         assert store.find_idempotent("default", "key") is None
 
 
@@ -153,6 +156,7 @@ def test_a_run_that_others_point_into_is_hidden_until_they_are_gone(store: Store
 
     store.delete_run("Rsource")
     store.delete_run("Rhit")
+    collect(store)
     assert [run.id for run in history.runs()] == ["Rhit2"]
     assert history.run("Rsource") is None
     assert history.logs("Rsource") == []
@@ -165,6 +169,7 @@ def test_a_run_that_others_point_into_is_hidden_until_they_are_gone(store: Store
         store.delete_run("Rsource")
 
     store.delete_run("Rhit2")
+    collect(store)
     assert store.load_run("Rsource") is store.load_run("Rhit") is store.load_run("Rhit2") is None
 
 
@@ -176,10 +181,12 @@ def test_a_run_of_which_a_handle_is_shared_elsewhere_is_hidden_as_well(store: St
     )
     store.delete_run("Rsource2")
     store.delete_run("Rsource")
+    collect(store)
     assert store.load_run("Rsource2") is None
     assert store.load_run("Rsource") is not None
     assert history.run("Rsource") is None
     assert store.load_family("Rsource") == []
 
     store.delete_run("Ruser")
+    collect(store)
     assert store.load_run("Ruser") is store.load_run("Rsource") is None

@@ -11,8 +11,8 @@ from types import NoneType
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from coflux.durations import FORM, parse_duration
 from coflux.executor.conversion.base import Converter, Misfit, called
-from coflux.executor.durations import FORM, parse_duration
 from coflux.previews import preview
 from coflux.secret import Secret
 
