@@ -88,15 +88,15 @@ def path_within(file: str, base: str) -> str:
 
 
 class Opened:
-    """A file being read. `size` and `mode` are what they were when it was opened."""
+    """A file being read. `status`, `size` and `mode` are what they were when it was opened."""
 
     def __init__(self, path: str, descriptor: int) -> None:
         """For `opened`."""
         self._path = path
         self._descriptor = descriptor
-        self._status = os.fstat(descriptor)
-        self.size = self._status.st_size
-        self.mode = stat.S_IMODE(self._status.st_mode) & 0o777
+        self.status = os.fstat(descriptor)
+        self.size = self.status.st_size
+        self.mode = stat.S_IMODE(self.status.st_mode) & 0o777
 
     def pieces(self) -> Iterator[bytes]:
         """Its content. Raises `RuntimeError`, at the end or when there is more than there was, if it has changed."""
@@ -105,7 +105,7 @@ class Opened:
             read += len(piece)
             yield piece
         status = os.fstat(self._descriptor)
-        if read != self.size or (status.st_size, status.st_mtime_ns) != (self.size, self._status.st_mtime_ns):
+        if read != self.size or (status.st_size, status.st_mtime_ns) != (self.size, self.status.st_mtime_ns):
             raise RuntimeError(
                 f"{self._path!r} changed while it was read: keep a file when nothing writes to it any more"
             )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coflux.asset_manifest import Manifest, StoredFile
+    from coflux.backend import Backend
     from coflux.encoded import Reference
     from coflux.restoring import Destination
     from coflux.values import BlobStore
@@ -218,7 +219,11 @@ class AssetEntry:
         """For the engine: as `restore`. Without `replace`, a file that is there already is an error."""
         from pathlib import Path
 
-        return Path(destination.write(self.path, self._pieces(), self.mode, replace=replace))
+        path = destination.write(self.path, self._pieces(), self.mode, replace=replace)
+        engine = backend.current()
+        if engine is not None:
+            engine.file_stored(os.lstat(path))
+        return Path(path)
 
     def bring_into(self, blobs: BlobStore) -> None:
         """For the engine: see to it that its content is in a store. In its own it is not copied."""
@@ -322,7 +327,7 @@ def asset(
     asset_manifest.check_tree(sources)
     engine = backend.current()
     blobs = _temporary_blobs() if engine is None else engine.blobs()
-    files = [_stored(path, source, blobs) for path, source in sources.items()]
+    files = [_stored(path, source, engine, blobs) for path, source in sources.items()]
     manifest = asset_manifest.new_manifest(name, files)
     made = Asset(blobs.write([asset_manifest.encode(manifest)]), blobs, manifest)
     if engine is not None:
@@ -427,7 +432,7 @@ def _nothing(entries: object, at: FilePath | None, match: str | None) -> str:
     return f"there is nothing for asset() to keep: no file {place}{'' if match is None else f' matches {match!r}'}"
 
 
-def _stored(path: str, source: _Named | AssetEntry, blobs: BlobStore) -> StoredFile:
+def _stored(path: str, source: _Named | AssetEntry, engine: Backend | None, blobs: BlobStore) -> StoredFile:
     from coflux.asset_manifest import StoredFile
 
     if isinstance(source, AssetEntry):
@@ -437,7 +442,10 @@ def _stored(path: str, source: _Named | AssetEntry, blobs: BlobStore) -> StoredF
 
     file = opened(source.file, follow=source.follow)
     try:
-        return StoredFile(path, blobs.write_pieces(file.pieces()), file.size, file.mode)
+        digest = blobs.write_pieces(file.pieces())
+        if engine is not None:
+            engine.file_stored(file.status)
+        return StoredFile(path, digest, file.size, file.mode)
     finally:
         file.close()
 

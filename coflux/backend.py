@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
+    import os
+
     from coflux.handles import Execution
     from coflux.metrics import Metric
     from coflux.target import Target
@@ -71,6 +73,9 @@ class Backend(Protocol):
 
         `blobs` are those that may be new: they are to be on the disk before what refers to them.
         """
+
+    def file_stored(self, status: os.stat_result) -> None:
+        """Take note that the content of a file is in the store: it is no loss when the file is discarded."""
 
     def execution_id(self) -> str:
         """The id of the execution that is running."""

@@ -14,7 +14,17 @@ from coflux.errors import ExecutionError
 from coflux.previews import class_name, message_of
 from coflux.redaction import THIS_PROCESS
 
-__all__ = ["Description", "Frame", "RemoteTraceback", "clip", "describe", "printable", "without_engine_frames"]
+__all__ = [
+    "CAUSE",
+    "CONTEXT",
+    "Description",
+    "Frame",
+    "RemoteTraceback",
+    "clip",
+    "describe",
+    "printable",
+    "without_engine_frames",
+]
 
 MESSAGE_LIMIT = 64 * 1024  # characters
 FRAME_LIMIT = 100  # innermost frames kept as data; the text collapses recursion by itself
@@ -22,8 +32,8 @@ CHAIN_LIMIT = 100  # exceptions shown behind one another
 GROUP_LIMIT = 15  # members shown of one group, as in Python
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
-_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
 class RemoteTraceback(Exception):
@@ -99,9 +109,9 @@ def _chain(summary: traceback.TracebackException, error: BaseException, shown: s
     while len(links) < CHAIN_LIMIT:
         links.append((summary, error, connector))
         if summary.__cause__ is not None and error.__cause__ is not None:
-            summary, error, connector = summary.__cause__, error.__cause__, _CAUSE
+            summary, error, connector = summary.__cause__, error.__cause__, CAUSE
         elif summary.__context__ is not None and error.__context__ is not None and not summary.__suppress_context__:
-            summary, error, connector = summary.__context__, error.__context__, _CONTEXT
+            summary, error, connector = summary.__context__, error.__context__, CONTEXT
         else:
             break
     lines: list[str] = []

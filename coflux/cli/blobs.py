@@ -56,9 +56,12 @@ def _print(blobs: FileBlobs, digest: str) -> None:
     text = _is_text(blobs, digest)
     if not text and os.isatty(STDOUT):
         raise exits.CommandError("this is no text for a terminal: write it to a file with --output, or to a pipe")
-    with open(STDOUT, "wb", closefd=False) as out:
-        for piece in blobs.pieces(digest):
-            out.write(piece)
+    try:
+        with open(STDOUT, "wb", closefd=False) as out:
+            for piece in blobs.pieces(digest):
+                out.write(piece)
+    except BrokenPipeError:
+        pass  # a reader that leaves before the end chose to
 
 
 def _is_text(blobs: FileBlobs, digest: str) -> bool:

@@ -22,7 +22,7 @@ from coflux.executor.client import Client
 from coflux.executor.durations import parse_duration
 from coflux.executor.history import History, LogEntry
 from coflux.executor.log_search import Field, LogFilter
-from coflux.executor.requests import RunSettled, Subscribe
+from coflux.executor.requests import Dropped, RunSettled, Subscribe
 from coflux.logs import Level
 from coflux.project import Project
 
@@ -209,4 +209,6 @@ def _follow(
         if settled:
             return
         message = client.receive(None)
+        if isinstance(message, Dropped):
+            client.send(Subscribe(selection.run))
         settled = isinstance(message, RunSettled) and message.run == selection.run

@@ -8,22 +8,19 @@ from typing import cast, get_args
 import click
 import msgspec
 
-from coflux.cli import exits, foreground
+from coflux.cli import exits, foreground, inspection
 from coflux.cli.engine import NothingStored, check_workspace, connect, open_history, requested, resolve_id
-from coflux.cli.feed import ExecutionChanged, Feed, GroupOpened, HandleShared, StepSubmitted
 from coflux.cli.following import following_options, form_of
 from coflux.cli.interrupted import INTERRUPTED, advice, known_until, state_of
 from coflux.cli.lines import Painter, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.ndjson import VERSION, result_fields, run_object
 from coflux.cli.options import complete_runs, complete_workspaces, json_option, project_option
-from coflux.cli.result import describe_end, end_of_step, newest_attempt, outcome_of, print_result
+from coflux.cli.result import newest_attempt, outcome_of, print_result
 from coflux.cli.streams import Streams, open_streams
-from coflux.cli.terminal import Terminal
 from coflux.cli.text import duration, visible
-from coflux.cli.view import Line, RunView, usage_text
+from coflux.cli.view import usage_text
 from coflux.executor.document import usage_object
-from coflux.executor.history import History
 from coflux.executor.launch import engine_runs
 from coflux.executor.messages import Usage
 from coflux.executor.requests import CancelRun, DeleteRun, Done
@@ -32,12 +29,13 @@ from coflux.project import Project
 
 __all__ = ["command"]
 
-INSPECT_LINES = 1000  # of the tree; `--json` has everything
-
 
 @click.group()
 def command() -> None:
     """List, inspect, repeat, cancel and delete runs."""
+
+
+command.add_command(inspection.command, "inspect")
 
 
 # -- list -------------------------------------------------------------------------------------------------------------
@@ -108,77 +106,6 @@ def _print_table(streams: Streams, rows: list[RunRow], ends: list[float], used: 
     unfinished = [row.id for row in rows if not row.settled]
     if unfinished and not engine:
         streams.err.line(advice(unfinished))
-
-
-# -- inspect ----------------------------------------------------------------------------------------------------------
-
-
-@command.command("inspect")
-@click.argument("run", metavar="RUN", shell_complete=complete_runs)
-@json_option
-@project_option
-def inspect_run(project: Project, run: str, as_json: bool) -> None:
-    """Show a run with its steps, as it is now."""
-    streams = open_streams()
-    engine = engine_runs(project)
-    with open_history(project) as history:
-        run_id = history.resolve_run(run)
-        if as_json:
-            streams.out.json(history.document_json(run_id, engine))
-        else:
-            _print_run(streams, history, run_id, engine)
-    streams.finish()
-
-
-def _print_run(streams: Streams, history: History, run_id: str, engine: bool) -> None:
-    row = history.run(run_id)
-    assert row is not None
-    painter = Painter(streams.out_terminal.color)
-    state = painter.paint(state_of(row, engine).replace("_", " "), MARKS[row.status].style)
-    place = "" if row.workspace == DEFAULT_WORKSPACE else f" in workspace {row.workspace}"
-    streams.out.line(f"run {row.id} {visible(f'{row.module}/{row.name}')} {state}{place}")
-    if row.parent is not None:
-        streams.out.line(f"called by {row.parent}")
-    until = known_until(history, row, engine, time.time())
-    for line in _tree(history, run_id).lines(INSPECT_LINES, until):
-        streams.out.line(_tree_line(line, streams.out_terminal, painter))
-    end, outcome = end_of_step(history, run_id)
-    if end.status == "succeeded":
-        streams.out.write("result: ")
-        print_result(streams.out, outcome, raw=False)
-    elif outcome is not None:
-        streams.out.line(describe_end(f"run {run_id}", end, outcome))
-    if not (engine or row.settled):
-        streams.err.line(advice([run_id]))
-
-
-def _tree(history: History, run_id: str) -> RunView:
-    view = RunView()
-    for event in Feed(history, run_id).events():
-        match event:
-            case GroupOpened(row):
-                view.add_group(row)
-            case StepSubmitted(step, spawned_by):
-                view.add_step(step, spawned_by)
-            case HandleShared(row):
-                view.add_shared(row)
-            case ExecutionChanged(row, outcome):
-                view.update(row, problem_of(outcome))
-            case _:
-                pass
-    return view
-
-
-def _tree_line(line: Line, terminal: Terminal, painter: Painter) -> str:
-    mark = MARKS[line.state]
-    parts = [
-        "  " * (line.depth + 1) + painter.paint(mark.unicode if terminal.unicode else mark.ascii, mark.style),
-        visible(line.title),
-        painter.paint(f" {visible(line.note)}", mark.style) if line.note else "",
-        f" {duration(line.seconds)}" if line.seconds is not None else "",
-        painter.paint(f" {line.usage}", "dim") if line.usage else "",
-    ]
-    return " ".join(part for part in parts if part)
 
 
 # -- result -----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from coflux.executor.client import Client, ConnectionLost, describe_loss
 from coflux.executor.requests import (
     Advanced,
     CancelRun,
+    Dropped,
     FromSupervisor,
     Notice,
     Release,
@@ -113,7 +114,7 @@ class Session:
 
     def follow(self, signals: Signals, on_finished: OnFinished, *, wait_children: bool) -> int:
         """Wait until the run has settled, or only until its root has finished, and return the exit status."""
-        self._send(Subscribe(self._run))
+        self._subscribe()
         while True:
             self._receive()
             self._show(on_finished)
@@ -136,6 +137,11 @@ class Session:
         return self._find_end is not None if self._signal else not wait_children
 
     # -- messages -----------------------------------------------------------------------------------------------------
+
+    def _subscribe(self) -> None:
+        self._send(Subscribe(self._run))
+        if self._find_end is not None:
+            self._send(Subscribe(None))  # the chain of an attempt may lead to an execution of any run
 
     def _send(self, message: ToSupervisor) -> None:
         with suppress(ConnectionLost):  # which the next `receive` will meet, too
@@ -163,6 +169,8 @@ class Session:
                     self._changed.update(dict.fromkeys(executions))
             case Notice():
                 self._display.say(describe_notice(message))
+            case Dropped():  # this process was stopped in the middle of a read, which is over by now
+                self._subscribe()
             case RunFinished(run) if run == self._run and self._find_end is None:
                 self._hear(message)
             case RunSettled(run) if run == self._run:

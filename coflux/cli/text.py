@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["crop", "duration", "visible", "visible_lines"]
+__all__ = ["crop", "duration", "fit", "size", "visible", "visible_lines"]
 
 # C0 except tab, DEL and C1; marks that reorder or hide text; lone surrogates, which no encoding takes.
 _HIDDEN = re.compile(
@@ -34,6 +34,15 @@ def crop(text: str, length: int, ellipsis: str = "…") -> str:
     return text if len(text) <= length else text[: max(length - len(ellipsis), 0)] + ellipsis
 
 
+def fit(text: str, cells: int, ellipsis: str = "…") -> str:
+    """`text` in at most `cells` columns of a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= cells:
+        return text
+    return set_cell_size(text, max(cells - len(ellipsis), 0)) + ellipsis[: max(cells, 0)]
+
+
 def duration(seconds: float) -> str:
     """Seconds as people read them: `35ms`, `1.2s`, `4m02s`, `1h05m`."""
     if seconds < 0.9995:
@@ -45,3 +54,13 @@ def duration(seconds: float) -> str:
         return f"{minutes}m{rest:02d}s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m"
+
+
+def size(count: int) -> str:
+    """Bytes as people read them: `512 B`, `4.0 KiB`, `45 MiB`, `1.2 GiB`."""
+    number, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if number < 999.5:
+            break
+        number, unit = number / 1024, larger
+    return f"{number:.1f} {unit}" if unit != "B" and number < 9.95 else f"{number:.0f} {unit}"

@@ -15,7 +15,7 @@ from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, 
 from coflux.cli.lines import Narrator, log_text, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.terminal import BACKLOG, Output, Terminal
-from coflux.cli.text import duration, visible, visible_lines
+from coflux.cli.text import duration, fit, visible, visible_lines
 from coflux.cli.view import Line, RunView, describe_counts
 from coflux.executor.history import LogEntry
 from coflux.executor.series import Progress
@@ -159,7 +159,4 @@ class Tree:
         return text
 
     def _fit(self, text: str, cells: int) -> str:
-        if cell_len(text) <= cells:
-            return text
-        ellipsis = "…" if self._terminal.unicode else "~"
-        return set_cell_size(text, max(cells - 1, 0)) + ellipsis[: max(cells, 0)]
+        return fit(text, cells, "…" if self._terminal.unicode else "~")

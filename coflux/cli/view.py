@@ -19,7 +19,7 @@ from coflux.executor.messages import Usage
 from coflux.executor.rows import ExecutionRow, GroupRow, SharedRow, parse_execution_id
 from coflux.previews import byte_size
 
-__all__ = ["GROUP", "MORE", "PROBLEMS", "SHARED", "Line", "RunView", "describe_counts", "usage_text"]
+__all__ = ["GROUP", "MORE", "PROBLEMS", "SHARED", "Branch", "Line", "RunView", "describe_counts", "usage_text"]
 
 GROUP = "group"
 MORE = "more"
@@ -44,6 +44,27 @@ class Line(NamedTuple):
     note: str = ""
     seconds: float | None = None
     usage: str = ""
+
+
+class Branch(NamedTuple):
+    """A line with all that is below it. `execution` is the attempt that is shown, `problem` why it did not succeed;
+    `below` counts the states of steps at any depth, `earlier` of those that earlier attempts submitted."""
+
+    line: Line
+    execution: ExecutionRow | None
+    problem: str
+    below: Counter[str]
+    earlier: Counter[str]
+    children: list[Branch]
+
+    @property
+    def failed(self) -> bool:
+        return self.line.state in PROBLEMS
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing runs or went wrong here and below."""
+        return not any(self.line.state == state or self.below[state] for state in ("running", *PROBLEMS))
 
 
 class _Node:
@@ -233,6 +254,26 @@ class RunView:
                 case node:
                     levels.append(self._level(node, len(levels), budget, folded, now))
         return lines
+
+    def branches(self, now: float) -> list[Branch]:
+        """The whole tree as it is now: the run's root, of a run that has begun."""
+        whole = Branch(Line(-1, MORE, ""), None, "", Counter(), Counter(), [])
+        made: list[tuple[Branch, Branch]] = []  # each with what it is below of, which comes before it
+        stack = [(self._top, whole)]
+        while stack:  # not by recursion: calls may nest deeper than Python's
+            node, parent = stack.pop()
+            for child in node.children:
+                if child.is_over():
+                    parent.earlier.update(_counted(child.below + Counter([child.state])))
+                    continue
+                line = _line(child, parent.line.depth + 1, now)
+                branch = Branch(line, child.execution, child.problem, Counter(), _counted(child.dropped), [])
+                parent.children.append(branch)
+                made.append((branch, parent))
+                stack.append((child, branch))
+        for branch, parent in reversed(made):
+            parent.below.update(_counted(branch.below + Counter([branch.line.state])))
+        return whole.children
 
     def _drop_before(self, node: _Node, rank: _Rank) -> None:
         """Forget what attempts before that one submitted, as far as it has ended. What the attempt itself submitted is

@@ -110,8 +110,10 @@ class OutputStream(io.TextIOBase):
     def reconfigure(self, **options: object) -> None:
         """Accepted as by a usual standard stream; the encoding stays UTF-8."""
 
-    def detach(self) -> NoReturn:
-        raise io.UnsupportedOperation("the standard streams of an execution cannot be detached")
+    def detach(self) -> io.RawIOBase:  # type: ignore[override]
+        """The binary stream, for whoever wraps it anew; this stream goes on working."""
+        self.flush_all()
+        return self.buffer
 
 
 class _RawOutput(io.RawIOBase):

@@ -8,6 +8,8 @@ The writer appends to a write-ahead log (WAL) and never syncs. This thread check
 * **The writer is not stopped.** A passive checkpoint takes no lock that a writer needs. But a WAL starts over only when
   all of it is checkpointed, which never happens under a writer that is never idle; so past `LIMIT` bytes the last
   frames are checkpointed while `gate` is held, and a commit waits for it (`Store` says how long at most).
+
+Neither helps against a reader whose transaction does not end: past `PIN_LIMIT` bytes it is looked for (`take_pins`).
 """
 
 from __future__ import annotations
@@ -18,23 +20,27 @@ from collections import deque
 from collections.abc import Sequence
 
 from coflux.executor.database import Database, StoreBusy, StoreError
+from coflux.executor.wal_readers import Pin, lasting_readers
 
-__all__ = ["GROWTH", "LIMIT", "Checkpointer", "sync_blobs"]
+__all__ = ["GROWTH", "LIMIT", "PIN_LIMIT", "Checkpointer", "sync_blobs"]
 
 LOOKS = 16  # commits between two looks at the size of the WAL
 GROWTH = 8 * 1024 * 1024
 LIMIT = 64 * 1024 * 1024
+PIN_LIMIT = 256 * 1024 * 1024
 
 
 class _Log:
     """The write-ahead log of one database; the connection is for the checkpointer's thread."""
 
     def __init__(self, database_path: str) -> None:
+        self.database = database_path
         self.path = f"{database_path}-wal"
         self.connection = Database(database_path)
         self.connection.run("PRAGMA synchronous = NORMAL")
         self.inode = os.stat(self.path).st_ino
         self.seen = 0  # bytes, when a checkpoint was last asked for
+        self.pinned = False  # it was told who keeps it from starting over
 
 
 class Checkpointer:
@@ -49,6 +55,7 @@ class Checkpointer:
         self._blobs: deque[str] = deque()
         self._logs = [_Log(path) for path in database_paths]
         self._failure: StoreError | None = None
+        self._pins: deque[Pin] = deque()
         self._looks = 0
         self._wake = threading.Event()
         self._closing = False
@@ -78,6 +85,10 @@ class Checkpointer:
             if size - log.seen >= GROWTH:
                 log.seen = size
                 self._wake.set()
+
+    def take_pins(self) -> list[Pin]:
+        """Return which WALs are kept from starting over, and by whom: each once, until it has started over."""
+        return [self._pins.popleft() for _ in range(len(self._pins))]
 
     def close(self) -> None:
         """End the thread, after the checkpoint it is at. `pending_blobs` are not synced."""
@@ -112,6 +123,17 @@ class Checkpointer:
             with self.gate:
                 if not self._blobs:
                     log.connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._look_for_readers(log)
+
+    def _look_for_readers(self, log: _Log) -> None:
+        size = _size(log)
+        if size < PIN_LIMIT:
+            log.pinned = False
+        elif not log.pinned:
+            readers = lasting_readers(log.database)
+            if readers is None or readers:  # else whoever it was has ended the transaction by now
+                log.pinned = True
+                self._pins.append(Pin(log.database, size, readers or ()))
 
 
 def sync_blobs(blobs: deque[str]) -> None:

@@ -15,7 +15,18 @@ from coflux.errors import ExecutionAbandoned, ExecutionCancelled, ExecutionTimeo
 from coflux.executor.messages import Failed, Outcome, Succeeded, Terminated, Usage
 from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, SharedRow, format_execution_id
 
-__all__ = ["StepInfo", "error_object", "execution_object", "iso_time", "render", "result_fields", "usage_object"]
+__all__ = [
+    "VERSION",
+    "StepInfo",
+    "error_object",
+    "execution_object",
+    "iso_time",
+    "render",
+    "result_fields",
+    "run_object",
+    "step_objects",
+    "usage_object",
+]
 
 VERSION = 1
 
@@ -58,47 +69,63 @@ def render(
     """Return the document of `run`. `outcome` is that of the end of its root's chain, `None` while there is none;
     `problems` are the outcomes of the executions that did not succeed, by id; `interrupted` says that the run is
     unfinished and no engine works on it."""
-    attempts: dict[int, list[ExecutionRow]] = {}
+    document = {
+        "version": VERSION,
+        "run": run_object(run, interrupted=interrupted),
+        **result_fields(outcome),
+        "steps": step_objects(steps, executions, groups, shared, problems),
+    }
+    return msgspec.json.encode(document)
+
+
+def run_object(run: RunRow, *, interrupted: bool = False) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "target": f"{run.module}/{run.name}",
+        "workspace": run.workspace,
+        "parent": run.parent,
+        "status": run.status,
+        "interrupted": interrupted,
+        "created_at": iso_time(run.created_at),
+        "started_at": iso_time(run.started_at),
+        "finished_at": iso_time(run.finished_at),
+    }
+
+
+def step_objects(
+    steps: Iterable[StepInfo],
+    executions: Iterable[ExecutionRow],
+    groups: Iterable[GroupRow],
+    shared: Iterable[SharedRow],
+    problems: Mapping[str, Outcome],
+) -> list[dict[str, object]]:
+    """Steps with these executions, in the order of the steps; `problems` as in `render`."""
+    attempts: dict[str, list[ExecutionRow]] = {}
     for execution in executions:
-        attempts.setdefault(execution.step, []).append(execution)
+        attempts.setdefault(f"{execution.run}:{execution.step}", []).append(execution)
     sharers: dict[str, list[str]] = {}
     for share in shared:
         step_id = share.child.rpartition(":")[0]
         sharers.setdefault(step_id, []).append(format_execution_id(share.run, share.step, share.attempt))
     # A step names its group by number, which counts the groups of the execution that submitted it.
     named = {(format_execution_id(group.run, group.step, group.attempt), group.number): group for group in groups}
-    document = {
-        "version": VERSION,
-        "run": {
-            "id": run.id,
-            "target": f"{run.module}/{run.name}",
-            "workspace": run.workspace,
-            "parent": run.parent,
-            "status": run.status,
-            "interrupted": interrupted,
-            "created_at": iso_time(run.created_at),
-            "started_at": iso_time(run.started_at),
-            "finished_at": iso_time(run.finished_at),
-        },
-        **result_fields(outcome),
-        "steps": [
-            {
-                "id": step.id,
-                "target": f"{step.module}/{step.name}",
-                "parent": step.parent,
-                "group": None if step.group is None else _group(named[step.parent or "", step.group]),
-                "arguments": step.arguments,
-                "spawned": step.spawned,
-                "shared_by": sharers.get(step.id, []),
-                "executions": [
-                    {**execution_object(row), "error": error_object(problems.get(row.id))}
-                    for row in attempts.get(step.number, ())
-                ],
-            }
-            for step in steps
-        ],
-    }
-    return msgspec.json.encode(document)
+    return [
+        {
+            "id": step.id,
+            "target": f"{step.module}/{step.name}",
+            "parent": step.parent,
+            "group": None if step.group is None else _group(named[step.parent or "", step.group]),
+            "parameters": step.parameters,
+            "arguments": step.arguments,
+            "spawned": step.spawned,
+            "shared_by": sharers.get(step.id, []),
+            "executions": [
+                {**execution_object(row), "error": error_object(problems.get(row.id))}
+                for row in attempts.get(step.id, ())
+            ],
+        }
+        for step in steps
+    ]
 
 
 def result_fields(outcome: Outcome | None) -> dict[str, object]:

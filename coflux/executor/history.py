@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ from coflux.executor.rows import (
 from coflux.executor.series import Progress
 from coflux.executor.workspaces import lineage_of
 
-__all__ = ["History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
+__all__ = ["History", "LastPoint", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
 
 PAGE = 1000  # rows, unless the caller says otherwise
 PATIENCE = 5.0  # seconds to wait while a store is being created, recovered or closed
@@ -91,6 +92,16 @@ class LogEntry(Row, frozen=True):
     logger: str | None = None
     bar: int | None = None
     live: bool = False
+
+
+class LastPoint(Row, frozen=True):
+    """The last point of a metric. `group` and `scale` are JSON objects, as in `MetricRow`."""
+
+    key: str
+    group: bytes | None
+    scale: bytes | None
+    at: float
+    value: float
 
 
 class History:
@@ -167,6 +178,29 @@ class History:
             f" WHERE run IN ({places}) AND peak_memory IS NOT NULL GROUP BY run"
         )
         return {run: Usage(*used) for run, *used in self._main.run(sql, tuple(run_ids))}
+
+    def runs_among(self, run_ids: Sequence[str]) -> list[RunRow]:
+        """Return the runs with these ids, as far as they are there, in no order."""
+        rows: list[RunRow] = []
+        for start in range(0, len(run_ids), PAGE):
+            some = run_ids[start : start + PAGE]
+            sql = f"SELECT {RUN_FIELDS} FROM runs WHERE id IN ({', '.join('?' * len(some))}) AND NOT hidden"
+            rows += select(self._main, RunRow, sql, some)
+        return rows
+
+    def count_runs(self, workspace: str | None = None) -> dict[Status, int]:
+        """Return how many runs are in which state, without those that others started."""
+        where, parameters = ("", ()) if workspace is None else (" AND workspace = ?", (workspace,))
+        sql = f"SELECT status, count(*) FROM runs WHERE parent IS NULL AND NOT hidden{where} GROUP BY status"
+        return dict(self._main.run(sql, parameters))
+
+    def count_steps(self, run_id: str) -> dict[Status, int]:
+        """Return how many steps of a run are in which state, each by its newest attempt."""
+        sql = (
+            "SELECT status, count(*) FROM (SELECT status, max(attempt) FROM executions WHERE run = ? GROUP BY step)"
+            " GROUP BY status"
+        )
+        return dict(self._main.run(sql, (run_id,)))
 
     def unfinished_runs(self) -> list[RunRow]:
         """Return the runs of which something is unfinished, the newest first, without those that others started."""
@@ -252,6 +286,11 @@ class History:
             " ORDER BY step, attempt LIMIT ?"
         )
         return select(self._main, ExecutionRow, sql, (run_id, *after, limit))
+
+    def attempts(self, run_id: str, step: int, limit: int = PAGE) -> list[ExecutionRow]:
+        """Return the newest attempts of a step, by number."""
+        sql = f"SELECT {BARE_EXECUTION_FIELDS} FROM executions WHERE run = ? AND step = ? ORDER BY attempt DESC LIMIT ?"
+        return select(self._main, ExecutionRow, sql, (run_id, step, limit))[::-1]
 
     def execution(self, execution_id: str) -> ExecutionRow | None:
         """Return one execution. Raises `ValueError` if that is no execution id."""
@@ -405,6 +444,25 @@ class History:
         if database is None or after >= until:
             return set()
         return {run for (run,) in database.run("SELECT run FROM logs WHERE id > ? AND id <= ?", (after, until))}
+
+    def last_points(self, run_id: str, step: int, attempt: int) -> list[LastPoint]:
+        """Return the last point of each metric of an execution, in the order in which the metrics were defined."""
+        database = self._log_database()
+        if database is None:
+            return []
+        last = "SELECT metric, max(first) AS first FROM points WHERE run = ?1 AND step = ?2 AND attempt = ?3 GROUP BY 1"
+        sql = (
+            'SELECT key, "group", scale, substr(at, -8), substr("values", -8)'
+            f" FROM ({last}) AS last JOIN points USING (metric, first) JOIN metrics USING (run, step, attempt)"
+            " WHERE run = ?1 AND step = ?2 AND attempt = ?3 AND metrics.number = metric ORDER BY metric"
+        )
+        rows = database.run(sql, (run_id, step, attempt))
+        return [LastPoint(*columns, *struct.unpack("<2d", at + value)) for *columns, at, value in rows]
+
+    def asset_rows(self, run_id: str, step: int, attempt: int) -> list[AssetRow]:
+        """Return the assets that an execution has made, the oldest first."""
+        sql = "SELECT * FROM assets WHERE run = ? AND step = ? AND attempt = ? ORDER BY created_at, asset"
+        return select(self._main, AssetRow, sql, (run_id, step, attempt))
 
     def _log_database(self) -> Database | None:
         """Logs can be pruned as a whole: a database that was removed has no entries."""

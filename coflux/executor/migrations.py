@@ -40,6 +40,8 @@ MAIN: tuple[Migration, ...] = (
         )""",
         "CREATE INDEX runs_by_family ON runs (root_run)",
         "CREATE INDEX runs_unsettled ON runs (root_run) WHERE NOT settled",
+        # How many are in which state is shown all the time.
+        "CREATE INDEX runs_by_status ON runs (status, workspace) WHERE parent IS NULL AND NOT hidden",
         "CREATE UNIQUE INDEX runs_by_key ON runs (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL",
         # A run has thousands of steps but few distinct targets, and a target sent by value is some kilobytes.
         """CREATE TABLE targets (

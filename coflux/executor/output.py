@@ -11,7 +11,6 @@ import fcntl
 import os
 import termios
 from collections.abc import Callable, Iterator
-from itertools import count
 
 from coflux.executor.line_screen import LineScreen, Picture
 from coflux.executor.rows import LogRow
@@ -30,26 +29,33 @@ LINES_AT_ONCE = 500  # about as many are read: a turn of the supervisor's has to
 
 
 class OutputPipe:
-    """One stream of one worker. `emit` gets the rows; rows go to the execution that ran when they were read."""
+    """One stream of one worker. `emit` gets the rows; rows go to the execution that ran when they were read. `bars`
+    numbers progress bars, and has to be the same for both streams."""
 
-    def __init__(self, descriptor: int, level: Level, emit: Callable[[LogRow], None], redactor: Redactor) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        level: Level,
+        emit: Callable[[LogRow], None],
+        bars: Iterator[int],
+        redactor: Redactor,
+    ) -> None:
         os.set_blocking(descriptor, False)
         self.descriptor = descriptor
         self._level = level
         self._emit = emit
         self._redactor = redactor
         self._owner: tuple[str, int, int] | None = None
-        self._bars: Iterator[int] = count()
-        self._screen = LineScreen(self._bars)
+        self._bars = bars
+        self._screen: LineScreen | None = None  # once there is output
         self._room = ATTEMPT_LIMIT
         self._dropped = 0
         self._read_size = LINES_AT_ONCE
 
-    def belongs_to(self, owner: tuple[str, int, int] | None, bars: Iterator[int]) -> None:
-        """What is read from now on is this execution's (run, step, attempt). `bars` numbers its progress bars."""
+    def belongs_to(self, owner: tuple[str, int, int] | None) -> None:
+        """What is read from now on is this execution's (run, step, attempt)."""
         self._owner = owner
-        self._bars = bars
-        self._screen = LineScreen(bars)
+        self._screen = None
         self._room = ATTEMPT_LIMIT
         self._dropped = 0
 
@@ -78,20 +84,22 @@ class OutputPipe:
                 break
             left -= len(data)
             self._take(data, wall)
-        self._put(self._screen.close(), wall, cut=CUT_BEGINNING)
-        self._screen = LineScreen(self._bars)
+        if self._screen is not None:
+            self._put(self._screen.close(), wall, cut=CUT_BEGINNING)
+            self._screen = None
         if self._dropped:
             self._put_marker(f"{self._dropped:,} bytes of output dropped", wall)
             self._dropped = 0
 
     def show_unfinished(self, wall: float) -> None:
         """Show what has changed and is not finished: progress bars, and a partial line that rests (a prompt)."""
-        self._put(self._screen.settle(wall, REST, self._redactor.held), wall)
+        if self._screen is not None:
+            self._put(self._screen.settle(wall, REST, self._redactor.held), wall)
 
     @property
     def unfinished(self) -> bool:
         """Whether there is something to show."""
-        return self._screen.open
+        return self._screen is not None and self._screen.open
 
     def _readable(self) -> int:
         try:
@@ -100,10 +108,12 @@ class OutputPipe:
             return 0
 
     def _take(self, data: bytes, wall: float) -> None:
-        if self._room > 0:
-            self._put(self._screen.feed(data, wall), wall)
-        else:
+        if self._room <= 0:
             self._dropped += len(data)
+            return
+        if self._screen is None:
+            self._screen = LineScreen(self._bars)
+        self._put(self._screen.feed(data, wall), wall)
 
     def _put(self, pictures: list[Picture], wall: float, cut: int = 0) -> None:
         """Lines become rows: here, and nowhere else. `cut`: see `Redactor.text`."""

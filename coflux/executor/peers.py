@@ -9,6 +9,7 @@ import errno
 import os
 import select
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ import msgspec
 
 from coflux.executor.channel import FrameBuffer, decoder, encode, frame
 
-__all__ = ["Peer", "Poller"]
+__all__ = ["Peer", "Poller", "pid_of_peer"]
 
 READ_SIZE = 1 << 16  # bytes; more would be mapped and unmapped again for each read
 READS_AT_ONCE = 1  # a peer that writes without end must not keep the others from being read
@@ -65,6 +66,14 @@ class Poller:
 
 def _nothing() -> None:
     """In the place of a call whose descriptor was removed in the meantime."""
+
+
+def pid_of_peer(sock: socket.socket) -> int:
+    """The process that connected a Unix socket, or that made its pair; 0 where the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0
+    pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(pid)
 
 
 class Peer:

@@ -35,7 +35,11 @@ __all__ = [
     "Discover",
     "Discovered",
     "Done",
+    "Dropped",
+    "ExecutionSample",
     "FromSupervisor",
+    "Generation",
+    "GroupSample",
     "Hello",
     "Notice",
     "RecallSecrets",
@@ -48,12 +52,14 @@ __all__ = [
     "RunSettled",
     "RunStarted",
     "RunStuck",
+    "Sampled",
     "StartRun",
     "Status",
     "StatusReport",
     "Stop",
     "Subscribe",
     "ToSupervisor",
+    "Unsubscribe",
     "Welcome",
     "WorkerInfo",
 ]
@@ -141,7 +147,13 @@ class Release(Message, frozen=True):
 
 class Subscribe(Message, frozen=True):
     """Ask to be told (`Advanced`) when the store holds something new of a run and the runs that come of it, or of any
-    run (`None`). What, the client reads from the store itself."""
+    run (`None`). What, the client reads from the store itself. A dashboard gets `Sampled` as well."""
+
+    run: str | None
+
+
+class Unsubscribe(Message, frozen=True):
+    """The opposite of `Subscribe`. Neither is the end of a run told any more, unless the client is its foreground."""
 
     run: str | None
 
@@ -187,6 +199,7 @@ ToSupervisor = (
     | ChangeWorkspace
     | Release
     | Subscribe
+    | Unsubscribe
     | Discover
     | KeepSecret
     | RecallSecrets
@@ -266,12 +279,80 @@ class RunStuck(Message, frozen=True):
 class Advanced(Message, frozen=True):
     """The store has something new, log rows up to id `logs`.
 
-    `executions` are the run, step and attempt of those that changed since the last time, in the runs that the client
-    has subscribed to; `None` for too many to name, and the first time: all of them are to be read.
+    What has changed since the last time, in the runs that the client has subscribed to, is told by name: `executions`
+    by run, step and attempt, in `metrics` those that have new points or metrics, in `runs` the runs whose own rows are
+    others, or that are gone. `None` stands for too many to name, and for the first time: all of them are to be read.
     """
 
     logs: int
     executions: tuple[tuple[str, int, int], ...] | None
+    metrics: tuple[tuple[str, int, int], ...] | None = ()
+    runs: tuple[str, ...] | None = ()
+
+
+class Dropped(Message, frozen=True):
+    """All subscriptions of this client have ended, and `reason` says why, in one line. It may subscribe again once it
+    has mended that."""
+
+    reason: str
+
+
+class ExecutionSample(Struct, frozen=True, array_like=True, gc=False):
+    """What one execution on a worker uses: CPU seconds so far, bytes of memory now (of its process) and at most. It is
+    waiting when it waits for other executions. Both are 0 where they cannot be asked."""
+
+    id: str
+    worker: int
+    pid: int
+    state: Literal["running", "waiting"]
+    group: str
+    cpu_seconds: float
+    memory: int
+    peak_memory: int
+
+
+class GroupSample(Struct, frozen=True, array_like=True, gc=False):
+    """A worker group: how many executions it may run at once, and how many of its slots are taken."""
+
+    name: str
+    concurrency: int
+    taken: int
+
+
+class Generation(Struct, frozen=True, array_like=True, gc=False):
+    """One import of a set of modules: see `executor.generations`. A superseded one only finishes what it runs.
+    `errors` are without `exception`; their tracebacks may be cut at the beginning."""
+
+    id: int
+    modules: tuple[str, ...]
+    state: Literal["importing", "ready", "gone"]
+    superseded: bool
+    errors: tuple[ModuleError, ...]
+
+
+class Sampled(Message, frozen=True):
+    """What is not in the store, for dashboards, at most twice a second.
+
+    `at` is an instant. `workers` counts processes by state, a busy one whose execution waits as "waiting"; of `running`
+    and `waiting` executions those that run longest are in `executions`, at most 500. CPU seconds (so far) and memory
+    are those of the engine and all processes below it; memory that processes share is counted for each. `load` is the
+    machine's, over a minute. Sizes are in bytes, that of the blobs an estimate.
+    """
+
+    at: float
+    executions: tuple[ExecutionSample, ...]
+    workers: dict[str, int]
+    groups: tuple[GroupSample, ...]
+    queued: int
+    running: int
+    waiting: int
+    cpu_seconds: float
+    memory: int
+    load: float
+    main_size: int
+    logs_size: int
+    blobs_size: int
+    generations: tuple[Generation, ...]
 
 
 class Notice(Message, frozen=True):
@@ -319,6 +400,8 @@ FromSupervisor = (
     | RunSettled
     | RunStuck
     | Advanced
+    | Dropped
+    | Sampled
     | Notice
     | RecalledSecrets
     | SecretKept

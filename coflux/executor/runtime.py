@@ -41,6 +41,7 @@ from coflux.executor.messages import (
     Wait,
 )
 from coflux.executor.metric_recorder import MetricRecorder
+from coflux.executor.trees import FileState, file_state
 from coflux.executor.unwinding import unwind
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
@@ -113,6 +114,7 @@ class Runtime:
         self._unkeyable: set[tuple[str, str]] = set()  # what has been warned of
         self._recorder: MetricRecorder | None = None  # until something is recorded
         self._suspended = False
+        self.stored: set[FileState] = set()  # files whose content is in the store
         self._send_lock = threading.RLock()
         self._unsent: list[Log] = []  # entries that were made while this very thread was sending
         self._send_locked: Callable[[object], None] = channel.send
@@ -246,10 +248,13 @@ class Runtime:
 
     def finish(self) -> None:
         """The execution's code has ended: send what it has recorded and not sent yet."""
-        if self._recorder is not None and os.getpid() == self._pid:
+        if os.getpid() != self._pid:
+            return
+        if self._recorder is not None:
             self._recorder.end()
-        with self._send_lock:
-            self._send_unsent()
+        if self._unsent:
+            with self._send_lock:
+                self._send_unsent()
 
     def blobs(self) -> BlobStore:
         self._enter()
@@ -258,6 +263,9 @@ class Runtime:
     def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
         self._enter()
         self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
+
+    def file_stored(self, status: os.stat_result) -> None:
+        self.stored.add(file_state(status))
 
     def keep_secret(self, value: str) -> str:
         self._enter()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+import sys
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
 from coflux.executor.administration import Administration
 from coflux.executor.core import events as ev
-from coflux.executor.core.state import Execution, Family, WorkerState
+from coflux.executor.core.state import Execution, Family
 from coflux.executor.database import StoreError
 from coflux.executor.discovering import Discovery
 from coflux.executor.messages import Context, KeepSecret, SecretKept
-from coflux.executor.peers import Peer
+from coflux.executor.peers import Peer, pid_of_peer
 from coflux.executor.requests import (
-    Advanced,
     CancelRun,
     ChangeWorkspace,
     ClearCache,
@@ -24,6 +23,7 @@ from coflux.executor.requests import (
     DeleteRun,
     Discover,
     Done,
+    Dropped,
     Hello,
     Notice,
     RecalledSecrets,
@@ -41,21 +41,26 @@ from coflux.executor.requests import (
     Stop,
     Subscribe,
     ToSupervisor,
+    Unsubscribe,
     Welcome,
     WorkerInfo,
 )
 from coflux.executor.rerunning import Rerunner
 from coflux.executor.starting import RunStarter
+from coflux.executor.subscriptions import Subscriptions
+from coflux.executor.vitals import Vitals, worker_state
 
 if TYPE_CHECKING:
     from coflux.executor.hosts import ModuleHost
-    from coflux.executor.rows import Batch, ExecutionRow
+    from coflux.executor.rows import Batch
     from coflux.executor.supervisor import Supervisor
+    from coflux.executor.wal_readers import Pin
 
 __all__ = ["Server", "Session"]
 
-MOST_CHANGES = 10_000  # executions that are named to a client that does not keep up
 ADVANCE_INTERVAL = 0.02  # seconds between two `Advanced` to one client
+SAMPLE_INTERVAL = 0.5  # seconds between two `Sampled`
+MOST_UNREAD = 100  # messages that wait for a client beyond what its socket takes, until notices pass it by
 
 
 class Session:
@@ -66,12 +71,11 @@ class Session:
         self.context: Context | None = None
         self.role = ""
         self.follows: dict[str, str] = {}  # runs whose end it is told of, each with the top of its family
-        self.subscribed: set[str | None] = set()
+        self.subscriptions = Subscriptions()
         self.own_runs: dict[str, int] = {}  # runs of which that step is cancelled if the client vanishes
         self.discoveries: set[Discovery] = set()  # that it waits for
-        self.behind = False  # the store has something that it was not told of
-        self.changed: dict[tuple[str, int, int], None] | None = None  # executions that it was not told of; None: many
         self.told_at = 0.0
+        self.pid = pid_of_peer(sock)
         self.peer = Peer(server.supervisor.poller, sock, ToSupervisor, self._received, self._closed)
 
     def _received(self, message: Any) -> None:
@@ -80,17 +84,10 @@ class Session:
     def _closed(self, problem: str) -> None:
         self._server.vanished(self)
 
-    def note(self, rows: Sequence[ExecutionRow]) -> None:
-        """These have changed, and it is to be told: by name, unless they are so many that it had better read all."""
-        self.behind = True
-        if self.changed is None:
-            return
-        everything = None in self.subscribed
-        for row in rows:
-            if everything or row.run in self.subscribed:
-                self.changed[row.run, row.step, row.attempt] = None
-        if len(self.changed) > MOST_CHANGES:
-            self.changed = None
+    @property
+    def watches(self) -> bool:
+        """Whether it is sent samples."""
+        return self.role == "dashboard" and bool(self.subscriptions)
 
     def send(self, message: object) -> None:
         self.peer.send(message)
@@ -113,6 +110,8 @@ class Server:
         self.administration = Administration(supervisor)
         self._starter = RunStarter(supervisor)
         self._rerunner = Rerunner(supervisor)
+        self._vitals = Vitals(supervisor)
+        self._sampling = False
         listener.setblocking(False)
         supervisor.poller.add(listener.fileno(), self._accept)
 
@@ -153,6 +152,8 @@ class Server:
                 session.own_runs.pop(message.run, None)
             case Subscribe():
                 self._subscribe(session, message.run)
+            case Unsubscribe():
+                self._unsubscribe(session, message.run)
             case Discover():
                 Discovery(self.supervisor, session, message).start()
             case DeleteRun():
@@ -192,14 +193,18 @@ class Server:
             self.supervisor.leaving = True
 
     def _subscribe(self, session: Session, run: str | None) -> None:
-        session.subscribed.add(run)
-        family = self.supervisor.scheduler.families.get(run) if run is not None else None
-        if family is not None:
-            session.subscribed.update(member.id for member in family.runs)
-        session.behind = True
-        session.changed = None
+        known = self.supervisor.scheduler.runs.get(run) if run is not None else None
+        session.subscriptions.add(run, known.family.runs if known is not None else ())
         if run is not None and run not in session.follows:  # who started a run is told of its end in any case
             self.supervisor.after_commit(lambda: self.follow(session, run))
+        if session.watches and not self._sampling:
+            self._sampling = True
+            self._sample()
+
+    def _unsubscribe(self, session: Session, run: str | None) -> None:
+        session.subscriptions.remove(run)
+        if run is not None and run not in session.own_runs:
+            session.follows.pop(run, None)
 
     def follow(self, session: Session, run_id: str) -> None:
         """Tell of the run's end when it comes, and at once if it has come. For after a commit."""
@@ -270,6 +275,8 @@ class Server:
         except StoreError as error:
             session.fail(message.request, "failed", str(error))
         else:
+            for other in self._sessions:
+                other.subscriptions.run_deleted(message.run)
             session.send(Done(message.request, f"deleted {message.run}"))
 
     def _stop(self, session: Session, message: Stop) -> None:
@@ -300,12 +307,7 @@ class Server:
         running = [execution for execution in executions if execution.worker is not None and execution.unfinished]
         workers = tuple(
             WorkerInfo(
-                worker.id,
-                worker.pid,
-                "waiting"
-                if worker.state is WorkerState.BUSY and worker.execution is not None and worker.execution.waits
-                else worker.state.value,
-                None if worker.execution is None else worker.execution.id,
+                worker.id, worker.pid, worker_state(worker), None if worker.execution is None else worker.execution.id
             )
             for worker in scheduler.workers.values()
         )
@@ -357,22 +359,20 @@ class Server:
 
     def notice(self, level: Literal["info", "warning", "error"], text: str) -> None:
         for session in self._sessions:
-            if session.context is not None:
+            if session.context is not None and session.peer.backlog < MOST_UNREAD:
                 session.send(Notice(level, self.supervisor.redactor.text(text)))
 
     def advanced(self, batch: Batch) -> None:
         """The store has these rows now: subscribers are told soon."""
-        started = [row for row in batch.runs if row.parent is not None]
         for session in self._sessions:
-            if session.subscribed:
-                session.subscribed.update(row.id for row in started if row.root_run in session.subscribed)
-                session.note(batch.executions)
+            if session.subscriptions:
+                session.subscriptions.note(batch)
 
     def tell_advance(self) -> None:
         """Tell those that are behind, each at most every 20 ms, and nobody who has not read the last news."""
         now = self.supervisor.now.monotonic
         for session in self._sessions:
-            if not session.behind or session.peer.backlog:
+            if not session.subscriptions.behind or session.peer.backlog:
                 continue
             wait = session.told_at + ADVANCE_INTERVAL - now
             if wait <= 0:
@@ -381,12 +381,33 @@ class Server:
                 self.supervisor.wake_within(wait)
 
     def _advance(self, session: Session) -> None:
-        if session.behind:
-            changed = None if session.changed is None else tuple(session.changed)
-            session.behind = False
-            session.changed = {}
+        if session.subscriptions.behind:
             session.told_at = self.supervisor.now.monotonic
-            session.send(Advanced(self.supervisor.store.last_log_id, changed))
+            session.send(session.subscriptions.take(self.supervisor.store.last_log_id))
+
+    def _sample(self) -> None:
+        """Tell dashboards how the engine is, as long as there are any."""
+        watching = [session for session in self._sessions if session.watches]
+        self._sampling = bool(watching)
+        if not watching:
+            return
+        reading = [session for session in watching if not session.peer.backlog]
+        if reading:
+            sampled = self._vitals.sample()
+            for session in reading:
+                session.send(sampled)
+        self.supervisor.later(SAMPLE_INTERVAL, self._sample)
+
+    def reader_pinned(self, pin: Pin) -> None:
+        """Somebody's transaction keeps a write-ahead log from starting over: say so, and stop feeding who it is."""
+        text = pin.describe()
+        print(f"coflux: {text}", file=sys.stderr, flush=True)
+        self.notice("warning", text)
+        pids = {reader.pid for reader in pin.readers}
+        for session in self._sessions:
+            if session.pid in pids and session.subscriptions:
+                session.subscriptions = Subscriptions()
+                session.send(Dropped(text))
 
     def vanished(self, session: Session) -> None:
         """A client is gone. What a foreground client ran goes with it, unless it was detached."""

@@ -17,6 +17,7 @@ from typing import Protocol
 from coflux.executor.capture import output_dropped
 from coflux.logs import Level
 from coflux.previews import class_name, message_of
+from coflux.suspension import Suspending
 from coflux.tracebacks import describe, printable
 
 __all__ = ["Entries", "prepare", "record_into"]
@@ -72,7 +73,9 @@ def _call_handlers_captured(logger: logging.Logger, record: logging.LogRecord) -
         return
     try:
         _depths[thread] = depth + 1
-        entries.log_record(record.created, _level(record.levelno), _text(record), _extra(record), record.name)
+        # asyncio tells, as an error, of code that was left because the execution is suspended.
+        if not isinstance(_error(record), Suspending):
+            entries.log_record(record.created, _level(record.levelno), _text(record), _extra(record), record.name)
         with output_dropped():
             _call_handlers(logger, record)
     finally:
@@ -80,6 +83,11 @@ def _call_handlers_captured(logger: logging.Logger, record: logging.LogRecord) -
             _depths[thread] = depth
         else:
             del _depths[thread]
+
+
+def _error(record: logging.LogRecord) -> BaseException | None:
+    """The exception that it is about. (`exc_info=False` stays as it is, and a record may be made by hand.)"""
+    return record.exc_info[1] if isinstance(record.exc_info, tuple) else None
 
 
 def _is_silenced(logger: logging.Logger) -> bool:
@@ -103,7 +111,7 @@ def _level(number: int) -> Level:
 def _text(record: logging.LogRecord) -> str:
     """The message, and below it the traceback and the stack, where it has them."""
     parts = [_message(record)]
-    error = record.exc_info[1] if record.exc_info else None
+    error = _error(record)
     if error is not None:
         parts.append(describe(error).text.removesuffix("\n"))
     elif record.exc_text:

@@ -254,7 +254,7 @@ class _Start:
         event = ev.RunRequested(run_id, spec, encoded, arguments, options, context_id, self._host.id, keys)
         self._supervisor.happen(event)
         self._session.follows[run_id] = run_id
-        self._session.subscribed.add(run_id)
+        self._session.subscriptions.follow_new(run_id)
         if self._session.role == "foreground" and not options.detach:
             self._session.own_runs[run_id] = 1
         started = RunStarted(self._message.request, run_id, False)

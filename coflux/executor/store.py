@@ -49,6 +49,7 @@ from coflux.executor.rows import (
     SharedRow,
     StepRow,
 )
+from coflux.executor.wal_readers import Pin
 from coflux.executor.workspaces import Workspaces
 from coflux.redaction import Redactor, environment_secrets, is_secret_name
 
@@ -192,6 +193,10 @@ class Store:
     def blob_written(self, path: str) -> None:
         """Announce a new blob file before the rows that refer to it: it is synced to disk before they are."""
         self._checkpointer.blob_written(path)
+
+    def take_pins(self) -> list[Pin]:
+        """Return which databases have readers whose transactions do not end, once: see `Checkpointer.take_pins`."""
+        return self._checkpointer.take_pins()
 
     def put_setting(self, key: str, value: bytes) -> None:
         """Store a small value under `key`. Raises what `commit` raises."""

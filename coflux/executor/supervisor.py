@@ -302,6 +302,8 @@ class Supervisor:
             self._store_blocked_since = None
             self.server.notice("info", "the store can be written again; nothing was lost")
         self.server.advanced(batch)
+        for pin in self.store.take_pins():
+            self.server.reader_pinned(pin)
         return True
 
     def _store_is_blocked(self, error: StoreError) -> None:

@@ -155,18 +155,18 @@ class Worker:
             backend.install(None)
             standard_logging.record_into(None)
             runtime.finish()
-        unclean = self._clean_up()
+        unclean = self._clean_up(runtime)
         found = self._targets.get(message.target)
         version = b"" if found is None else found.fingerprint
         news, usage = self._recorder.take_news(), self._meter.of_execution()
         return Returned(message.execution, outcome, retryable, unclean, usage, news, version)
 
-    def _clean_up(self) -> str:
+    def _clean_up(self, runtime: Runtime) -> str:
         """Leave nothing to the next execution; return why this process must not run another, or ""."""
         try:
             self._flush()
             unclean = self._baseline.restore()
-            self._directory.leave()
+            self._directory.leave(runtime.stored)
         except BaseException as error:  # noqa: BLE001 (whatever it is, the execution's outcome must get out)
             return _tell_fault(error)
         return unclean

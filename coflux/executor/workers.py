@@ -72,7 +72,7 @@ class WorkerProcess:
         self.id = worker_id
         self.host = host
         self.pid = 0
-        self._sampled = _NOTHING  # of the execution; no memory when it was not looked at
+        self.sampled = _NOTHING  # of the execution; no memory when it was not looked at
         self._before = _NOTHING  # used by earlier executions, and before them
         self.owner: tuple[str, int, int] | None = None  # run, step, attempt of what it runs or ran last
         self.start_method: StartMethod = "spawn"  # of its host, when it was asked for
@@ -96,11 +96,12 @@ class WorkerProcess:
         stdout, stdout_write = pipe_ends()
         stderr, stderr_write = pipe_ends()
         self._redactor = shell.vault.redactor(secrets)
+        bars = count()
         self._pipes = [
-            OutputPipe(stdout, Level.STDOUT, shell.log, self._redactor),
-            OutputPipe(stderr, Level.STDERR, shell.log, self._redactor),
+            OutputPipe(stdout, Level.STDOUT, shell.log, bars, self._redactor),
+            OutputPipe(stderr, Level.STDERR, shell.log, bars, self._redactor),
         ]
-        self._entries = EntryLimit()
+        self._entries: EntryLimit | None = None  # once it has logged something
         self._showing = False  # it is looked after unfinished lines
         self._crash = crash_file()
         for pipe in self._pipes:
@@ -112,15 +113,16 @@ class WorkerProcess:
 
     def works_for(self, owner: tuple[str, int, int] | None) -> None:
         """What it writes from now on belongs to this execution."""
-        self._sampled = _NOTHING
+        self.sampled = _NOTHING
         self.owner = owner
-        self._entries = EntryLimit()
-        bars = count()
+        self._entries = None
         for pipe in self._pipes:
-            pipe.belongs_to(owner, bars)
+            pipe.belongs_to(owner)
 
     def admits(self, entry: Log) -> bool:
         """Whether an entry is recorded: its execution has not logged too much yet."""
+        if self._entries is None:
+            self._entries = EntryLimit()
         return self._entries.admits(len(entry.template or "") + len(entry.values))
 
     def drain(self) -> None:
@@ -128,10 +130,10 @@ class WorkerProcess:
         wall = self._shell.wall()
         for pipe in self._pipes:
             pipe.drain(wall)
-        marker = self._entries.marker()
+        marker = self._entries.marker() if self._entries is not None else None
         if marker is not None and self.owner is not None:
             self._shell.log(LogRow(*self.owner, wall, Level.WARNING, marker, None))
-            self._entries = EntryLimit()
+            self._entries = None
 
     def _read(self, pipe: OutputPipe) -> None:
         if not self._shell.takes_output:
@@ -183,7 +185,7 @@ class WorkerProcess:
         """Note what its execution has used so far, with all processes below it."""
         used = sample(self.pid, trees or ProcessTrees()) if self.pid else None
         if used is not None:
-            self._sampled = more(self._sampled, since(used, self._before))
+            self.sampled = more(self.sampled, since(used, self._before))
 
     def used(self, usage: Usage) -> Usage:
         """Its execution has ended, and it says what that used. Return this with what was sampled."""
@@ -194,7 +196,7 @@ class WorkerProcess:
             (before.read_bytes or 0) + (usage.read_bytes or 0),
             (before.written_bytes or 0) + (usage.written_bytes or 0),
         )
-        return usage if self._sampled is _NOTHING else more(usage, self._sampled)
+        return usage if self.sampled is _NOTHING else more(usage, self.sampled)
 
     def retire(self) -> None:
         """Ask it to leave; exit handlers that take too long are not waited for."""
@@ -257,12 +259,12 @@ class WorkerProcess:
         text = describe_exit(
             status,
             stack=stack,
-            peak_memory=self._sampled.peak_memory,
+            peak_memory=self.sampled.peak_memory,
             out_of_memory=not self._killed and oom_kills() > self._oom_kills,
             fault=own_fault(self._crash_text()),
         )
         self._release()
-        return self._redactor.text(text), self._sampled if self._sampled.peak_memory else None
+        return self._redactor.text(text), self.sampled if self.sampled.peak_memory else None
 
     def take_stack(self) -> str:
         """What `faulthandler` wrote: asked for before a timeout kill, or at a crash."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -34,6 +35,7 @@ class FakeEngine:
         self.points: list[tuple[str, float, float | None]] = []
         self.entries: list[tuple[int, str | None, dict[str, object]]] = []
         self.store: BlobStore = NoBlobs()
+        self.stored: list[int] = []
         self.assets: list[tuple[str, str | None, int, int, set[str]]] = []
 
     def submit(self, target: Target[..., Any], arguments: Sequence[object], group: int | None) -> Execution[Any]:
@@ -101,6 +103,9 @@ class FakeEngine:
 
     def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
         self.assets.append((asset, name, files, size, set(blobs)))
+
+    def file_stored(self, status: os.stat_result) -> None:
+        self.stored.append(status.st_ino)
 
     def execution_id(self) -> str:
         return self.execution

@@ -13,7 +13,7 @@ import msgspec
 
 from coflux.assets import Asset
 from coflux.cli.terminal import Output, Terminal
-from coflux.executor.messages import Failed, Outcome, Succeeded, TargetSpec, Terminated
+from coflux.executor.messages import Failed, Outcome, RunOptions, Succeeded, TargetSpec, Terminated
 from coflux.executor.rows import (
     AssetRow,
     Batch,
@@ -39,6 +39,8 @@ Command = Callable[..., tuple[int, str, str]]
 
 STARTED_AT = 1_700_000_000.0  # seconds since the epoch
 PLAIN = Terminal(live=False, color=False, unicode=True, width=80, height=24)
+
+_OPTIONS = msgspec.msgpack.encode(RunOptions())
 
 FAILURE = Failed(
     Failure("builtins.ValueError", "no\x1b[2J", "Traceback (most recent call last):\nValueError: no\x1b[2J")
@@ -74,7 +76,7 @@ class Recorder:
         workspace: str = "default",
     ) -> None:
         row = RunRow(
-            run, workspace, "app.flows", "nightly", "workflow", parent, "Rbcd", 1, None, b"", status, STARTED_AT,
+            run, workspace, "app.flows", "nightly", "workflow", parent, "Rbcd", 1, None, _OPTIONS, status, STARTED_AT,
             STARTED_AT, STARTED_AT + 2 if settled else None, 0, settled,
         )  # fmt: skip
         self._batch.runs.append(row)

@@ -198,6 +198,13 @@ def test_a_blob_is_written(coflux: Command, kept: Kept, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "coflux", "blobs", "get", kept.first["run"].blob]
     piped = subprocess.run(command, env={**os.environ, "PYTHONPATH": ROOT}, check=True, capture_output=True)
     assert piped.stdout == b"\x7fELF"
+    read, write = os.pipe()
+    os.close(read)  # a reader that leaves before the end chose to
+    left = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": ROOT}, stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert (left.returncode, left.stderr) == (0, b"")
     assert coflux("blobs", "get", digest, "--output", "x.txt") == (0, "", "")
     assert Path("x.txt").read_text() == "A"
     status, _, err = coflux("blobs", "get", digest, "--output", "x.txt")
@@ -217,9 +224,12 @@ def test_a_terminal_is_not_upset(kept: Kept) -> None:
             done = subprocess.run(
                 command, env=environment, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False
             )
-            os.write(theirs, b"!")  # so that there is something to read
+            os.write(theirs, b"!")  # the end of what is to be read
+            seen = b""
+            while not seen.endswith(b"!"):
+                seen += screen.read(100)
             os.close(theirs)
-            return done.returncode, screen.read(100).decode(), done.stderr
+            return done.returncode, seen.decode(), done.stderr
 
     assert shown(kept.first["a.txt"].blob) == (0, "A!", "")
     status, out, err = shown(kept.first["run"].blob)

@@ -98,29 +98,6 @@ def test_runs_of_one_workspace_are_listed(coflux: Command, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_run_is_inspected_as_a_tree(coflux: Command) -> None:
-    status, out, _ = coflux("runs", "inspect", "Rb")
-    assert status == 0
-    lines = out.splitlines()
-    assert lines[:4] == [
-        "run Rbcd app.flows/nightly succeeded",
-        "  ✓ nightly('a')  1.0s",
-        "    ✗ load()  attempt 2, ValueError: no^[[2J  2.0s",
-        "    ✗ count()  no outcome after 2 s, timed out  3.0s",
-    ]
-    assert lines[-1] == 'result: "tea ☕"'
-    assert "\x1b" not in out
-
-
-@pytest.mark.usefixtures("stored")
-def test_inspect_json_is_the_document(coflux: Command) -> None:
-    document = json.loads(coflux("runs", "inspect", "Rbcd", "--json")[1])
-    assert document["version"] == 1
-    assert document["result"] == "tea ☕"
-    assert [step["id"] for step in document["steps"]] == ["Rbcd:1", "Rbcd:2", "Rbcd:3", "Rbcd:4"]
-
-
-@pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize(
     ("arguments", "status", "out", "err"),
     [

@@ -211,7 +211,7 @@ def test_an_interrupt_cancels_the_step_that_is_followed_and_nothing_else(player:
 
     client = ScriptedClient(interrupt, on_cancel=(end,))
     assert player.follow(client, step=2) == exits.INTERRUPTED
-    assert client.sent == [Subscribe("Rbcd"), CancelRun(2, "Rbcd:2:2"), Release("Rbcd")]
+    assert client.sent == [Subscribe("Rbcd"), Subscribe(None), CancelRun(3, "Rbcd:2:2"), Release("Rbcd")]
 
 
 def test_it_is_said_what_a_finished_run_waits_for(

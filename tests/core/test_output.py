@@ -23,8 +23,8 @@ class Pipe:
     def __init__(self) -> None:
         reading, self._writing = os.pipe()
         self.rows: list[LogRow] = []
-        self._pipe = OutputPipe(reading, Level.STDOUT, self.rows.append, Redactor())
-        self._pipe.belongs_to(OWNER, count())
+        self._pipe = OutputPipe(reading, Level.STDOUT, self.rows.append, count(), Redactor())
+        self._pipe.belongs_to(OWNER)
 
     def write(self, data: bytes) -> None:
         os.write(self._writing, data)
@@ -38,8 +38,8 @@ class Pipe:
         self.rows.clear()
         return texts
 
-    def next_execution(self) -> None:
-        self._pipe.belongs_to(OWNER, count())
+    def belongs_to(self, owner: tuple[str, int, int] | None) -> None:
+        self._pipe.belongs_to(owner)
 
     def close(self) -> None:
         os.close(self._writing)
@@ -60,7 +60,7 @@ def test_output_beyond_the_limit_is_dropped_and_counted_once(pipe: Pipe) -> None
     for _ in range(30):
         pipe.write(b"123456\n")
     assert pipe.end() == ["123456"] * 10 + ["… 140 bytes of output dropped (the limit is 0 MiB)"]
-    pipe.next_execution()
+    pipe.belongs_to(OWNER)
     pipe.write(b"again\n")
     assert pipe.end() == ["again"]
 
@@ -78,7 +78,7 @@ def test_bytes_that_are_no_text_are_escaped(pipe: Pipe) -> None:
 
 
 def test_nothing_is_recorded_between_executions(pipe: Pipe) -> None:
-    pipe._pipe.belongs_to(None, count())
+    pipe.belongs_to(None)
     pipe.write(b"nobody\n")
     assert pipe.end() == []
 

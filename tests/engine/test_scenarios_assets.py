@@ -88,6 +88,8 @@ def test_an_asset_goes_from_one_execution_to_others(shared: ScratchProject) -> N
     assert use["arguments"] == ["{'it': (<Asset made 1: 2 files, 5 bytes>,)}", "<AssetEntry 'a.txt', 2 bytes>"]
     (entry,) = [entry for entry in shared.logs(run) if entry.template == "made {it}"]
     assert log_values.decode(entry.values)["it"]["name"] == "made 1"
+    # That the files they have are discarded is no loss.
+    assert [line for line in shared.output(run) if "discarded" in line] == []
     # Each execution has what it made, also if it failed afterwards.
     made = [(row["execution"].removeprefix(run), row["name"]) for row in listed(shared, run)]
     assert made == [(":2:1", "made 1"), (":3:1", "made 2"), (":3:2", "made 2"), (":1:1", "all")]
@@ -120,6 +122,7 @@ def test_an_asset_outlives_the_engine(project: ScratchProject, tmp_path: Path) -
         def main():
             (made,) = make()
             Path("b.txt").write_text("A")
+            Path("c.txt").write_text("not kept")
             return [use(made), use(cf.asset({"a.txt": "b.txt"}))]
         """,
     )
@@ -127,6 +130,7 @@ def test_an_asset_outlives_the_engine(project: ScratchProject, tmp_path: Path) -
     assert first["result"] == second["result"] == ["A", "A"]
     assert (kinds(second, "make"), kinds(second, "use")) == ([["cached"]], [["cached"], ["cached"]])
     assert (len(project.marks("make")), len(project.marks("use"))) == (1, 1)
+    assert any("1 file (8 bytes) left" in line for line in project.output(second["run"]["id"], 1))
     # Also where it is only in the result of the cached step.
     step = attempts(second, "make")[0]["id"].rpartition(":")[0]
     assert project.coflux("assets", "download", step, "--to", str(tmp_path / "x")).out == "a.txt\n"

@@ -50,7 +50,7 @@ def test_records_become_entries(shared: ScratchProject) -> None:
                 1 / 0
             except ZeroDivisionError:
                 app.exception("failed", extra={"page": 7})
-            app.info("%d", "not a number")
+            app.info("%d", "not a number", exc_info=False)
             app.info(Broken())
             app.info("shown %s", Chatty())
             app.info("here", stack_info=True)

@@ -139,9 +139,9 @@ def test_output_rests_and_ends_in_the_middle_of_a_secret() -> None:
     """A line that rests is shown up to what may be a secret's beginning; so is one that never ends."""
     rows: list[LogRow] = []
     read, write = os.pipe()
-    pipe = OutputPipe(read, Level.STDOUT, rows.append, Redactor(["hunter2hunter2"]))
+    pipe = OutputPipe(read, Level.STDOUT, rows.append, count(), Redactor(["hunter2hunter2"]))
     with closing(pipe):
-        pipe.belongs_to(("R", 1, 1), count())
+        pipe.belongs_to(("R", 1, 1))
         os.write(write, b"it is hunter")
         pipe.read(0.0)
         pipe.show_unfinished(10.0)
