@@ -14,6 +14,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from coflux import backend
+from coflux.redaction import THIS_PROCESS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -312,6 +313,7 @@ def asset(
     from coflux import asset_manifest
 
     _check_name(name)
+    name = None if name is None else THIS_PROCESS.text(name)  # it is a text for people, as those of groups are
     sources, left_out = _sources(entries, at)
     if match is not None:
         from coflux.globs import matching

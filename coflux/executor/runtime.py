@@ -262,7 +262,6 @@ class Runtime:
 
     def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
         self._enter()
-        name = None if name is None else THIS_PROCESS.text(name)
         self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
 
     def file_stored(self, status: os.stat_result) -> None:

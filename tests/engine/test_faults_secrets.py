@@ -56,7 +56,9 @@ def logs(made):
     cf.log_info("object {login}", login=Login("me", PLAIN), long="x" * 180 + PLAIN, cut={"x" * 190 + PLAIN})
     logging.getLogger("flow").error("logging %s", PLAIN)
     with cf.group("group " + PLAIN):
-        pass
+        cf.Metric("metric " + PLAIN).record(1)
+    open("report.txt", "w").close()
+    cf.asset("report.txt", name="asset " + PLAIN)
 
 @cf.task()
 def fails(made):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import coflux as cf
 from coflux import values
-from coflux.encoded import json_of, preview_of
+from coflux.encoded import json_of, preview_of, summary_of
 from coflux.executor import log_values
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.vault import Vault
@@ -85,6 +86,24 @@ def test_a_preview_that_ends_in_a_secret(blobs: FileBlobs, before: int) -> None:
     text = preview_of(encode(["x" * before + HIDDEN * 2], blobs))
     assert "hid" not in text
     assert len(text) <= 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\n".join(["x" * offset + HIDDEN for offset in range(130)]),
+        [f"{'x' * 250} {HIDDEN}", {"a": "y" * 100 + HIDDEN}],
+        (b"\x00" * 20 + HIDDEN.encode()) * 20,
+        np.array([["x" * offset + HIDDEN] for offset in range(15, 35)], dtype=object),
+        np.array(["x" * offset + HIDDEN for offset in range(35)]),
+    ],
+    ids=["text", "containers", "bytes", "objects", "strings"],
+)
+def test_summaries_show_none(blobs: FileBlobs, value: object) -> None:
+    """Lines and cells are cut, too."""
+    summary = summary_of(encode(value, blobs))
+    assert summary is not None
+    assert "hid" not in summary
 
 
 @pytest.mark.parametrize(
