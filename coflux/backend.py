@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
+    import os
+
     from coflux.handles import Execution
+    from coflux.metrics import Metric
     from coflux.target import Target
+    from coflux.values import BlobStore
 
 __all__ = ["Backend", "current", "importing", "install", "set_importing"]
 
@@ -51,6 +55,27 @@ class Backend(Protocol):
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         """Record a structured log entry. Levels are `coflux.logs.Level`."""
+
+    def keep_secret(self, value: str) -> str:
+        """Have the engine keep `value` in its memory and show it nowhere; return the id by which values refer to it."""
+
+    def hide(self, value: str) -> None:
+        """As `keep_secret`, where the engine can be told. It is when this returns."""
+
+    def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
+        """Record a point. Raises `ValueError` where the metric contradicts another one of this execution."""
+
+    def blobs(self) -> BlobStore:
+        """The store that the files of assets are put into, and are read from."""
+
+    def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
+        """Record that this execution has made an asset, with `files` files of `size` bytes together.
+
+        `blobs` are those that may be new: they are to be on the disk before what refers to them.
+        """
+
+    def file_stored(self, status: os.stat_result) -> None:
+        """Take note that the content of a file is in the store: it is no loss when the file is discarded."""
 
     def execution_id(self) -> str:
         """The id of the execution that is running."""

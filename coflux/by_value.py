@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import dill
 
-from coflux.pickling import HandleTable, LoadingNames
+from coflux.pickling import HandleTable, LoadingNames, reduce_parametrized
 from coflux.unsendable import LOCK_TYPES, is_refused
 
 __all__ = ["Pickler", "Unpickler"]
@@ -65,6 +65,8 @@ class Pickler(HandleTable, dill.Pickler):  # type: ignore[misc]  # dill has no t
             return threading.RLock if "RLock" in type(obj).__name__ else threading.Lock, ()
         if is_refused(obj):
             raise TypeError(f"cannot pickle {type(obj).__name__!r} object")
+        if isinstance(obj, type) and (recipe := reduce_parametrized(obj)) is not NotImplemented:
+            return recipe
         if id(obj) in self._postproc:  # dill would warn, and send a name that means nothing elsewhere
             raise pickle.PicklingError(
                 f"{obj.__qualname__} holds itself: move it to a module, and import it from there"

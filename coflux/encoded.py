@@ -11,17 +11,28 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-__all__ = ["BlobDamaged", "BlobMissing", "Failure", "Frame", "Reference", "Value", "is_none", "json_of", "preview_of"]
+__all__ = [
+    "BlobDamaged",
+    "BlobMissing",
+    "Failure",
+    "Frame",
+    "Reference",
+    "Value",
+    "is_none",
+    "json_of",
+    "preview_of",
+    "summary_of",
+]
 
 
 class Reference(Struct, frozen=True, array_like=True, gc=False):
-    """A handle or an asset inside a value, kept beside the bytes so that the engine sees it at any depth.
+    """A handle, an asset or a secret inside a value, kept beside the bytes so that the engine sees it at any depth.
 
     `id` is an execution id, or `@n` for the n-th submission of the encoding execution (the supervisor replaces it); of
-    an asset it is the digest of the blob that lists its files (see `coflux.assets`).
+    an asset it is the digest of the blob that lists its files (see `coflux.assets`). For a secret see `coflux.secret`.
     """
 
-    kind: Literal["execution", "asset"]
+    kind: Literal["execution", "asset", "secret"]
     id: str
     module: str = ""
     target: str = ""
@@ -34,10 +45,11 @@ class Value(Struct, frozen=True, array_like=True, gc=False):
     (protocol 5) or "dill". The payload is `data`, or the blob named `blob` when `data` is empty. `size` is the
     payload's size in bytes. `preview` is a one-line repr of at most 200 characters, made where the value lived. `json`
     is a JSON projection of the value as text, `None` when there is none or it is `data` itself (format "json"). In both
-    a handle is its index in `references` (`preview_of` and `json_of` fill in the id).
+    the handle of an execution is its index in `references` (`preview_of` and `json_of` fill in the id).
 
     `summary` is for people who want more than one line, where there is more to see: of a frame its columns and first
-    rows, of an array its first elements. Some lines, at most 4 KiB, made where the value lived.
+    rows, of an array its first elements. At most 25 lines and 4 KiB, made where the value lived; `None` where the
+    preview shows everything, and where the value can be had from `data`, in format "json".
     """
 
     format: Literal["json", "pickle", "dill"]
@@ -94,6 +106,21 @@ def preview_of(value: Value) -> str:
     return preview_with_ids(value.preview, [reference.id for reference in value.references])
 
 
+def summary_of(value: Value) -> str | None:
+    """Some lines that show more of the value than its preview: at most 25 of 120 columns, of printable text and in
+    4 KiB. `None` where the preview shows everything."""
+    if value.format == "json":
+        from coflux.previews import Texts, preview
+        from coflux.summaries import summarize
+
+        plain, texts = msgspec.json.decode(value.data), Texts()
+        return summarize(plain, preview(plain, None, texts), texts)
+    if value.summary is None or not value.references:
+        return value.summary
+    ids = [reference.id for reference in value.references]
+    return "\n".join([preview_with_ids(line, ids) for line in value.summary.split("\n")])
+
+
 def preview_with_ids(text: str, ids: Sequence[str]) -> str:
     """Put the ids of handles into a preview that was made before they were known."""
     from coflux.previews import with_execution_ids
@@ -104,7 +131,7 @@ def preview_with_ids(text: str, ids: Sequence[str]) -> str:
 def json_of(value: Value) -> str | None:
     """The value as JSON text for scripts and people, `None` when it has no such form or is too big.
 
-    A handle is `{"$execution": id}`.
+    A handle is `{"$execution": id}`, an asset `{"$asset": id, "name": …, "files": …, "size": …}`.
     """
     if value.format == "json":
         return value.data.decode()

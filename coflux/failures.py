@@ -6,7 +6,7 @@ A rebuilt exception is an instance of `ExecutionError` and of its original class
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from inspect import getattr_static
 from types import GetSetDescriptorType, MemberDescriptorType, new_class
@@ -24,10 +24,11 @@ from coflux.errors import (
     ExecutionTimeout,
 )
 from coflux.previews import class_name, message_of
+from coflux.redaction import THIS_PROCESS
 from coflux.tracebacks import RemoteTraceback, clip, describe, printable
 from coflux.values import BlobMissing, BlobStore, decode, pack
 
-__all__ = ["Failure", "Frame", "NoBlobs", "capture", "rebuild", "terminated_error"]
+__all__ = ["Failure", "Frame", "NoBlobs", "capture", "packed_values", "rebuild", "terminated_error"]
 
 
 class _Recipe(Struct, frozen=True, array_like=True):
@@ -76,6 +77,19 @@ def rebuild(failure: Failure, blobs: BlobStore | None = None) -> ExecutionError:
     return error
 
 
+def packed_values(failure: Failure) -> Iterator[Value]:
+    """The values that `rebuild` would decode: they may be in blobs, and hold handles."""
+    if failure.exception is None:
+        return
+    recipe = msgspec.msgpack.decode(failure.exception, type=_Recipe)
+    if recipe.code is not None:
+        yield recipe.code
+    yield recipe.args
+    yield from recipe.attributes.values()
+    for member in recipe.members or ():
+        yield from packed_values(member)
+
+
 def terminated_error(kind: Literal["cancelled", "timed_out", "abandoned"], message: str) -> ExecutionTerminated:
     """The exception for an outcome that the engine decided."""
     return _TERMINATED[kind](message)
@@ -101,10 +115,11 @@ def _recipe(error: BaseException, blobs: BlobStore) -> bytes | None:
     lost: list[str] = []
     module, name = original.__module__, original.__qualname__
     code = None if _find_class(module, name) is original else pack(original, blobs)
-    args = list(error.args)
+    args = THIS_PROCESS.data(list(error.args))  # they are its text, as messages are
     members = None
     if isinstance(error, ExceptionGroup):
-        args, members = [error.message], tuple([capture(member, blobs) for member in error.exceptions])
+        args = [THIS_PROCESS.text(error.message)]
+        members = tuple([capture(member, blobs) for member in error.exceptions])
     try:
         packed_args = pack(args, blobs, name="args", identify=True)
     except Exception as failure:  # noqa: BLE001
@@ -113,7 +128,7 @@ def _recipe(error: BaseException, blobs: BlobStore) -> bytes | None:
     attributes = {}
     for attribute, value in _attributes(error).items():
         try:
-            attributes[attribute] = pack(value, blobs, name=attribute, identify=True)
+            attributes[attribute] = pack(THIS_PROCESS.data(value), blobs, name=attribute, identify=True)
         except Exception as failure:  # noqa: BLE001
             lost.append(f"attribute {attribute!r} was not sent: {message_of(failure)}")
     notes = tuple([printable(text) for text in lost])
@@ -251,3 +266,12 @@ class NoBlobs:
 
     def open(self, digest: str, size: int) -> memoryview:
         raise BlobMissing(f"blob {digest} of {size} bytes: there is no blob store here")
+
+    def exists(self, digest: str) -> bool:
+        return False
+
+    def write_pieces(self, pieces: Iterable[bytes], *, sync: bool = False) -> str:
+        raise TypeError("there is no blob store here")
+
+    def pieces(self, digest: str) -> Iterator[bytes]:
+        raise BlobMissing(f"blob {digest}: there is no blob store here")

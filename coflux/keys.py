@@ -12,6 +12,8 @@ What counts:
   once more than needed is better than the wrong result. Every NaN is the same, except in arrays, where bits count.
 - The order of dicts and sets does not count; that of an `OrderedDict` does.
 - Classes, functions and targets count by where they are found, not by what they do.
+- A secret counts by the name of its variable, or by the id that the engine has given it: equal for equal texts, as long
+  as the engine runs.
 - A handle counts by its place and its execution, which only whoever knows its id can add: see `Key`.
 """
 
@@ -31,7 +33,7 @@ from typing import Any, NamedTuple, cast
 
 from blake3 import blake3
 
-from coflux.assets import Asset
+from coflux.assets import Asset, AssetEntry
 from coflux.canonical import Raw, decomposer, derived_names
 from coflux.handles import Execution
 from coflux.secret import Secret
@@ -181,9 +183,10 @@ def _enum(member: Enum) -> _Opened:
 
 
 def _secret(secret: Secret) -> _Opened:
-    if not secret._name:
-        raise _Refused("it holds its text, which must not get into a key; use Secret.env(...)")
-    return b"secret:", (secret._name,), 0
+    try:
+        return b"secret:", (secret.reference().id,), 0
+    except RuntimeError as error:
+        raise _Refused(str(error)) from None
 
 
 def _target(target: Target[..., Any]) -> _Opened:
@@ -204,6 +207,7 @@ _OPENERS: dict[type, Callable[[Any], _Opened]] = {
     bytearray: lambda data: (b"bytearray:", (Raw((data,)),), 0),
     memoryview: _memoryview,
     Asset: lambda asset: (b"asset:", (asset.id,), 0),
+    AssetEntry: lambda entry: (b"asset entry:", (entry.path, entry.blob, entry.mode), 0),
     Secret: _secret,
     Target: _target,
     _Unordered: lambda unordered: (b"unordered:", *unordered),

@@ -49,13 +49,17 @@ def log_error(template: str | None = None, /, **values: object) -> None:
     _log(Level.ERROR, template, values)
 
 
-def render(template: str | None, values: Mapping[str, object]) -> str:
+def render(template: str | None, values: Mapping[str, object], *, literal: bool = False) -> str:
     """One text of a template and its values.
 
     Every `{key}` is filled once: braces in a value stay as they are, and so does a placeholder without a value. Values
     that the template does not mention follow as `key=value`, in their order.
+
+    Args:
+        literal: nothing is filled in, and values follow below a text of several lines: that of a record of the standard
+            library's `logging`, with a traceback.
     """
-    mentioned = set()
+    mentioned: set[str] = set()
 
     def fill(match: re.Match[str]) -> str:
         key = match[1]
@@ -64,9 +68,11 @@ def render(template: str | None, values: Mapping[str, object]) -> str:
         mentioned.add(key)
         return str(values[key])
 
-    text = re.sub(r"\{([^{}]*)\}", fill, template or "")
-    rest = [f"{key}={_quoted(value)}" for key, value in values.items() if key not in mentioned]
-    return " ".join([text, *rest] if text else rest)
+    text = (template or "") if literal else re.sub(r"\{([^{}]*)\}", fill, template or "")
+    rest = " ".join([f"{key}={_quoted(value)}" for key, value in values.items() if key not in mentioned])
+    if not text or not rest:
+        return text or rest
+    return f"{text}\n{rest}" if literal and "\n" in text else f"{text} {rest}"
 
 
 def _quoted(value: object) -> str:

@@ -33,7 +33,7 @@ class MetricGroup:
 
     def __post_init__(self) -> None:
         _check_text("the name of a metric group", self.name)
-        _check_axis("metric group", self.units, self.lower, self.upper)
+        _check_axis(self, "metric group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class MetricScale:
             _check_text("the name of a metric scale", self.name)
         if not isinstance(self.progress, bool):
             raise TypeError(f"progress of a metric scale must be a bool, not {self.progress!r}")
-        _check_axis("metric scale", self.units, self.lower, self.upper)
+        _check_axis(self, "metric scale")
 
 
 class Metric:
@@ -70,7 +70,7 @@ class Metric:
         key: the metric's name within an execution.
         group: the group whose chart it is drawn on, or the group's name; `None`: a chart of its own.
         scale: its y-axis, or the axis's name; `None`: an axis of its own.
-        throttle: how many points are kept a second (the last one always is); `None`: all.
+        throttle: how many points are kept a second; `None`: all. The first and the last one always are.
     """
 
     __slots__ = ("group", "key", "scale", "throttle")
@@ -92,20 +92,28 @@ class Metric:
         # Written so that NaN fails too.
         if throttle is not None and not _number(f"throttle of metric {key!r}", throttle) > 0:
             raise ValueError(f"throttle of metric {key!r} must be above 0 (None: no limit), but is {throttle!r}")
-        self.throttle = throttle
+        self.throttle = None if throttle is None else float(throttle)
 
     def record(self, value: SupportsFloat, *, at: SupportsFloat | None = None) -> None:
         """Record a point. Outside a run this does nothing.
 
         Args:
             value: a number. NaN and infinities are gaps.
-            at: its x-value; default: seconds since the execution started.
+            at: its x-value; default: seconds since the execution started. Each must be above the one before: others are
+                dropped, which the log says once. Once a point was recorded without, `at` is always the default.
+
+        Raises:
+            TypeError: `value` or `at` is not a number.
+            ValueError: the execution has recorded a metric with this key and another group or scale, or one whose group
+                or scale has the same name and other settings.
         """
-        _number(f"the value of metric {self.key!r}", value)
-        if at is not None:
-            _number(f"at of metric {self.key!r}", at)
-        if backend.current() is not None:
-            raise NotImplementedError("Metric.record() inside an execution is not available yet")
+        if type(value) is not float:
+            value = _number(f"the value of metric {self.key!r}", value)
+        if at is not None and type(at) is not float:
+            at = _number(f"at of metric {self.key!r}", at)
+        engine = backend.current()
+        if engine is not None:
+            engine.record_metric(self, value, at)
 
     def __repr__(self) -> str:
         return f"Metric({self.key!r}, group={self.group!r}, scale={self.scale!r}, throttle={self.throttle!r})"
@@ -119,13 +127,30 @@ def progress(iterable: Iterable[T], key: str = "progress", *, group: str | Metri
         key: the key of the metric.
         group: the metric's group, or the group's name.
 
-    Outside a run nothing is recorded.
+    An item has been dealt with when the next one is asked for, or the end: one at which the loop is left does not
+    count. Nothing is recorded of what has no items, and outside a run.
+
+    Raises:
+        TypeError: `iterable` is none.
+        ValueError: see `Metric.record`; loops of different lengths in one execution need keys of their own.
     """
-    _check_text("the key of a metric", key)
-    _metric_group(group)
-    if backend.current() is not None:
-        raise NotImplementedError("progress() inside an execution is not available yet")
-    return iter(iterable)
+    metric = Metric(key, group=group, scale=MetricScale(progress=True, upper=_length(iterable)))
+    return _recorded(iter(iterable), metric)
+
+
+def _recorded(items: Iterator[T], metric: Metric) -> Iterator[T]:
+    done = 0.0
+    for item in items:
+        yield item
+        done += 1.0
+        metric.record(done)
+
+
+def _length(iterable: object) -> float | None:
+    try:
+        return float(len(iterable))  # type: ignore[arg-type]
+    except (TypeError, NotImplementedError, OverflowError):
+        return None  # it has none, or none that can be told
 
 
 def _metric_group(group: str | MetricGroup | None) -> MetricGroup | None:
@@ -141,14 +166,18 @@ def _check_text(what: str, value: object) -> None:
         raise ValueError(f"{what} must not be empty")
 
 
-def _check_axis(what: str, units: object, lower: float | None, upper: float | None) -> None:
-    if units is not None:
-        _check_text(f"units of a {what}", units)
-    for name, bound in (("lower", lower), ("upper", upper)):
-        if bound is not None and not math.isfinite(_number(f"{name} of a {what}", bound)):
-            raise ValueError(f"{name} of a {what} must be finite, not {bound!r}")
-    if lower is not None and upper is not None and lower > upper:
-        raise ValueError(f"lower of a {what} must not be above upper, but is {lower!r} > {upper!r}")
+def _check_axis(axis: MetricGroup | MetricScale, what: str) -> None:
+    """Check units and bounds, and make the bounds floats: they are sent."""
+    if axis.units is not None:
+        _check_text(f"units of a {what}", axis.units)
+    for name, bound in (("lower", axis.lower), ("upper", axis.upper)):
+        if bound is not None:
+            number = _number(f"{name} of a {what}", bound)
+            if not math.isfinite(number):
+                raise ValueError(f"{name} of a {what} must be finite, not {bound!r}")
+            object.__setattr__(axis, name, number)
+    if axis.lower is not None and axis.upper is not None and axis.lower > axis.upper:
+        raise ValueError(f"lower of a {what} must not be above upper, but is {axis.lower!r} > {axis.upper!r}")
 
 
 def _number(what: str, value: object) -> float:

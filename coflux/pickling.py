@@ -13,6 +13,7 @@ A handle is a persistent id in the pickle: its index in a table that travels bes
 
 from __future__ import annotations
 
+import operator
 import pickle
 import struct
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ __all__ = [
     "dump",
     "is_sendable",
     "load",
+    "reduce_parametrized",
 ]
 
 INLINE_LIMIT = 16 * 1024  # bytes; anything bigger goes to a blob
@@ -211,9 +213,19 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, self.handle_types):
             raise _HandleFound
-        if isinstance(obj, (type, FunctionType)) and obj.__module__ == "__main__":
-            raise _FoundInMain(obj.__qualname__)
+        if isinstance(obj, (type, FunctionType)):
+            if obj.__module__ == "__main__":
+                raise _FoundInMain(obj.__qualname__)
+            return reduce_parametrized(obj)
         return NotImplemented
+
+
+def reduce_parametrized(code: type | FunctionType) -> Any:
+    """Pickle's recipe for a pydantic model like `Page[int]`, whose name leads nowhere; `NotImplemented` for others."""
+    metadata = vars(code).get("__pydantic_generic_metadata__")
+    if not metadata or metadata["origin"] is None:
+        return NotImplemented
+    return operator.getitem, (metadata["origin"], metadata["args"])
 
 
 class HandleTable:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from coflux.errors import ClientError
 from coflux.worker_groups import DEFAULT, WorkerGroup, read_groups
 
-__all__ = ["ConfigError", "Project", "Settings", "find_project", "module_of_file", "taken_name"]
+__all__ = ["ConfigError", "Project", "Settings", "age", "find_project", "module_of_file", "size", "taken_name"]
 
 CONFIG_FILE = "coflux.toml"
 SOCKET_PATH_LIMIT = 100  # bytes; Linux takes 107 and a terminating zero, macOS 103
@@ -42,6 +42,8 @@ class Settings(NamedTuple):
     grace: seconds between SIGTERM and SIGKILL when an execution is stopped; 0 kills at once.
     import_timeout: seconds that importing the modules may take.
     max_depth: how deep calls may nest.
+    keep_for: seconds that runs are kept after they have ended; `None` keeps them whatever their age.
+    keep_size: bytes that the data directory may have before the oldest runs go; `None` for any number.
     workers: the worker groups that are configured; see `groups`.
     """
 
@@ -53,6 +55,8 @@ class Settings(NamedTuple):
     grace: float = 0.0
     import_timeout: float = 60.0
     max_depth: int = 1000
+    keep_for: float | None = 90 * 86400.0
+    keep_size: int | None = 10 << 30
     workers: tuple[WorkerGroup, ...] = ()
 
     @property
@@ -83,6 +87,11 @@ class Project(NamedTuple):
 
         digest = blake2b(os.fsencode(self.data_dir), digest_size=16).hexdigest()
         return os.path.join(f"/tmp/coflux-{os.getuid()}", f"{digest}.sock")
+
+    @property
+    def blobs_dir(self) -> str:
+        """Where big values, and the files of assets, are stored."""
+        return os.path.join(self.data_dir, "blobs")
 
     def prepare(self) -> None:
         """Create the data directory and the socket's directory, open to this user only.
@@ -300,6 +309,37 @@ def _preload(value: object) -> str | tuple[str, ...]:
         raise ValueError('"auto", "off" or a list of packages') from None
 
 
+def age(value: object) -> float | None:
+    """How long to keep what has ended, in seconds: a number of them, or like "90d"; `None` for "off".
+
+    Raises `ValueError` with what it must be.
+    """
+    from coflux.durations import FORM, parse_duration
+
+    if value == "off":
+        return None
+    try:
+        return _seconds(parse_duration(value).total_seconds() if isinstance(value, str) else value)
+    except (ValueError, OverflowError):
+        raise ValueError(f'a duration ({FORM}), or "off"') from None
+
+
+def size(value: object) -> int | None:
+    """A number of bytes, also like "10GB" (powers of 1000) or "10 GiB" (of 1024); `None` for "off".
+
+    Raises `ValueError` with what it must be.
+    """
+    if value == "off":
+        return None
+    import re
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", str(value), re.IGNORECASE)
+    if match is None or isinstance(value, bool):
+        raise ValueError('a number of bytes, like "10GB" or "512MiB", or "off"')
+    number, prefix, binary = match.groups("")
+    return int(float(number) * (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " "))
+
+
 _SETTINGS = {
     "modules": _Setting(_words, _names),
     "concurrency": _Setting(_number_or_text, _whole_number),
@@ -309,6 +349,8 @@ _SETTINGS = {
     "grace": _Setting(_number_or_text, _seconds),
     "import_timeout": _Setting(_number_or_text, _positive_seconds),
     "max_depth": _Setting(_number_or_text, _whole_number),
+    "keep_for": _Setting(_number_or_text, lambda value: age(value) or None),  # 0 is "off", too
+    "keep_size": _Setting(_number_or_text, lambda value: size(value) or None),
 }
 
 

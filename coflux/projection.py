@@ -1,4 +1,5 @@
-"""A JSON form of values for people and scripts. It shows a value; it does not carry it."""
+"""A JSON form of values for people and scripts. It shows a value, but no secret that this process knows; it does not
+carry the value."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["project"]
+from coflux.redaction import THIS_PROCESS
+from coflux.secret import Secret
+
+__all__ = ["project", "with_execution_ids", "without_secrets"]
 
 NODE_LIMIT = 2_000
 TEXT_LIMIT = 64 * 1024  # bytes
@@ -32,10 +36,14 @@ def project(value: object, handles: Sequence[object] = (), *, limited: bool) -> 
     """JSON text for `value`, `None` when part of it has no JSON form, or when it is big and `limited`.
 
     The text is valid UTF-8 and strict JSON: non-finite floats are the strings "NaN", "Infinity" and "-Infinity". One of
-    `handles` becomes `{"$execution": index}`; `with_execution_ids` replaces the index when the id is known.
+    `handles` becomes `{"$execution": index}`; `with_execution_ids` replaces the index when the id is known. A secret
+    becomes `{"$secret": name}`, with the name of its environment variable or `null`. An asset
+    becomes `{"$asset": id, "name": …, "files": …, "size": …}`, an entry of one `{"$asset": id, "path": …, "size": …}`.
     """
     try:
-        text = _json(_Projector(handles, limited).plain(value, 0))
+        text = without_secrets(_json(_Projector(handles, limited).plain(value, 0)))
+        if THIS_PROCESS.finds(text):
+            return None
     except Exception:  # noqa: BLE001  # _NoProjection, or the user's own code (properties, `model_dump`) raised
         return None
     return None if limited and len(text.encode()) > TEXT_LIMIT else text
@@ -49,6 +57,21 @@ def with_execution_ids(text: str, ids: Sequence[str]) -> str:
         return {"$execution": ids[index]} if type(index) is int and len(item) == 1 and index < len(ids) else item
 
     return _json(json.loads(text, object_hook=resolve))
+
+
+def without_secrets(text: str) -> str:
+    """JSON text with no secret in its texts that this process knows."""
+    if not THIS_PROCESS.finds(text):
+        return text
+    return _json(THIS_PROCESS.data(json.loads(text, object_hook=_with_handles)))
+
+
+class _Handle(dict[str, Any]):
+    """In the place of a handle: no plain data, so its index is left as it is."""
+
+
+def _with_handles(item: dict[str, Any]) -> dict[str, Any]:
+    return _Handle(item) if len(item) == 1 and type(item.get("$execution")) is int else item
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -102,6 +125,11 @@ class _Projector:
         for kinds, convert in _SCALARS:
             if isinstance(value, kinds):
                 return self.plain(convert(value), depth + 1)
+        if isinstance(value, Secret):
+            return {"$secret": value.variable}
+        assets = sys.modules.get("coflux.assets")
+        if assets is not None and isinstance(value, (assets.Asset, assets.AssetEntry)):
+            return value.projection()
         if id(value) in self._handles:
             return {"$execution": self._handles[id(value)]}
         pydantic = sys.modules.get("pydantic")

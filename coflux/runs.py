@@ -49,6 +49,9 @@ class RunHandle(Generic[R_co]):
     def result(self) -> R_co:
         """Block until the run's target has ended, and return its result. Each call gives an equal value of its own.
 
+        What the run has printed and logged, and does so meanwhile, goes to `sys.stderr`, as if it were the script's own
+        (`contextlib.redirect_stderr` leads it elsewhere).
+
         Raises:
             ExecutionError: it failed; the error is an instance of the original exception's class too, where possible.
             ExecutionCancelled: it was cancelled.

@@ -1,4 +1,5 @@
-"""The text of a traceback: every cause, context, note and group member, without the engine's frames."""
+"""The text of a traceback: every cause, context, note and group member, without the engine's frames and without the
+secrets that this process knows."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from coflux.encoded import Frame
 from coflux.errors import ExecutionError
 from coflux.previews import class_name, message_of
+from coflux.redaction import THIS_PROCESS
 
 __all__ = [
     "CAUSE",
@@ -64,14 +66,16 @@ def describe(error: BaseException) -> Description:
 
 
 def clip(text: str) -> str:
-    """Shorten a message to 64 Ki characters."""
+    """Shorten a message to 64 Ki characters, without secrets."""
+    text = THIS_PROCESS.text(text)
     if len(text) <= MESSAGE_LIMIT:
         return text
     return f"{text[:MESSAGE_LIMIT]}… ({len(text) - MESSAGE_LIMIT} more characters)"
 
 
 def printable(text: str) -> str:
-    """`text` with lone surrogates escaped, so that it has a UTF-8 form."""
+    """`text` without secrets, and with lone surrogates escaped, so that it has a UTF-8 form."""
+    text = THIS_PROCESS.text(text)
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -6,29 +6,37 @@ A value is one of
     pickle    anything else that pickle takes (`coflux.pickling` documents the payload's layout);
     dill      what pickle cannot take, or what would only load in this process: classes and functions of `__main__`,
               closures, local classes.
+What shows a secret that this process knows is never "json", which is its own preview: the payload is exact, previews
+and projections hold no secret.
 
-Handles are never part of the payload: it holds their index in `Value.references`, where the engine sees them.
+Handles and secrets are never part of the payload: it holds their index in `Value.references`, where the engine sees
+them. The same
+goes for assets; of these only the reference is sent, and their files stay in the store, into which they are copied if
+the asset comes from another one.
 
-Whoever shows a value (supervisor, command line, dashboard) uses `preview_of` and `json_of`, which run none of the
-user's code; `decode` is for processes that may.
+Whoever shows a value (supervisor, command line, dashboard) uses `preview_of`, `summary_of` and `json_of`, which run
+none of the user's code; `decode` is for processes that may.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
 from coflux import pickling
-from coflux.encoded import BlobDamaged, BlobMissing, Reference, Value, json_of, preview_of
+from coflux.encoded import BlobDamaged, BlobMissing, Reference, Value, json_of, preview_of, summary_of
 from coflux.errors import ExecutionError
-from coflux.previews import preview
+from coflux.previews import Texts, preview
+from coflux.redaction import THIS_PROCESS
+from coflux.secret import Secret
 from coflux.unsendable import explain
 
 if TYPE_CHECKING:
+    from coflux.assets import Asset
     from coflux.handles import Execution
 
 __all__ = [
@@ -47,6 +55,7 @@ __all__ = [
     "pack",
     "plain_json",
     "preview_of",
+    "summary_of",
 ]
 
 INLINE_LIMIT = pickling.INLINE_LIMIT
@@ -85,9 +94,24 @@ class BlobStore(Protocol):
         Raises `BlobMissing`, or `BlobDamaged` when the size or (on the first opening in this process) the hash differs.
         """
 
+    def exists(self, digest: str) -> bool:
+        """Whether there is a blob of this name. What is in it, nobody looks."""
+
+    def write_pieces(self, pieces: Iterable[bytes], *, sync: bool = False) -> str:
+        """As `write`, of what comes piece by piece; with `sync`, it is on the disk when this returns.
+
+        Raises what `pieces` raises, and `OSError`; then nothing is left behind.
+        """
+
+    def pieces(self, digest: str) -> Iterator[bytes]:
+        """The content of a blob, whatever its size, piece by piece.
+
+        Raises `BlobMissing`, or `BlobDamaged` when it cannot be read or, after the last piece, when the hash differs.
+        """
+
 
 def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: str = "value") -> Value:
-    """Encode a value that people will look at, with its preview and JSON projection.
+    """Encode a value that people will look at, with its preview, summary and JSON projection.
 
     Args:
         value: any object.
@@ -100,19 +124,23 @@ def encode(value: object, blobs: BlobStore, *, full_json: bool = False, name: st
         UnstoredValue: the blob cannot be written.
     """
     plain = plain_json(value)
-    if plain is not None:
+    if plain is not None and (value is None or not THIS_PROCESS.finds(plain)):
         return Value("json", plain, len(plain))
-    from coflux.projection import project  # it knows many types, whose modules plain values do not need
+    # Plain values do not need these, nor the modules of the many types that they know.
+    from coflux.projection import project
+    from coflux.summaries import summarize
 
     pickled = _pickle(value, name)
     projection = project(value, pickled.handles, limited=not full_json)
-    indexes = {id(handle): index for index, handle in enumerate(pickled.handles)}
-    text = preview(value, (lambda part: indexes.get(id(part))) if indexes else None)
-    return _stored(pickled, blobs, name, text, projection)
+    indexes = {id(handle): index for index, handle in enumerate(pickled.handles) if _is_execution(handle)}
+    index_of = (lambda part: indexes.get(id(part))) if indexes else None
+    texts = Texts()
+    line = preview(value, index_of, texts)
+    return _stored(pickled, blobs, name, line, projection, summarize(value, line, texts, index_of))
 
 
 def pack(value: object, blobs: BlobStore, *, name: str = "value", identify: bool = False) -> Value:
-    """As `encode`, without preview and projection: for values that nobody looks at.
+    """As `encode`, without preview, summary and projection: for values that nobody looks at.
 
     With `identify`, handles of executions that were submitted here refer to their ids, which may have to be asked for,
     and not to `@n`: for values that the engine does not look into.
@@ -123,7 +151,8 @@ def pack(value: object, blobs: BlobStore, *, name: str = "value", identify: bool
     pickled = _pickle(value, name)
     if identify:
         for handle in pickled.handles:
-            cast("Execution[Any]", handle).id  # noqa: B018  # from now on `reference()` knows it
+            if not isinstance(handle, Secret):
+                cast("Execution[Any] | Asset", handle).id  # noqa: B018  # from now on `reference()` knows it
     return _stored(pickled, blobs, name)
 
 
@@ -134,13 +163,14 @@ def decode(value: Value, blobs: BlobStore) -> object:
 
     Raises:
         UnloadableValue: a class cannot be found in this process, or its code raised.
+        SecretForgotten: it refers to a secret that the engine does not hold any more.
         BlobMissing, BlobDamaged: the store has lost the payload.
         OSError: the blob cannot be read.
     """
     payload = value.data if value.blob is None else blobs.open(value.blob, value.size)
     if value.format == "json":
         return _decode_json(payload)
-    handles = [_handle(reference) for reference in value.references]
+    handles = [_handle(reference, blobs) for reference in value.references]
     try:
         return pickling.load(value.format, payload, handles)
     except pickling.LoadFailed as failed:
@@ -156,21 +186,39 @@ def _pickle(value: object, name: str) -> pickling.Pickled:
 
 
 def _stored(
-    pickled: pickling.Pickled, blobs: BlobStore, name: str, preview: str = "", projection: str | None = None
+    pickled: pickling.Pickled,
+    blobs: BlobStore,
+    name: str,
+    preview: str = "",
+    projection: str | None = None,
+    summary: str | None = None,
 ) -> Value:
-    try:
-        references = tuple([cast("Execution[Any]", handle).reference() for handle in pickled.handles])
-    except RuntimeError as error:  # the handle of a call outside a run, or of an execution that has ended
-        raise UnsendableValue(f"{name}: {error}") from error
+    references = tuple([_reference(handle, blobs, name) for handle in pickled.handles])
     if pickled.size <= INLINE_LIMIT:
-        return Value(pickled.format, b"".join(pickled.parts), pickled.size, None, references, preview, projection)
+        data = b"".join(pickled.parts)
+        return Value(pickled.format, data, pickled.size, None, references, preview, projection, summary)
     try:
         digest = blobs.write(pickled.parts)
     except OSError as error:
         raise UnstoredValue(
             f"{name} ({pickled.size:,} bytes) cannot be stored in {error.filename}: {error.strerror}"
         ) from None
-    return Value(pickled.format, b"", pickled.size, digest, references, preview, projection)
+    return Value(pickled.format, b"", pickled.size, digest, references, preview, projection, summary)
+
+
+def _reference(handle: object, blobs: BlobStore, name: str) -> Reference:
+    if not _is_asset(handle):
+        try:
+            return cast("Execution[Any] | Secret", handle).reference()
+        except RuntimeError as error:  # of a call outside a run, of an execution that has ended, or without an engine
+            raise UnsendableValue(f"{name}: {error}") from error
+    asset = cast("Asset", handle)
+    try:
+        return asset.reference(blobs)
+    except (BlobMissing, BlobDamaged) as error:
+        raise UnsendableValue(f"{name}: {error}") from None
+    except OSError as error:
+        raise UnstoredValue(f"{name} ({asset!r}) cannot be stored in {error.filename}: {error.strerror}") from None
 
 
 def plain_json(value: object) -> bytes | None:
@@ -219,12 +267,30 @@ _PLAIN_SCALARS: dict[type, Callable[[Any], bool]] = {
 
 
 def _handle_types() -> tuple[type, ...]:
-    """The types whose instances travel as references; a process that has not loaded them has no handles."""
-    handles = sys.modules.get("coflux.handles")
-    return () if handles is None else (handles.Execution,)
+    """The types whose instances travel as references; a process that has not loaded them has none of these."""
+    handles, assets = sys.modules.get("coflux.handles"), sys.modules.get("coflux.assets")
+    types: tuple[type, ...] = (Secret,) if handles is None else (Secret, handles.Execution)
+    if assets is None or not hasattr(assets, "Asset"):  # another thread may be loading it
+        return types
+    return (*types, assets.Asset)
 
 
-def _handle(reference: Reference) -> object:
+def _is_execution(handle: object) -> bool:
+    return not isinstance(handle, Secret) and not _is_asset(handle)
+
+
+def _is_asset(handle: object) -> bool:
+    asset = getattr(sys.modules.get("coflux.assets"), "Asset", None)
+    return asset is not None and isinstance(handle, asset)
+
+
+def _handle(reference: Reference, blobs: BlobStore) -> object:
+    if reference.kind == "secret":
+        return Secret.from_reference(reference)
+    if reference.kind == "asset":
+        from coflux.assets import Asset
+
+        return Asset(reference.id, blobs)
     from coflux.handles import Execution
 
     return Execution.from_reference(reference)

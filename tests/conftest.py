@@ -1,10 +1,12 @@
-"""How the tests are shared out when several processes run them (`make test`)."""
+"""What all tests have in common: which of them share a process (`make test`), and that none knows another's secrets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+from coflux.redaction import THIS_PROCESS, Redactor
 
 HERE = Path(__file__).parent
 
@@ -16,3 +18,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         file = item.path.relative_to(HERE)
         engines = file.parts[0] == "engine" or file.name == "test_examples.py"
         item.add_marker(pytest.mark.xdist_group("engines" if engines else str(file)))
+
+
+@pytest.fixture(autouse=True)
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that one test makes is replaced in no text of another."""
+    for name, value in vars(Redactor()).items():
+        monkeypatch.setattr(THIS_PROCESS, name, value)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
+from coflux.executor.database import StoreDamaged
 from coflux.executor.history import PAGE, History, LogEntry, StepInfo
 from coflux.executor.messages import Outcome
 from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, SharedRow, parse_execution_id
+from coflux.executor.series import Progress
 
 __all__ = [
     "Event",
@@ -23,6 +26,8 @@ __all__ = [
 ]
 
 FAILURES = ("failed", "timed_out", "abandoned")
+
+_Read = TypeVar("_Read")
 
 Key = tuple[str, int, int]  # run, step, attempt
 
@@ -129,14 +134,25 @@ class Feed:
 
     def _with_news(self, changed: dict[str, list[Key]] | None) -> list[str]:
         """The runs that may have something new. There can be thousands of child runs, most of them at rest."""
-        before, self._logged = self._logged, self._history.newest_log_id()
-        logged = set() if changed is None else self._history.runs_logged(before, self._logged)
+        before, self._logged = self._logged, self._read(self._history.newest_log_id) or self._logged
+        logged = None if changed is None else self._read(lambda: self._history.runs_logged(before, self._logged))
+        logged = logged or set()
         return [
             run
             for run, position in self._positions.items()
             if not position.ended
             and (changed is None or position.row is None or run == self._top or run in changed or run in logged)
         ]
+
+    def progress(self, running: Sequence[ExecutionRow]) -> dict[Key, Progress]:
+        """How far those executions have got that say so. Of several metrics that tell progress it is the one that was
+        begun last, but for those that are complete: of nested loops the outer one, of loops in a row the last.
+        """
+        found = {}
+        for key, told in self._history.progress(running, time.time()).items():
+            incomplete = [progress for _, progress in told if not progress.complete]
+            found[key] = incomplete[-1] if incomplete else told[-1][1]
+        return found
 
     def skip(self) -> Iterator[Event]:
         """As `events`, but for log entries, which are passed over: for whoever shows only what happens from now on. The
@@ -151,14 +167,23 @@ class Feed:
 
     def _last_entry(self, run: str) -> int:
         """The id of the last log entry that there is; 0 when there is none."""
-        entries = self._history.logs(run, limit=1, before=1 << 62)
+        entries = self._read(lambda: self._history.logs(run, limit=1, before=1 << 62)) or []
         return entries[-1].id if entries else 0
 
     def _entries(self, run: str, after: int, last: int) -> list[LogEntry]:
         """A page of the entries after `after`, up to `last`."""
         if after >= last or self._skipping:
             return []
-        return [entry for entry in self._history.logs(run, after=after) if entry.id <= last]
+        entries = self._read(lambda: self._history.logs(run, after=after)) or []
+        return [entry for entry in entries if entry.id <= last]
+
+    def _read(self, read: Callable[[], _Read]) -> _Read | None:
+        """What can be read of the logs. Damaged ones do not end a run's display: the engine tells of them, and moves
+        them aside, with the next entry that it writes."""
+        try:
+            return read()
+        except StoreDamaged:
+            return None
 
     def _pages(self, run: str, keys: list[Key] | None) -> Iterator[list[ExecutionRow]]:
         if keys is not None:

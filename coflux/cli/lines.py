@@ -38,14 +38,15 @@ class Painter:
 
 def log_text(entry: LogEntry) -> str:
     """The template with its values filled in."""
-    return render(entry.template, log_values.texts(entry.values))
+    return render(entry.template, log_values.texts(entry.values), literal=entry.logger is not None)
 
 
 def log_lines(entry: LogEntry, name: str, painter: Painter) -> list[str]:
-    """An entry behind the step it belongs to, `R7QK:2 load | …` for output, `R7QK:2 load info: …` for what was logged.
-    A line for each line of the text."""
+    """An entry behind the step it belongs to, `R7QK:2 load | …` for output, `R7QK:2 load info: …` for what was logged,
+    `R7QK:2 load info app.db: …` if it was with the standard library. A line for each line of the text."""
     level = Level(entry.level)
-    separator = " | " if level in _OUTPUT else f" {level.name.lower()}: "
+    logger = "" if entry.logger is None else f" {visible(entry.logger)}"
+    separator = " | " if level in _OUTPUT else f" {level.name.lower()}{logger}: "
     prefix = f"{entry.run}:{entry.step} {visible(name)}{separator}"
     style = _LEVEL_STYLES.get(level, "")
     lines = log_text(entry).splitlines() or [""]
@@ -96,6 +97,8 @@ class Narrator:
             case ExecutionChanged(row, outcome) if row.status != "queued":
                 # A failed attempt that is followed by another is told in one line.
                 return [self._state(row, outcome), *(_traceback(outcome) if row.next is None else ())]
+            case Logged(entry) if entry.live:
+                return []  # a progress bar is told of when it is complete
             case Logged(entry):
                 return log_lines(entry, self._names.get((entry.run, entry.step), ""), self.painter)
             case RunChanged() | GroupOpened() | HandleShared() | ExecutionChanged():

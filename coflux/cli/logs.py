@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from datetime import datetime
 
 import click
 import msgspec
@@ -17,13 +18,45 @@ from coflux.cli.result import describe_end, end_of_step
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import RunId
 from coflux.cli.terminal import Output
+from coflux.durations import parse_duration
 from coflux.executor.client import Client
 from coflux.executor.history import History, LogEntry
+from coflux.executor.log_search import Field, LogFilter
 from coflux.executor.requests import Dropped, RunSettled, Subscribe
 from coflux.logs import Level
 from coflux.project import Project
 
 __all__ = ["command"]
+
+
+def _moment(ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """A time in seconds since the epoch, from a duration before now or an ISO 8601 time (local, unless it says so)."""
+    if text is None:
+        return None
+    with suppress(ValueError, OverflowError):
+        return time.time() - parse_duration(text).total_seconds()
+    with suppress(ValueError, OverflowError):
+        return datetime.fromisoformat(text).timestamp()
+    message = f"{text!r} is neither a time (2026-01-31T12:00) nor how long ago (1h30m)"
+    raise click.BadParameter(message, ctx, parameter)
+
+
+def _fields(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Field, ...]:
+    return tuple(_field(ctx, parameter, text) for text in texts)
+
+
+def _field(ctx: click.Context, parameter: click.Parameter, text: str) -> Field:
+    name, separator, word = text.partition("=")
+    if not name:
+        raise click.BadParameter(f"{text!r} is neither KEY nor KEY=VALUE", ctx, parameter)
+    if not separator:
+        return Field(name)
+    try:
+        value = msgspec.json.decode(word)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return Field(name, word)
+    is_big = isinstance(value, int) and not -(1 << 63) <= value < 1 << 63  # those are recorded as text
+    return Field(name, word if is_big else value)
 
 
 @click.command()
@@ -37,6 +70,17 @@ __all__ = ["command"]
     help="Only entries of this level or above.",
 )
 @click.option("--grep", metavar="TEXT", help="Only entries with this text, in upper or lower case.")
+@click.option("--since", metavar="TIME", callback=_moment, help="Only entries from then on: 10m (ago), or as ISO 8601.")
+@click.option("--until", metavar="TIME", callback=_moment, help="Only entries up to then.")
+@click.option(
+    "--where",
+    "fields",
+    metavar="KEY[=VALUE]",
+    multiple=True,
+    callback=_fields,
+    help="Only entries with this value: as JSON, or a text as it is. Without VALUE, any. Can be repeated.",
+)
+@click.option("--logger", metavar="NAME", help="Only entries of this logger of Python's logging, and those below it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, or NDJSON with --follow.")
 @project_option
 def command(
@@ -46,19 +90,26 @@ def command(
     limit: int | None,
     level: str,
     grep: str | None,
+    since: float | None,
+    until: float | None,
+    fields: tuple[Field, ...],
+    logger: str | None,
     as_json: bool,
 ) -> None:
     """Show the log and output of a run, a step or an execution."""
     streams = open_streams()
+    levels = [one for one in Level if one >= Level[level.upper()]]
+    wanted = LogFilter(levels, grep, since, until, logger, fields)
     with open_history(project) as history, ExitStack() as stack:
-        selection = Selection(history, resolve_id(history, identifier), Level[level.upper()], grep)
+        selection = Selection(history, resolve_id(history, identifier), wanted)
         # Subscribed before the first look at the store, so that nothing falls between the two.
         client = _connect(stack, project, history, selection.run) if follow else None
         if client is not None:
             client.send(Subscribe(selection.run))
         printer = Documents(streams.out) if as_json and not follow else Entries(streams, history, as_json)
         for entry in selection.new(limit):
-            printer.entry(entry)
+            if client is None or not entry.live:
+                printer.entry(entry)
             if streams.out.error is not None:
                 break
         if client is not None:
@@ -72,13 +123,12 @@ def command(
 class Selection:
     """The entries that were asked for, each time from where it stopped."""
 
-    def __init__(self, history: History, identifier: RunId, level: Level, text: str | None) -> None:
+    def __init__(self, history: History, identifier: RunId, wanted: LogFilter) -> None:
         self.run = identifier.run
         self._history = history
         self._step = identifier.step
         self._attempt = identifier.attempt
-        self._levels = [one for one in Level if one >= level]
-        self._text = text
+        self._wanted = wanted
         self._after = 0
 
     def new(self, last: int | None = None) -> Iterator[LogEntry]:
@@ -89,9 +139,7 @@ class Selection:
             yield from page
 
     def _page(self, limit: int, before: int | None = None) -> list[LogEntry]:
-        page = self._history.logs(
-            self.run, self._step, self._attempt, self._after, limit, self._levels, self._text, before
-        )
+        page = self._history.logs(self.run, self._step, self._attempt, self._after, limit, self._wanted, before)
         if page:
             self._after = page[-1].id
         return page
@@ -156,7 +204,8 @@ def _follow(
     settled = row is None or row.settled
     while streams.out.error is None:
         for entry in selection.new():
-            printer.entry(entry)
+            if not entry.live:  # what is drawn again and again is told of when it is complete
+                printer.entry(entry)
         if settled:
             return
         message = client.receive(None)

@@ -8,9 +8,12 @@ Every object has `version` (1), `event`, and by its kind:
     shared     execution (whose handle a submission was given, instead of a step of its own), with (the execution that
                submitted), group
     execution  id, attempt, status, reason, next (execution id or null), created_at, started_at, finished_at,
-               cpu_seconds, peak_memory, error (null or type, message, traceback); at every change of state that is
-               seen: an execution that was quick comes once, finished
-    log        execution, at, level, text (with the values filled in), template, values
+               cpu_seconds, peak_memory, read_bytes, written_bytes (null where unknown), error (null or type, message,
+               traceback); at every change of state that is seen: an execution that was quick comes once, finished
+    log        execution, at, level, text (with the values filled in), template, values, logger (the name of the
+               standard library's logger that it came from, or null), bar (null, or which progress bar of the
+               execution this line is: it replaces what was told of that bar before), live (that line will probably be
+               drawn again)
     result     run, result, result_repr, error, as in the document of `--json`; the last line
 Of a run that is executed again, only what happens from then on is told.
 Times are ISO 8601 in UTC, durations seconds, sizes bytes. Keys may be added within a version, never renamed.
@@ -18,9 +21,11 @@ Times are ISO 8601 in UTC, durations seconds, sizes bytes. Keys may be added wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Logged, RunChanged, StepSubmitted
+from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Key, Logged, RunChanged, StepSubmitted
 from coflux.cli.lines import log_text
 from coflux.cli.terminal import Output
 from coflux.cli.text import visible_lines
@@ -28,6 +33,7 @@ from coflux.executor import log_values
 from coflux.executor.document import execution_object, iso_time, result_fields
 from coflux.executor.history import LogEntry
 from coflux.executor.rows import GroupRow, RunRow, format_execution_id
+from coflux.executor.series import Progress
 from coflux.logs import Level
 
 __all__ = ["VERSION", "Events", "log_object", "result_fields", "run_object"]
@@ -72,6 +78,9 @@ class Events:
                 self._write("execution", {**execution_object(row), "error": result_fields(outcome)["error"]})
             case Logged(entry):
                 self._write("log", log_object(entry))
+
+    def show_progress(self, progress: Mapping[Key, Progress]) -> None:
+        pass
 
     def recall(self, event: Event) -> None:
         if isinstance(event, GroupOpened):
@@ -123,4 +132,7 @@ def log_object(entry: LogEntry) -> dict[str, object]:
         "text": log_text(entry),
         "template": entry.template,
         "values": log_values.decode(entry.values),
+        "logger": entry.logger,
+        "bar": entry.bar,
+        "live": entry.live,
     }

@@ -52,7 +52,7 @@ def seconds(ctx: click.Context, parameter: click.Parameter, text: str | None) ->
     """A duration, 0 or more, in seconds."""
     if text is None:
         return None
-    from coflux.executor.durations import FORM, parse_duration
+    from coflux.durations import FORM, parse_duration
 
     try:
         value = parse_duration(text).total_seconds()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from coflux.cli.feed import FAILURES, Event, ExecutionChanged, StepSubmitted
+from coflux.cli.feed import FAILURES, Event, ExecutionChanged, Key, StepSubmitted
 from coflux.cli.lines import Narrator, problem_of
 from coflux.cli.terminal import Output, Terminal
 from coflux.cli.text import visible_lines
 from coflux.executor.rows import ExecutionRow
+from coflux.executor.series import Progress
 
 __all__ = ["Display", "Lines", "Problems", "open_display"]
 
@@ -19,6 +21,9 @@ class Display(Protocol):
 
     def take(self, event: Event) -> None:
         """Show one event, with the output's next push at the latest."""
+
+    def show_progress(self, progress: Mapping[Key, Progress]) -> None:
+        """Show, if this display is animated, how far executions have got."""
 
     def recall(self, event: Event) -> None:
         """Take note of what had happened before: it is the background of what is shown."""
@@ -54,6 +59,9 @@ class Lines:
     def take(self, event: Event) -> None:
         for line in self._narrator.lines(event):
             self._output.put(line + "\n")
+
+    def show_progress(self, progress: Mapping[Key, Progress]) -> None:
+        pass
 
     def recall(self, event: Event) -> None:
         self._narrator.lines(event)

@@ -6,14 +6,15 @@ import json
 
 from coflux.cli import exits
 from coflux.cli.lines import problem_of
+from coflux.cli.targets import RunId
 from coflux.cli.terminal import Output
 from coflux.cli.text import visible
-from coflux.encoded import json_of, preview_of
+from coflux.encoded import json_of, preview_of, summary_of
 from coflux.executor.history import History
 from coflux.executor.messages import Outcome, Succeeded
 from coflux.executor.rows import ExecutionRow, format_execution_id
 
-__all__ = ["describe_end", "end_of", "end_of_step", "newest_attempt", "print_result"]
+__all__ = ["describe_end", "end_of", "end_of_step", "newest_attempt", "outcome_of", "print_result"]
 
 
 def newest_attempt(history: History, run_id: str, step: int) -> int:
@@ -43,14 +44,28 @@ def end_of(history: History, execution_id: str) -> tuple[ExecutionRow, Outcome |
     return end, history.outcome(end.id)
 
 
-def print_result(out: Output, outcome: Outcome | None, *, raw: bool) -> None:
-    """Print the value of a success as one line of JSON, or as its repr if it has no JSON form. A `raw` text is printed
-    as it is."""
+def outcome_of(
+    history: History, identifier: RunId, workspace: str | None = None
+) -> tuple[ExecutionRow, Outcome | None]:
+    """What a run, a step or an attempt ended with: an attempt's own outcome if it has one, else that of the execution
+    its chain ends with."""
+    step = identifier.step or 1
+    if identifier.attempt is None:
+        return end_of_step(history, identifier.run, step, workspace)
+    execution_id = format_execution_id(identifier.run, step, identifier.attempt)
+    row = history.execution(execution_id)
+    outcome = history.outcome(execution_id)
+    return (row, outcome) if row is not None and outcome is not None else end_of(history, execution_id)
+
+
+def print_result(out: Output, outcome: Outcome | None, *, raw: bool, summary: bool = False) -> None:
+    """Print the value of a success as one line of JSON, or as its repr if it has no JSON form: in some more lines, if
+    there is a `summary` and it is wanted. A `raw` text is printed as it is."""
     if not isinstance(outcome, Succeeded):
         return
     text = json_of(outcome.value)
     if text is None:
-        out.line(preview_of(outcome.value))
+        out.line((summary_of(outcome.value) if summary else None) or preview_of(outcome.value))
     elif raw and text.startswith('"'):
         out.line(json.loads(text))
     else:

@@ -16,15 +16,15 @@ from coflux.cli.lines import Painter, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.ndjson import VERSION, result_fields, run_object
 from coflux.cli.options import complete_runs, complete_workspaces, json_option, project_option
-from coflux.cli.result import end_of, end_of_step, newest_attempt, print_result
+from coflux.cli.result import newest_attempt, outcome_of, print_result
 from coflux.cli.streams import Streams, open_streams
-from coflux.cli.targets import RunId
 from coflux.cli.text import duration, visible
-from coflux.executor.history import History
+from coflux.cli.view import usage_text
+from coflux.executor.document import usage_object
 from coflux.executor.launch import engine_runs
-from coflux.executor.messages import Outcome
+from coflux.executor.messages import Usage
 from coflux.executor.requests import CancelRun, DeleteRun, Done
-from coflux.executor.rows import DEFAULT_WORKSPACE, ExecutionRow, RunRow, Status, format_execution_id
+from coflux.executor.rows import DEFAULT_WORKSPACE, RunRow, Status, format_execution_id
 from coflux.project import Project
 
 __all__ = ["command"]
@@ -62,6 +62,7 @@ def list_runs(
     streams = open_streams()
     rows: list[RunRow] = []
     ends: list[float] = []
+    used: dict[str, Usage] = {}
     engine = engine_runs(project)
     try:
         with open_history(project) as history:
@@ -70,30 +71,38 @@ def list_runs(
             rows = history.runs(limit, older_than, cast("Status | None", status), children, workspace)
             now = time.time()
             ends = [row.finished_at or known_until(history, row, engine, now) for row in rows]
+            used = history.usage([row.id for row in rows])
     except NothingStored as error:
         if before:
             raise
         if not as_json:
             streams.err.line(str(error))
     if as_json:
-        listed = [{**run_object(row), INTERRUPTED: not (engine or row.settled)} for row in rows]
+        listed = [
+            {**run_object(row), INTERRUPTED: not (engine or row.settled), **usage_object(used.get(row.id))}
+            for row in rows
+        ]
         streams.out.json(msgspec.json.encode({"version": VERSION, "runs": listed}))
     else:
-        _print_table(streams, rows, ends, engine)
+        _print_table(streams, rows, ends, used, engine)
     streams.finish()
 
 
-def _print_table(streams: Streams, rows: list[RunRow], ends: list[float], engine: bool) -> None:
+def _print_table(streams: Streams, rows: list[RunRow], ends: list[float], used: dict[str, Usage], engine: bool) -> None:
     painter = Painter(streams.out_terminal.color)
     states = [state_of(row, engine).replace("_", " ") for row in rows]
     width = max([9, *map(len, states)])
-    for row, state, end in zip(rows, states, ends, strict=True):
+    usages = [usage_text(used[row.id]) if row.id in used else "" for row in rows]
+    usage_width = max(map(len, usages), default=0)
+    for row, state, end, usage in zip(rows, states, ends, usages, strict=True):
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.created_at))
         took = "" if row.started_at is None else duration(end - row.started_at)
         # Padded before it is painted: escape sequences have no width.
         padded = painter.paint(f"{state:<{width}}", MARKS[row.status].style)
         place = "" if row.workspace == DEFAULT_WORKSPACE else f"  in {row.workspace}"
-        streams.out.line(f"{row.id:<6} {padded}  {started}  {took:>7}  {visible(f'{row.module}/{row.name}')}{place}")
+        columns = [f"{row.id:<6} {padded}", started, f"{took:>7}", f"{usage:>{usage_width}}" if usage_width else ""]
+        name = visible(f"{row.module}/{row.name}")
+        streams.out.line("  ".join([*filter(None, columns), f"{name}{place}"]))
     unfinished = [row.id for row in rows if not row.settled]
     if unfinished and not engine:
         streams.err.line(advice(unfinished))
@@ -120,14 +129,14 @@ def show_result(project: Project, identifier: str, raw: bool, workspace: str | N
     with open_history(project) as history:
         if workspace is not None:
             check_workspace(history, workspace)
-        end, outcome = _outcome_of(history, resolve_id(history, identifier), workspace)
+        end, outcome = outcome_of(history, resolve_id(history, identifier), workspace)
     interrupted = outcome is None and not engine
     if as_json:
         state = {"execution": end.id, "status": end.status, INTERRUPTED: interrupted}
         fields = {"version": VERSION, **state, **result_fields(outcome)}
         streams.out.json(msgspec.json.encode(fields))
     elif end.status == "succeeded":
-        print_result(streams.out, outcome, raw=raw)
+        print_result(streams.out, outcome, raw=raw, summary=streams.out_terminal.live)
     elif interrupted:
         raise exits.CommandError(f"{identifier} has no result: {advice([end.run])}", exits.FAILED)
     elif outcome is None:
@@ -136,17 +145,6 @@ def show_result(project: Project, identifier: str, raw: bool, workspace: str | N
         streams.err.line(f"{end.id} {end.status.replace('_', ' ')}: {visible(problem_of(outcome))}")
     streams.finish()
     return exits.exit_status(end.status)
-
-
-def _outcome_of(history: History, identifier: RunId, workspace: str | None) -> tuple[ExecutionRow, Outcome | None]:
-    """An attempt's own outcome if it has one, else that of the execution its chain ends with."""
-    step = identifier.step or 1
-    if identifier.attempt is None:
-        return end_of_step(history, identifier.run, step, workspace)
-    execution_id = format_execution_id(identifier.run, step, identifier.attempt)
-    row = history.execution(execution_id)
-    outcome = history.outcome(execution_id)
-    return (row, outcome) if row is not None and outcome is not None else end_of(history, execution_id)
 
 
 # -- rerun and resume -------------------------------------------------------------------------------------------------

@@ -231,6 +231,8 @@ class Session:
             self._display.say(f"waiting for {self._what_runs()} (Ctrl-C cancels)")
         if self._display.animated and now - self._refreshed_at >= REFRESH:
             self._refreshed_at = now
+            if running := [row for row in self._unfinished.values() if row.status == "running"]:
+                self._display.show_progress(self._feed.progress(running))
             self._display.refresh()
         for stream in self._streams:
             stream.push()

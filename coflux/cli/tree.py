@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Logged, RunChanged, StepSubmitted
-from coflux.cli.lines import Narrator, problem_of
+from coflux.cli.bars import progress_text
+from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Key, Logged, RunChanged, StepSubmitted
+from coflux.cli.lines import Narrator, log_text, problem_of
 from coflux.cli.marks import MARKS
 from coflux.cli.terminal import BACKLOG, Output, Terminal
 from coflux.cli.text import duration, fit, visible, visible_lines
 from coflux.cli.view import Line, RunView, describe_counts
+from coflux.executor.history import LogEntry
+from coflux.executor.series import Progress
 
 __all__ = ["Tree"]
 
 IDLE_INTERVAL = 1.0  # seconds between redraws when only the time goes by
+BARS = 4  # progress bars that are shown at once, below the tree
 
 
 class _Stream:
@@ -47,6 +52,7 @@ class Tree:
         self._view = RunView()
         self._title = ""
         self._above: list[str] = []  # lines to print with the next picture
+        self._bars: dict[tuple[object, ...], str] = {}  # progress bars of the steps, as they are now
         self._drawn_at = 0.0
         self._dirty = True
         self._console = Console(
@@ -77,8 +83,22 @@ class Tree:
                 self._view.update(row, problem_of(outcome))
                 if len(lines) > 1:  # with a traceback
                     self._above += lines
-            case Logged():
+            case Logged(entry):
                 self._above += lines
+                if entry.bar is not None:
+                    self._note_bar(entry)
+
+    def _note_bar(self, entry: LogEntry) -> None:
+        bar = (entry.run, entry.step, entry.attempt, entry.bar)
+        if entry.live:
+            self._bars[bar] = f"{entry.run}:{entry.step} {visible(log_text(entry).strip())}"
+        else:
+            self._bars.pop(bar, None)
+
+    def show_progress(self, progress: Mapping[Key, Progress]) -> None:
+        for key, told in progress.items():
+            if self._view.tell_progress(key, progress_text(told, rate=False)):
+                self._dirty = True
 
     def recall(self, event: Event) -> None:
         self.take(event)
@@ -113,10 +133,13 @@ class Tree:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         now = time.time()
         width = max(options.max_width, 1)
-        lines = self._view.lines(max(console.size.height - 3, 1), now)
+        bars = list(self._bars.values())[:BARS]
+        lines = self._view.lines(max(console.size.height - 3 - len(bars), 1), now)
         yield Text(set_cell_size(self._title, min(cell_len(self._title), width)), style="bold", no_wrap=True)
         for line in lines:
             yield self._line(line, width)
+        for bar in bars:
+            yield Text(self._fit(bar, width), no_wrap=True, overflow="crop")
         yield Text(describe_counts(self._view.counts), style="dim", no_wrap=True, overflow="crop")
 
     def _line(self, line: Line, width: int) -> Text:

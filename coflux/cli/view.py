@@ -13,10 +13,13 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from coflux.cli.reasons import reason_of
+from coflux.cli.text import duration
 from coflux.executor.document import StepInfo
+from coflux.executor.messages import Usage
 from coflux.executor.rows import ExecutionRow, GroupRow, SharedRow, parse_execution_id
+from coflux.previews import byte_size
 
-__all__ = ["GROUP", "MORE", "PROBLEMS", "SHARED", "Branch", "Line", "RunView", "describe_counts"]
+__all__ = ["GROUP", "MORE", "PROBLEMS", "SHARED", "Branch", "Line", "RunView", "describe_counts", "usage_text"]
 
 GROUP = "group"
 MORE = "more"
@@ -32,14 +35,15 @@ _Rank = tuple[int, ...]
 
 class Line(NamedTuple):
     """`state` is a status word, or GROUP, or SHARED for a call that was given the handle of a step that is elsewhere in
-    the tree, or MORE for a line that stands for several. `seconds` is None for a step that has not started. `title` is
-    text of the user's code, as it is."""
+    the tree, or MORE for a line that stands for several. `seconds` is None for a step that has not started, and `usage`
+    says what one has used that has ended, "" where that is unknown. `title` is text of the user's code, as it is."""
 
     depth: int
     state: str
     title: str
     note: str = ""
     seconds: float | None = None
+    usage: str = ""
 
 
 class Branch(NamedTuple):
@@ -74,6 +78,7 @@ class _Node:
         "note",
         "parent",
         "problem",
+        "progress",
         "rank",
         "ranks",
         "state",
@@ -89,6 +94,7 @@ class _Node:
         self.under = under  # which attempt of the parent submitted it
         self.note = ""
         self.problem = ""
+        self.progress = ""  # of the attempt that is shown
         self.group: tuple[str, int, int, int] | None = None  # which one it shows
         self.ranks: dict[tuple[str, int], _Rank] = {}  # the steps that it shows, with what comes before their attempts
         self.rank: _Rank = ()  # of the attempt that is shown
@@ -219,9 +225,18 @@ class RunView:
         if rank > node.rank:
             self._drop_before(node, node.rank)
             node.rank = rank
+            node.progress = ""
         node.execution = row
         node.problem = problem
         node.enter(row.status)
+
+    def tell_progress(self, key: tuple[str, int, int], text: str) -> bool:
+        """Show how far an execution has got, while it runs; return whether that changes anything."""
+        node = self._steps.get(key[:2])
+        if node is None or node.execution is None or key != _key(node.execution) or node.progress == text:
+            return False
+        node.progress = text
+        return True
 
     def lines(self, limit: int, now: float) -> list[Line]:
         """The tree in at most `limit` lines: the whole of it if it fits, else what runs or went wrong, and counts of
@@ -382,11 +397,24 @@ def _line(node: _Node, depth: int, now: float) -> Line:
     seconds = None
     if row.started_at is not None:
         seconds = max((now if row.finished_at is None else row.finished_at) - row.started_at, 0.0)
-    return Line(depth, node.state, node.title, _note(row, node.problem, now), seconds)
+    note = _note(row, node.problem, node.progress, now)
+    return Line(depth, node.state, node.title, note, seconds, usage_text(row))
 
 
-def _note(row: ExecutionRow, problem: str, now: float) -> str:
+def usage_text(usage: ExecutionRow | Usage) -> str:
+    """`0.8s CPU, 120 MiB`; "" where nothing is known."""
+    if usage.cpu_seconds is None or usage.peak_memory is None:
+        return ""
+    return f"{duration(usage.cpu_seconds)} CPU, {byte_size(usage.peak_memory)}"
+
+
+def _key(row: ExecutionRow) -> tuple[str, int, int]:
+    return row.run, row.step, row.attempt
+
+
+def _note(row: ExecutionRow, problem: str, progress: str, now: float) -> str:
     parts: Iterable[str] = (
+        progress if row.status == "running" else "",
         f"attempt {row.attempt}" if row.attempt > 1 else "",
         problem or reason_of(row, now),
         row.status.replace("_", " ") if row.status not in ("queued", "running", "succeeded", "failed") else "",

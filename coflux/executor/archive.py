@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from coflux import asset_manifest
 from coflux.encoded import BlobDamaged, BlobMissing, Value
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.core.archive import Recorded
@@ -66,14 +67,22 @@ class StoreArchive:
         return self._store.new_run_id()
 
     def _usable(self, row: ExecutionRow, value: Value) -> bool:
-        if value.blob is None:
-            return True
         try:
-            self._blobs.check(value.blob, value.size)
-        except (BlobMissing, BlobDamaged, OSError) as error:
+            if value.blob is not None:
+                self._blobs.check(value.blob, value.size)
+            for reference in value.references:
+                if reference.kind == "asset":
+                    self._check_asset(reference.id)
+        except (BlobMissing, BlobDamaged, OSError, ValueError) as error:
             self._warn(f"the result of {row.id} is not taken from the cache: {error}")
             return False
         return True
+
+    def _check_asset(self, asset: str) -> None:
+        """Raise if something of an asset is missing. What is in its files, whoever reads them sees."""
+        for file in asset_manifest.decode(b"".join(self._blobs.pieces(asset))).files:
+            if not self._blobs.exists(file.blob):
+                raise BlobMissing(f"the content of {file.path!r} in asset {asset} is not in the store")
 
 
 def recorded(store: Store, row: ExecutionRow) -> Recorded | None:

@@ -6,29 +6,42 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain
+from typing import NamedTuple
 
 from blake3 import blake3
 
 from coflux.encoded import BlobDamaged, BlobMissing
 
-__all__ = ["FileBlobs"]
+__all__ = ["BlobFile", "FileBlobs"]
 
 PIECES_PER_WRITE = 1024  # what one writev takes (IOV_MAX)
 CONCURRENT_SIZE = 8 << 20  # bytes from which hashing and writing go on at the same time
 SLICE = 4 << 20  # bytes written between two looks at whether the blob is there already
 HASHED_SIZE = 16 << 20  # bytes up to which `check` looks at the content
+PIECE = 1 << 20  # bytes of a blob that are read at a time, where it is not mapped
+_DIGEST = re.compile("[0-9a-f]{64}")
 MAPPED_SIZE = 256 * 1024  # bytes; below, reading is as quick, and a process can have only some 65,000 mappings
+
+
+class BlobFile(NamedTuple):
+    """A blob as a file: its size in bytes, and when it was last written or renewed, in seconds since the epoch."""
+
+    size: int
+    touched_at: float
 
 
 class FileBlobs:
     """A `BlobStore` in a directory: `<directory>/<first two hex digits>/<the other 62>`, readable by the owner only.
 
     Processes may share the directory. A blob appears by a rename, complete; until then it is a file in
-    `<directory>/tmp`, named by its writer's process id. Nothing is synced to disk here.
+    `<directory>/tmp`, named by its writer's process id. Nothing is synced to disk here,
+    unless somebody asks for it.
 
     Hashing uses one thread. blake3's thread pool halves the time for big blobs on two cores, but a process forked after
     its first use deadlocks in the next one, and workers are forked from processes that run the user's code.
@@ -62,7 +75,7 @@ class FileBlobs:
         if size >= CONCURRENT_SIZE:
             return self._write_while_hashing(views, size)
         digest = _hash(views)
-        if not _has_size(self.path_of(digest), size):
+        if not self._renew(digest, size):
             self._install(lambda descriptor: _write(descriptor, views, digest))
         return digest
 
@@ -76,7 +89,7 @@ class FileBlobs:
             try:
                 for view in views:
                     for start in range(0, view.nbytes, SLICE):
-                        if digests and _has_size(self.path_of(digests[0]), size):
+                        if digests and self._renew(digests[0], size):
                             return None  # it is there already
                         _write_all(descriptor, [view[start : start + SLICE]])
             finally:
@@ -86,12 +99,70 @@ class FileBlobs:
         self._install(write)
         return digests[0]
 
+    def write_pieces(self, pieces: Iterable[bytes], *, sync: bool = False) -> str:
+        """Store the concatenation of `pieces`, of which two are held at a time, and return its digest.
+
+        Args:
+            sync: return when the file is on the disk, for whoever does not announce it to the engine.
+
+        Raises what `pieces` raises, and `OSError` as `write` does; then nothing is left behind.
+        """
+        rest = iter(pieces)
+        first, second = next(rest, b""), next(rest, b"")
+        if not second and not sync:
+            return self.write([first])  # most files are small, and many are there already
+        try:
+            return self._write_pieces(chain(filter(None, (first, second)), rest), sync)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, error.filename or self._directory) from None
+
+    def _write_pieces(self, pieces: Iterable[bytes], sync: bool) -> str:
+        hasher = blake3()
+
+        def write(descriptor: int) -> str | None:
+            size = 0
+            for piece in pieces:
+                hasher.update(piece)
+                _write_all(descriptor, [memoryview(piece)])
+                size += len(piece)
+            if sync:
+                os.fsync(descriptor)
+            digest = hasher.hexdigest()
+            return None if self._renew(digest, size) else digest
+
+        self._install(write)
+        if sync:
+            _sync_directory(os.path.dirname(self.path_of(hasher.hexdigest())))
+        return hasher.hexdigest()
+
+    def pieces(self, digest: str) -> Iterator[bytes]:
+        """The content of a blob in pieces, for those who do not want it in memory.
+
+        Raises:
+            BlobMissing: there is no such file.
+            BlobDamaged: it cannot be read; or its hash differs, which is known after the last piece.
+        """
+        path = self.path_of(digest)
+        hasher = blake3()
+        try:
+            with open(path, "rb", buffering=0) as file:
+                while piece := file.read(PIECE):
+                    hasher.update(piece)
+                    yield piece
+        except FileNotFoundError:
+            raise self._missing(digest) from None
+        except OSError as error:
+            raise BlobDamaged(f"blob {digest} cannot be read: {error.strerror} ({path})") from None
+        if hasher.hexdigest() != digest:
+            raise BlobDamaged(f"blob {digest} has the wrong content, with hash {hasher.hexdigest()} ({path})")
+
     def open(self, digest: str, size: int) -> memoryview:
         """Map a blob copy-on-write: the view can be changed, and the file never is.
 
         Raises:
             BlobMissing: there is no such file.
             BlobDamaged: its size is not `size`, or (checked on the first opening in this process) its hash differs.
+                Whoever writes it again writes it anew.
             OSError: it cannot be opened or mapped.
         """
         path = self.path_of(digest)
@@ -100,15 +171,16 @@ class FileBlobs:
         except FileNotFoundError:
             raise self._missing(digest) from None
         try:
-            found = os.fstat(descriptor).st_size
-            if found != size:
-                raise BlobDamaged(f"blob {digest} has {found} bytes instead of {size} ({path})")
+            found = os.fstat(descriptor)
+            if found.st_size != size:
+                raise BlobDamaged(f"blob {digest} has {found.st_size} bytes instead of {size} ({path})")
             view = _map(descriptor, size) if size >= MAPPED_SIZE else _read(descriptor, size)
         finally:
             os.close(descriptor)
         if digest not in self._verified:
             actual = blake3(view).hexdigest()
             if actual != digest:
+                _set_aside(path, found.st_ino)  # it has the right size: writing it again would leave it as it is
                 raise BlobDamaged(f"blob {digest} has the wrong content, with hash {actual} ({path})")
             self._verified.add(digest)
         return view
@@ -125,6 +197,63 @@ class FileBlobs:
             self._verified.discard(digest)
             self.open(digest, size)
             self._checked[digest] = state
+
+    def _renew(self, digest: str, size: int) -> bool:
+        """Whether the blob is there already. From now on it is as young as one that was just written (see `remove`)."""
+        path = self.path_of(digest)
+        try:
+            os.utime(path)
+            return os.stat(path).st_size == size
+        except FileNotFoundError:
+            return False
+
+    # -- for the one who removes blobs -------------------------------------------------------------------------------
+
+    def files(self) -> dict[str, BlobFile]:
+        """All blobs that are there. One whose removal was interrupted is put back first."""
+        for name in _names(self._temporary):
+            if _DIGEST.fullmatch(name):
+                _rename(os.path.join(self._temporary, name), self.path_of(name))
+        found = {}
+        for prefix in _names(self._directory):
+            for name in _names(os.path.join(self._directory, prefix)) if prefix != "tmp" else ():
+                try:
+                    status = os.stat(os.path.join(self._directory, prefix, name))
+                except FileNotFoundError:
+                    continue  # somebody else removed it
+                if _DIGEST.fullmatch(prefix + name):
+                    found[prefix + name] = BlobFile(status.st_size, status.st_mtime)
+        return found
+
+    def remove(self, digest: str, untouched_since: float) -> int | None:
+        """Remove a blob to which nothing refers, unless somebody has written it since that time (seconds since the
+        epoch): then what refers to it is yet to be recorded. Return its size in bytes, `None` if it stays.
+
+        Whoever writes it now either renews it before it is taken away, and it is put back, or does not find it.
+        """
+        path, aside = self.path_of(digest), os.path.join(self._temporary, digest)
+        os.makedirs(self._temporary, mode=0o700, exist_ok=True)
+        if not _rename(path, aside):
+            return None
+        status = os.stat(aside)
+        if status.st_mtime >= untouched_since:
+            _rename(aside, path)
+            return None
+        os.unlink(aside)
+        return status.st_size
+
+    def remove_abandoned(self, untouched_since: float) -> int:
+        """Remove files that writers have left which were killed; return their bytes. The process's number tells those
+        that may still be at it, but not where the writers are in several containers: so recent files stay, too."""
+        removed = 0
+        for name in _names(self._temporary):
+            path, writer = os.path.join(self._temporary, name), name.partition("-")[0]
+            if writer.isdecimal() and not _is_alive(int(writer)):
+                status = os.stat(path)
+                if status.st_mtime < untouched_since:
+                    os.unlink(path)
+                    removed += status.st_size
+        return removed
 
     def _install(self, write: Callable[[int], str | None]) -> None:
         """Let `write` fill a new file and tell the digest of what it wrote, or `None` if it is not needed."""
@@ -150,6 +279,14 @@ class FileBlobs:
         return BlobMissing(f"blob {digest} is not in {self._directory}")
 
 
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _hash(views: list[memoryview]) -> str:
     hasher = blake3()
     for view in views:
@@ -160,6 +297,39 @@ def _hash(views: list[memoryview]) -> str:
 def _write(descriptor: int, views: list[memoryview], digest: str) -> str:
     _write_all(descriptor, views)
     return digest
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _rename(path: str, to: str) -> bool:
+    try:
+        os.rename(path, to)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _set_aside(path: str, inode: int) -> None:
+    try:
+        if os.stat(path).st_ino == inode:
+            os.rename(path, f"{path}.damaged")
+    except OSError:
+        pass  # somebody else was quicker, or only reading is allowed here
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
 
 
 def _map(descriptor: int, size: int) -> memoryview:
@@ -196,13 +366,6 @@ def _read(descriptor: int, size: int) -> memoryview:
             raise OSError(errno.EIO, "the file was truncated while it was read")
         offset += count
     return view
-
-
-def _has_size(path: str, size: int) -> bool:
-    try:
-        return os.stat(path).st_size == size
-    except FileNotFoundError:
-        return False
 
 
 def _write_all(descriptor: int, views: list[memoryview]) -> None:

@@ -1,7 +1,8 @@
 """Standard output of a worker: Python's writes become whole lines, whatever thread they come from.
 
 The descriptors 1 and 2 are pipes to the supervisor, so C code and child processes are captured without our help. What
-Python writes is assembled per thread and written a line at a time, so that lines of two threads never mix.
+Python writes is assembled per thread and written a line at a time, so that lines of two threads never mix. C is told to
+write lines, too.
 """
 
 from __future__ import annotations
@@ -10,10 +11,26 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
-__all__ = ["NoInput", "OutputStream", "flush_c_buffers", "write_all"]
+__all__ = [
+    "STDERR",
+    "STDOUT",
+    "NoInput",
+    "OutputStream",
+    "flush_c_buffers",
+    "install_streams",
+    "output_dropped",
+    "write_all",
+    "write_c_lines",
+]
+
+_IOLBF = 1  # of glibc, musl and macOS
+_C_BUFFER_SIZE = 1 << 16
+
+_dropping: set[int] = set()  # threads whose writes go nowhere
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -31,7 +48,7 @@ class OutputStream(io.TextIOBase):
     def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor = descriptor
         self._partial: dict[int, list[str]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer or a signal handler may print in the middle of a print
         self.name = name
         self.mode = "w"
         self.buffer = _RawOutput(descriptor, self)
@@ -39,8 +56,10 @@ class OutputStream(io.TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        end = max(text.rfind("\n"), text.rfind("\r")) + 1
         thread = threading.get_ident()
+        if thread in _dropping:
+            return len(text)
+        end = max(text.rfind("\n"), text.rfind("\r")) + 1
         if not end:
             self._partial.setdefault(thread, []).append(text)
             return len(text)
@@ -91,8 +110,10 @@ class OutputStream(io.TextIOBase):
     def reconfigure(self, **options: object) -> None:
         """Accepted as by a usual standard stream; the encoding stays UTF-8."""
 
-    def detach(self) -> NoReturn:
-        raise io.UnsupportedOperation("the standard streams of an execution cannot be detached")
+    def detach(self) -> io.RawIOBase:  # type: ignore[override]
+        """The binary stream, for whoever wraps it anew; this stream goes on working."""
+        self.flush_all()
+        return self.buffer
 
 
 class _RawOutput(io.RawIOBase):
@@ -103,8 +124,9 @@ class _RawOutput(io.RawIOBase):
         self._text = text
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
-        self._text.flush()
-        write_all(self._descriptor, bytes(data))
+        if threading.get_ident() not in _dropping:
+            self._text.flush()
+            write_all(self._descriptor, bytes(data))
         return len(data)
 
     def fileno(self) -> int:
@@ -115,6 +137,30 @@ class _RawOutput(io.RawIOBase):
 
     def close(self) -> None:
         """Stays open, as the text stream does."""
+
+
+STDOUT = OutputStream(1, "<stdout>")
+STDERR = OutputStream(2, "<stderr>")
+
+
+def install_streams() -> None:
+    """Make these the standard streams of this process. Done before the user's modules are imported, since some keep the
+    streams that they find (`logging.basicConfig()`, loguru)."""
+    sys.stdout, sys.stderr = STDOUT, STDERR
+
+
+@contextmanager
+def output_dropped() -> Iterator[None]:
+    """Drop what this thread writes to our streams."""
+    thread = threading.get_ident()
+    if thread in _dropping:
+        yield
+        return
+    _dropping.add(thread)
+    try:
+        yield
+    finally:
+        _dropping.discard(thread)
 
 
 class NoInput(io.TextIOBase):
@@ -145,6 +191,7 @@ class NoInput(io.TextIOBase):
 
 
 _c_flush = None
+_c_buffer: object = None  # kept, since C writes into it
 
 
 def flush_c_buffers() -> None:
@@ -157,3 +204,17 @@ def flush_c_buffers() -> None:
 
         _c_flush = ctypes.CDLL(None).fflush
     _c_flush(None)
+
+
+def write_c_lines() -> None:
+    """Have C write its standard output line by line, as on a terminal, in this process and those forked from it.
+
+    To a pipe it would be written in blocks, whose ends cut lines. For the start of a process: before C writes anything.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    stream = ctypes.c_void_p.in_dll(libc, "__stdoutp" if sys.platform == "darwin" else "stdout")
+    global _c_buffer
+    _c_buffer = ctypes.create_string_buffer(_C_BUFFER_SIZE)  # glibc's own would be smaller than many a line
+    libc.setvbuf(stream, _c_buffer, _IOLBF, ctypes.c_size_t(_C_BUFFER_SIZE))

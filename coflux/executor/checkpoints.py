@@ -38,7 +38,8 @@ class _Log:
         self.path = f"{database_path}-wal"
         self.connection = Database(database_path)
         self.connection.run("PRAGMA synchronous = NORMAL")
-        self.inode = os.stat(self.path).st_ino
+        # Whoever removes the shared memory parts us from later readers, which make their own.
+        self.files = {path: os.stat(path).st_ino for path in (self.path, f"{database_path}-shm")}
         self.seen = 0  # bytes, when a checkpoint was last asked for
         self.pinned = False  # it was told who keeps it from starting over
 
@@ -59,6 +60,7 @@ class Checkpointer:
         self._looks = 0
         self._wake = threading.Event()
         self._closing = False
+        self._asked: threading.Event | None = None  # to empty the logs; set when that has been tried
         self._thread = threading.Thread(target=self._loop, name="coflux-checkpointer", daemon=True)
         self._thread.start()
 
@@ -90,6 +92,13 @@ class Checkpointer:
         """Return which WALs are kept from starting over, and by whom: each once, until it has started over."""
         return [self._pins.popleft() for _ in range(len(self._pins))]
 
+    def empty(self) -> threading.Event:
+        """Ask for a checkpoint now that leaves nothing in the WALs and cuts the databases' files to what they hold, if
+        nobody is reading. The event is set when it is over."""
+        self._asked = self._asked or threading.Event()
+        self._wake.set()
+        return self._asked
+
     def close(self) -> None:
         """End the thread, after the checkpoint it is at. `pending_blobs` are not synced."""
         self._closing = True
@@ -108,18 +117,22 @@ class Checkpointer:
             self._wake.clear()
             if self._closing:
                 return
+            asked, self._asked = self._asked, None
             try:
                 sync_blobs(self._blobs)
                 for log in self._logs:
-                    self._checkpoint(log)
+                    self._checkpoint(log, LIMIT if asked is None else 0)
             except StoreBusy:
                 continue  # another process is checkpointing; the next growth asks again
             except StoreError as failure:
                 self._failure = failure
+            finally:
+                if asked is not None:
+                    asked.set()
 
-    def _checkpoint(self, log: _Log) -> None:
+    def _checkpoint(self, log: _Log, limit: int) -> None:
         log.connection.run("PRAGMA wal_checkpoint(PASSIVE)")
-        if _size(log) >= LIMIT:
+        if _size(log) >= limit:
             with self.gate:
                 if not self._blobs:
                     log.connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -166,10 +179,11 @@ def _sync(path: str) -> None:
 
 
 def _size(log: _Log) -> int:
-    try:
-        status = os.stat(log.path)
-    except FileNotFoundError:
-        status = None
-    if status is None or status.st_ino != log.inode:
-        raise StoreError(f"{log.path} was removed while in use, so nothing more can be stored: stop and restart coflux")
-    return status.st_size
+    for path, inode in log.files.items():
+        try:
+            found = os.stat(path).st_ino
+        except FileNotFoundError:
+            found = None
+        if found != inode:
+            raise StoreError(f"{path} was removed while in use, so nothing more can be stored: stop and restart coflux")
+    return os.path.getsize(log.path)

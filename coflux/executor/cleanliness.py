@@ -11,13 +11,13 @@ import time
 
 # The enum lookups of `signal.getsignal` cost twenty times what the question does, and it is asked every time.
 from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found]
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from coflux.executor.capture import write_all
 from coflux.executor.memory import resident_memory
 from coflux.executor.process_settings import Settings, limits, lowest_free_descriptor, stop_timers
 from coflux.executor.processes import children, has_children
-from coflux.executor.trees import remove_tree
+from coflux.executor.trees import FileState, file_state, remove_tree
 
 __all__ = ["Baseline", "WorkingDirectory", "tell"]
 
@@ -65,8 +65,8 @@ class WorkingDirectory:
         self._path = path
         self._entered = True
 
-    def leave(self) -> None:
-        """The execution is over. What it left is thrown away, which is said."""
+    def leave(self, stored: Collection[FileState]) -> None:
+        """The execution is over. What it left is thrown away, which is said, unless it is `stored` as it is."""
         if not self._path:
             return  # none could be made
         try:
@@ -79,7 +79,7 @@ class WorkingDirectory:
             self._path = ""  # it is locked, or no descriptor is left to look into it: removed with the process
             return
         os.chdir("/")
-        self._discard()
+        self._discard(stored)
 
     def remove(self) -> None:
         """The process ends."""
@@ -89,15 +89,17 @@ class WorkingDirectory:
         except OSError:
             pass  # no descriptor is left: the supervisor removes it
 
-    def _discard(self) -> None:
+    def _discard(self, stored: Collection[FileState]) -> None:
         count = size = 0
         for parent, _, files in os.walk(self._path):
             for name in files:
-                count += 1
                 try:
-                    size += os.lstat(os.path.join(parent, name)).st_size
+                    status = os.lstat(os.path.join(parent, name))
                 except OSError:
-                    pass  # it went away by itself
+                    continue  # it went away by itself, or cannot be looked at
+                if file_state(status) not in stored:
+                    count += 1
+                    size += status.st_size
         remove_tree(self._path)
         self._path = ""
         if count:

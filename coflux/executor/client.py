@@ -16,12 +16,15 @@ from coflux import __version__
 from coflux.errors import ClientError
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.launch import EngineError, launch, launched_ahead
-from coflux.executor.messages import Context, Outcome, RunOptions, Terminated
+from coflux.executor.messages import Context, KeepSecret, Outcome, RunOptions, SecretKept, Succeeded, Terminated
 from coflux.executor.requests import (
+    Advanced,
     CancelRun,
     FromSupervisor,
     Hello,
     Notice,
+    RecalledSecrets,
+    RecallSecrets,
     Refused,
     Release,
     RequestFailed,
@@ -30,9 +33,12 @@ from coflux.executor.requests import (
     RunStarted,
     RunStuck,
     StartRun,
+    Subscribe,
     Welcome,
 )
 from coflux.project import Project, find_project
+from coflux.redaction import learn_environment
+from coflux.secret import keeping, recall
 
 __all__ = ["Client", "ConnectionLost", "EngineError", "NoEngine", "RequestError", "describe_loss", "start_target"]
 
@@ -256,7 +262,8 @@ class ClientRun:
         _unread.add(self)
 
     def result(self) -> Any:
-        """Block until the root's chain has ended; return its value or raise its error, a new one each time.
+        """Block until the root's chain has ended; return its value or raise its error, a new one each time. What the
+        run prints and logs goes to standard error meanwhile.
 
         A run of which nothing can ever get on is cancelled. Raises `ConnectionLost` when the engine ends before that.
         """
@@ -266,15 +273,24 @@ class ClientRun:
         with self._waiting:
             if self._outcome is None:
                 self._outcome = self._wait()
+                self._recall_secrets(self._outcome)
                 self._client.close()
                 _unread.discard(self)
-        return decode_outcome(self._outcome, FileBlobs(os.path.join(self._project.data_dir, "blobs")))
+        return decode_outcome(self._outcome, FileBlobs(self._project.blobs_dir))
 
     def _wait(self) -> Outcome:
+        from coflux.executor.history import History
+        from coflux.executor.script_output import ScriptOutput
+
         stuck = ""
+        history = History.open(self._project.data_dir)
+        output = ScriptOutput(history, self.id)
         try:
+            self._client.send(Subscribe(self.id))
             while True:
                 message = self._client.receive(None)
+                if isinstance(message, Advanced):
+                    output.show()
                 if isinstance(message, RunFinished | RunSettled) and message.run == self.id:
                     self._client.send(Release(self.id))
                     break
@@ -289,9 +305,25 @@ class ClientRun:
             outcome = self._recorded()[1]
             if outcome is None:
                 raise EngineError(f"{self.id} has no result in the store")
+        finally:
+            output.show()
+            history.close()
         if stuck and isinstance(outcome, Terminated):
             return Terminated("cancelled", stuck)
         return outcome
+
+    def _recall_secrets(self, outcome: Outcome) -> None:
+        """Ask the engine for the secrets in a result, as long as there is one: decoding tells if they are gone."""
+        references = outcome.value.references if isinstance(outcome, Succeeded) else ()
+        ids = tuple(reference.id for reference in references if reference.kind == "secret")
+        if not ids:
+            return
+        try:
+            reply = self._client.request(RecallSecrets(self._client.next_request(), ids))
+        except ConnectionLost:
+            return
+        assert isinstance(reply, RecalledSecrets)
+        recall(reply.secrets)
 
     def _recorded(self) -> tuple[bool, Outcome | None]:
         """Whether nothing of the run is unfinished, and the outcome of the root's chain, if it has one."""
@@ -329,21 +361,49 @@ def start_target(target: Any, arguments: tuple[object, ...]) -> ClientRun:
 
     project = find_project()
     project.prepare()
-    blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
-    spec = submitted_spec(target, blobs)
-    encoded = encoded_arguments(target, arguments, blobs)
-    keys = argument_keys(key_plan(target, run_memo=False), target, arguments)
-    client = Client.connect(project, "foreground")
-    number = client.next_request()
+    learn_environment()
+    blobs = FileBlobs(project.blobs_dir)
+    connection = _Connection(project)
     try:
+        with keeping(connection.keep_secret):
+            spec = submitted_spec(target, blobs)
+            encoded = encoded_arguments(target, arguments, blobs)
+            keys = argument_keys(key_plan(target, run_memo=False), target, arguments)
+        client = connection.client()
+        number = client.next_request()
         started = client.request(
             StartRun(number, target.module, "", target.name, RunOptions(), arguments=encoded, spec=spec, keys=keys)
         )
     except ConnectionLost as error:
+        connection.close()
         log = os.path.join(project.data_dir, "supervisor.log")
         raise ConnectionLost(f"lost the engine ({error}) before it had started the run; its log is {log}") from None
     except BaseException:
-        client.close()
+        connection.close()
         raise
     assert isinstance(started, RunStarted)
     return ClientRun(client, project, started.run)
+
+
+class _Connection:
+    """A client that attaches when it is needed: an engine need not be started for what cannot be sent to it."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._client: Client | None = None
+
+    def client(self) -> Client:
+        if self._client is None:
+            self._client = Client.connect(self._project, "foreground")
+        return self._client
+
+    def keep_secret(self, value: str) -> str:
+        """Have the engine hold a secret; return its id."""
+        client = self.client()
+        reply = client.request(KeepSecret(client.next_request(), value))
+        assert isinstance(reply, SecretKept)
+        return reply.id
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()

@@ -6,11 +6,24 @@ Everything that goes wrong in SQLite leaves this module as a `StoreError` with o
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["LOGS_FILE", "MAIN_FILE", "Database", "NoStore", "StoreBusy", "StoreError", "StoreFull", "damaged"]
+__all__ = [
+    "LOGS_FILE",
+    "MAIN_FILE",
+    "Database",
+    "NoStore",
+    "StoreBusy",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "damaged",
+    "set_aside",
+]
 
 MAIN_FILE = "coflux.db"
 LOGS_FILE = "logs.db"
@@ -36,6 +49,14 @@ class StoreBusy(StoreError):
 
 class StoreFull(StoreError):
     """The disk takes no more. Nothing counts as written: try again when there is space."""
+
+
+class StoreDamaged(StoreError):
+    """The content of a database makes no sense. `path` is its file."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class Database:
@@ -75,13 +96,26 @@ class Database:
         self._connection.close()
 
 
-def damaged(path: str, detail: object) -> StoreError:
+def damaged(path: str, detail: object) -> StoreDamaged:
     """The error for a file whose content makes no sense."""
     if os.path.basename(path) == LOGS_FILE:
         remedy = "move it and its -wal file away to go on without the old logs"
     else:
-        remedy = "move the directory away to start afresh, or put a backup in its place"
-    return StoreError(f"{path} is damaged ({' '.join(str(detail).split())}): {remedy}")
+        directory = shlex.quote(os.path.dirname(os.path.abspath(path)))
+        remedy = f"put a backup in its place, or start afresh after `mv {directory} {directory}.damaged`"
+    return StoreDamaged(f"{path} is damaged ({' '.join(str(detail).split())}): {remedy}", path)
+
+
+def set_aside(path: str) -> str:
+    """Rename a damaged database, with its write-ahead log; return its new path. Raises `StoreError`."""
+    aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+    try:
+        for suffix in ("-wal", "-shm", ""):  # should this be interrupted, the database is still there to be found
+            if os.path.exists(path + suffix):
+                os.rename(path + suffix, aside + suffix)
+    except OSError as error:
+        raise StoreError(f"{path} is damaged and cannot be moved aside ({error.strerror})") from error
+    return aside
 
 
 def _explain(error: sqlite3.Error | UnicodeDecodeError, path: str) -> Exception:
@@ -97,6 +131,8 @@ def _explain(error: sqlite3.Error | UnicodeDecodeError, path: str) -> Exception:
         return StoreBusy(f"{path} is locked by another process")
     if primary == sqlite3.SQLITE_FULL or code in _CANNOT_GROW:
         return StoreFull(f"{path} cannot grow: the disk is full, or a quota or file size limit is reached")
+    if code == sqlite3.SQLITE_READONLY and all(os.access(place, os.W_OK) for place in (path, os.path.dirname(path))):
+        return damaged(path, f"{error}, its header says")
     if primary == sqlite3.SQLITE_READONLY:
         return StoreError(f"{path} is read-only: make it writable, or choose another place with --data-dir")
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):

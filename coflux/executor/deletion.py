@@ -1,7 +1,7 @@
 """What leaves the store: old attempts with all below them, and families of runs that were deleted.
 
 Whatever something else still points into stays: a chain (a cache hit, a deferral) or a handle that was shared. All of
-this happens inside a transaction of the caller's.
+this happens inside a transaction of the caller's; when a family leaves, and in what pieces, `collection.py` says.
 """
 
 from __future__ import annotations
@@ -13,32 +13,53 @@ from typing import NamedTuple
 from coflux.executor.database import Database
 from coflux.executor.rows import PrunedRow, format_execution_id
 
-__all__ = ["BULKY_TABLES", "Attempt", "prune", "purge_families", "remove_bulky"]
+__all__ = [
+    "BULKY_TABLES",
+    "SOME",
+    "TABLES",
+    "Attempt",
+    "delete_some",
+    "hidden_members",
+    "hide_families",
+    "prune",
+    "referring_families",
+    "remove_bulky",
+]
 
 Attempt = tuple[str, int, int]
 """The run, the step and the attempt's number."""
 
 _TABLES = ("executions", "groups", "shared", "assets")  # of which every row belongs to one attempt
+TABLES = ("steps", *_TABLES)  # of which every row belongs to one run
 BULKY_TABLES = ("logs", "metrics", "points")  # and these, of the second database
+
+SOME = 100  # rows; they can be long
+
+_KEYS = {  # beside the run
+    "steps": "number",
+    "executions": "step, attempt",
+    "groups": "step, attempt, number",
+    "shared": "step, attempt, number",
+    "assets": "step, attempt, asset",
+    "logs": "id",
+    "metrics": "step, attempt, number",
+    "points": "step, attempt, metric, first",
+}
 
 # Links into one run, or one step of it. The ids between `Rabc:` and `Rabc;` are those of run `Rabc`.
 _LINKS_INTO = """
     SELECT run, step, attempt FROM executions WHERE next > ? || ':' AND next < ? || ';'
     UNION ALL SELECT run, step, attempt FROM shared WHERE child > ? || ':' AND child < ? || ';'
 """
-
-_UNREFERENCED_FAMILIES = """
-    SELECT id FROM runs AS top WHERE hidden AND id = root_run AND NOT EXISTS (
-        SELECT 1 FROM runs AS member
-        JOIN executions AS link ON link.next > member.id || ':' AND link.next < member.id || ';'
-        JOIN runs AS source ON source.id = link.run
-        WHERE member.root_run = top.id AND source.root_run <> top.id
-    ) AND NOT EXISTS (
-        SELECT 1 FROM runs AS member
-        JOIN shared AS link ON link.child > member.id || ':' AND link.child < member.id || ';'
-        JOIN runs AS source ON source.id = link.run
-        WHERE member.root_run = top.id AND source.root_run <> top.id
-    )
+_LINKS_INTO_FAMILY = """
+    SELECT source.root_run FROM runs AS member
+    JOIN executions AS link ON link.next > member.id || ':' AND link.next < member.id || ';'
+    JOIN runs AS source ON source.id = link.run
+    WHERE member.root_run = ?1 AND source.root_run <> ?1
+    UNION SELECT source.root_run FROM runs AS member
+    JOIN shared AS link ON link.child > member.id || ':' AND link.child < member.id || ';'
+    JOIN runs AS source ON source.id = link.run
+    WHERE member.root_run = ?1 AND source.root_run <> ?1
 """
 
 
@@ -127,19 +148,31 @@ def remove_bulky(logs: Database, attempts: Iterable[Attempt]) -> None:
 # -- deleted families -------------------------------------------------------------------------------------------------
 
 
-def purge_families(main: Database) -> None:
-    """Delete the rows of hidden families that nothing refers to, and targets that were only theirs."""
-    while families := main.run(_UNREFERENCED_FAMILIES):  # what a purged run pointed to may be free now
-        for (root,) in families:
-            _purge(main, root)
+def hide_families(main: Database, roots: Iterable[str]) -> None:
+    """Make settled families invisible: nobody is shown them, the cache uses nothing of them, their keys are free."""
+    main.run_many(
+        "UPDATE runs SET hidden = 1, idempotency_key = NULL WHERE root_run = ?1 AND NOT hidden"
+        " AND NOT EXISTS (SELECT 1 FROM runs WHERE root_run = ?1 AND NOT settled)",
+        [(root,) for root in roots],
+    )
 
 
-def _purge(main: Database, root: str) -> None:
-    members = main.run("SELECT id FROM runs WHERE root_run = ?", (root,))
-    family = "(SELECT id FROM runs WHERE root_run = ?)"
-    targets = main.run(f"SELECT DISTINCT target FROM steps WHERE run IN {family}", (root,))
-    for table in ("steps", *_TABLES):
-        main.run_many(f"DELETE FROM {table} WHERE run = ?", members)
-    main.run("DELETE FROM runs WHERE root_run = ?", (root,))
-    unused = "NOT EXISTS (SELECT 1 FROM steps WHERE target = targets.id)"
-    main.run_many(f"DELETE FROM targets WHERE id = ? AND {unused}", targets)
+def hidden_members(main: Database, root: str) -> list[str]:
+    """The runs of a hidden family, none for any other."""
+    return [run for (run,) in main.run("SELECT id FROM runs WHERE root_run = ? AND hidden", (root,))]
+
+
+def referring_families(main: Database, root: str) -> set[str]:
+    """The families whose chains or shared handles lead into this one."""
+    return {source for (source,) in main.run(_LINKS_INTO_FAMILY, (root,))}
+
+
+def delete_some(database: Database, table: str, run: str) -> int:
+    """Delete some rows of a run, `SOME` or what there is; return how many it were."""
+    key = _KEYS[table]
+    database.run(
+        f"DELETE FROM {table} WHERE run = ?1 AND ({key}) IN (SELECT {key} FROM {table} WHERE run = ?1 LIMIT {SOME})",
+        (run,),
+    )
+    deleted: int = database.run("SELECT changes()")[0][0]
+    return deleted

@@ -12,7 +12,7 @@ import msgspec
 
 from coflux.encoded import json_of, preview_of
 from coflux.errors import ExecutionAbandoned, ExecutionCancelled, ExecutionTimeout
-from coflux.executor.messages import Failed, Outcome, Succeeded, Terminated
+from coflux.executor.messages import Failed, Outcome, Succeeded, Terminated, Usage
 from coflux.executor.rows import ExecutionRow, GroupRow, Row, RunRow, SharedRow, format_execution_id
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "result_fields",
     "run_object",
     "step_objects",
+    "usage_object",
 ]
 
 VERSION = 1
@@ -165,11 +166,12 @@ def execution_object(row: ExecutionRow) -> dict[str, object]:
         "created_at": iso_time(row.created_at),
         "started_at": iso_time(row.started_at),
         "finished_at": iso_time(row.finished_at),
-        "cpu_seconds": row.cpu_seconds,
-        "peak_memory": row.peak_memory,
-        "read_bytes": row.read_bytes,
-        "written_bytes": row.written_bytes,
+        **usage_object(row),
     }
+
+
+def usage_object(usage: ExecutionRow | Usage | None) -> dict[str, object]:
+    return {key: getattr(usage, key, None) for key in ("cpu_seconds", "peak_memory", "read_bytes", "written_bytes")}
 
 
 def _group(group: GroupRow) -> dict[str, object]:

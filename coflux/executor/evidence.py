@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 
 from coflux.executor.signals import DISCONNECTED, FAULT_MARK, OWN_FAULT
+from coflux.previews import byte_size
 
 __all__ = [
-    "cpu_seconds",
     "describe_exit",
     "innermost_frame",
     "oom_kills",
     "own_fault",
-    "resident_memory",
     "user_stack",
 ]
 
@@ -41,7 +39,7 @@ def describe_exit(status: int, *, stack: str, peak_memory: int, out_of_memory: b
     code = os.waitstatus_to_exitcode(status)
     if code == OWN_FAULT and fault:
         return f"{fault}; please report it"
-    peak = f", peak memory {_size(peak_memory)}" if peak_memory else ""
+    peak = f", peak memory {byte_size(peak_memory)}" if peak_memory else ""
     if code == DISCONNECTED:
         text = (
             "its code closed file descriptors of the engine (os.closerange?), so no outcome could be reported; "
@@ -105,24 +103,3 @@ def oom_kills() -> int:
     except OSError:
         pass
     return 0
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU seconds that a process has used, without its children's; 0 when it is gone or cannot be asked."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)  # as `clock_getcpuclockid` makes it: a clock, so a cheap question
-    except OSError:
-        return 0.0
-
-
-def resident_memory(pid: int) -> int:
-    """Resident bytes of a process, 0 when it is gone or cannot be asked."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
-
-
-def _size(size: int) -> str:
-    return f"{size / (1 << 20):,.0f} MiB" if size < 10 << 30 else f"{size / (1 << 30):,.1f} GiB"

@@ -154,7 +154,7 @@ class Generations:
             preload=packages,
             project=self._supervisor.project.root,
             scratch=self._supervisor.scratch,
-            blobs=os.path.join(self._supervisor.project.data_dir, "blobs"),
+            blobs=self._supervisor.project.blobs_dir,
             descriptor_limit=self._descriptor_limit,
             own_path=key.own_path,
         )

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -16,10 +17,11 @@ import msgspec
 
 from coflux.encoded import Value
 from coflux.executor import decisions
-from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError
+from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
-from coflux.executor.messages import Outcome
+from coflux.executor.log_search import LogFilter, conditions
+from coflux.executor.messages import Outcome, Usage
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.reading import (
     ARGUMENTS,
@@ -36,6 +38,16 @@ from coflux.executor.reading import (
     shared_of,
     workspaces_in,
 )
+from coflux.executor.recorded_metrics import PAGE as POINTS_PAGE
+from coflux.executor.recorded_metrics import (
+    Key,
+    MetricInfo,
+    PointsPage,
+    metrics_of,
+    points_of,
+    progress_among,
+    thinned,
+)
 from coflux.executor.rows import (
     AssetRow,
     ExecutionRow,
@@ -49,6 +61,7 @@ from coflux.executor.rows import (
     format_execution_id,
     parse_execution_id,
 )
+from coflux.executor.series import Progress
 from coflux.executor.workspaces import lineage_of
 
 __all__ = ["History", "LastPoint", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
@@ -59,8 +72,6 @@ KEYS_AT_ONCE = 300  # executions that one query asks for by key
 _NEWEST = 1 << 62  # above every log id
 
 _Any = TypeVar("_Any")
-
-_CONTAINS = r"""(template LIKE ? ESCAPE '\' OR CAST("values" AS TEXT) LIKE ? ESCAPE '\')"""
 
 
 class RunNotFound(StoreError):
@@ -117,6 +128,7 @@ class History:
         self._main = main
         self._logs_path = logs_path
         self._logs: Database | None = None
+        self._logs_inode = 0
 
     def close(self) -> None:
         self._main.close()
@@ -158,6 +170,16 @@ class History:
         sql = f"SELECT {RUN_FIELDS} FROM runs WHERE id = ? AND NOT hidden"
         return next(iter(select(self._main, RunRow, sql, (run_id,))), None)
 
+    def usage(self, run_ids: Sequence[str]) -> dict[str, Usage]:
+        """Return what the executions of each run have used together, and the most memory that one of them had; of runs
+        of which something is known. What runs that they started have used is not in it."""
+        places = ", ".join("?" * len(run_ids))
+        sql = (
+            "SELECT run, sum(cpu_seconds), max(peak_memory), sum(read_bytes), sum(written_bytes) FROM executions"
+            f" WHERE run IN ({places}) AND peak_memory IS NOT NULL GROUP BY run"
+        )
+        return {run: Usage(*used) for run, *used in self._main.run(sql, tuple(run_ids))}
+
     def runs_among(self, run_ids: Sequence[str]) -> list[RunRow]:
         """Return the runs with these ids, as far as they are there, in no order."""
         rows: list[RunRow] = []
@@ -189,6 +211,11 @@ class History:
     def workspaces(self) -> list[WorkspaceRow]:
         """Return all workspaces by name, archived ones as well."""
         return workspaces_in(self._main)
+
+    def family(self, run_id: str) -> list[str]:
+        """Return the ids of a run without a parent and of all runs that come of it, oldest first."""
+        sql = "SELECT id FROM runs WHERE root_run = ? AND NOT hidden ORDER BY number"
+        return [member for (member,) in self._main.run(sql, (run_id,))]
 
     def last_sign_of(self, run_id: str) -> float:
         """Return the time of the last that is recorded of a run and its child runs, in seconds since the epoch."""
@@ -335,6 +362,32 @@ class History:
         `None` when there is no such step."""
         return self.chain_end(format_execution_id(run_id, step, self.newest_attempt(run_id, step)))
 
+    # -- assets -------------------------------------------------------------------------------------------------------
+
+    def assets(self, run_id: str, step: int | None = None, attempt: int | None = None) -> list[AssetRow]:
+        """Return the assets that a run's executions have made, or one step's, or one attempt's, the oldest first."""
+        places = [("run = ?", run_id), ("step = ?", step), ("attempt = ?", attempt)]
+        where = " AND ".join(condition for condition, value in places if value is not None)
+        parameters = [value for _, value in places if value is not None]
+        sql = f"SELECT * FROM assets WHERE {where} ORDER BY created_at, step, attempt, asset"
+        return select(self._main, AssetRow, sql, parameters)
+
+    def asset_ids(self, prefix: str, limit: int = 10) -> list[str]:
+        """Return the ids that begin with `prefix`, of assets that executions have made."""
+        sql = (
+            "SELECT DISTINCT asset FROM assets JOIN runs ON runs.id = assets.run AND NOT hidden"
+            " WHERE asset >= ? AND asset < ? ORDER BY asset LIMIT ?"
+        )
+        return [asset for (asset,) in self._main.run(sql, (prefix, f"{prefix}g", limit))]  # "g" comes after "f"
+
+    def made_by(self, asset: str) -> list[str]:
+        """Return the ids of the executions that have made an asset, the oldest first."""
+        sql = (
+            "SELECT run, step, attempt FROM assets JOIN runs ON runs.id = assets.run AND NOT hidden"
+            " WHERE asset = ? ORDER BY assets.created_at, run, step, attempt"
+        )
+        return [format_execution_id(*place) for place in self._main.run(sql, (asset,))]
+
     # -- why ----------------------------------------------------------------------------------------------------------
 
     def queue(self, workspace: str | None = None) -> list[Queued]:
@@ -356,35 +409,26 @@ class History:
         attempt: int | None = None,
         after: int = 0,
         limit: int = PAGE,
-        levels: Collection[int] | None = None,
-        text: str | None = None,
+        wanted: LogFilter = LogFilter(),  # noqa: B008 (immutable)
         before: int | None = None,
     ) -> list[LogEntry]:
-        """Return log entries in order of arrival: the first `limit` after the id `after`; or the last ones before the
-        id `before`, if that is given.
-
-        Args:
-            levels: only entries of these levels.
-            text: only entries with this text in template or values, in upper or lower case.
-        """
+        """Return log entries in order of arrival, those that are `wanted`: the first `limit` after the id `after`; or
+        the last ones before the id `before`, if that is given."""
         database = self._log_database()
         if database is None:
             return []
-        conditions: list[tuple[str, tuple[object, ...]]] = [("run = ?", (run_id,)), ("id > ?", (after,))]
+        found: list[tuple[str, tuple[object, ...]]] = [("run = ?", (run_id,)), ("id > ?", (after,))]
         if before is not None:
-            conditions.append(("id < ?", (before,)))
+            found.append(("id < ?", (before,)))
         if step is not None:
-            conditions.append(("step = ?", (step,)))
+            found.append(("step = ?", (step,)))
         if attempt is not None:
-            conditions.append(("attempt = ?", (attempt,)))
-        if levels is not None:
-            conditions.append((f"level IN ({', '.join('?' * len(levels))})", tuple(levels)))
-        if text is not None:
-            conditions.append((_CONTAINS, (_pattern(text), _pattern(text))))
+            found.append(("attempt = ?", (attempt,)))
+        found += conditions(wanted)
         fields = ", ".join(f'"{name}"' for name in LogEntry.__struct_fields__)
-        where = " AND ".join(condition for condition, _ in conditions)
+        where = " AND ".join(condition for condition, _ in found)
         order = "id" if before is None else "id DESC"
-        parameters = [parameter for _, parameters in conditions for parameter in parameters]
+        parameters = [parameter for _, parameters in found for parameter in parameters]
         sql = f"SELECT {fields} FROM logs WHERE {where} ORDER BY {order} LIMIT ?"
         entries = select(database, LogEntry, sql, (*parameters, limit))
         return entries if before is None else entries[::-1]
@@ -422,9 +466,38 @@ class History:
         return select(self._main, AssetRow, sql, (run_id, step, attempt))
 
     def _log_database(self) -> Database | None:
-        """Logs can be pruned as a whole: a database that was removed has no entries."""
-        self._logs = self._logs or _open_database(self._logs_path, LOGS)
+        """Logs can be pruned as a whole: a database that was removed has no entries. One that was damaged is replaced,
+        maybe while somebody reads."""
+        if self._logs is not None and _inode(self._logs_path) != self._logs_inode:
+            self._logs.close()
+            self._logs = None
+        if self._logs is None:
+            self._logs_inode = _inode(self._logs_path)
+            self._logs = _open_database(self._logs_path, LOGS)
         return self._logs
+
+    # -- metrics ------------------------------------------------------------------------------------------------------
+
+    def metrics(self, run_id: str, step: int | None = None, attempt: int | None = None) -> list[MetricInfo]:
+        """Return the metrics of a run, of a step or of one attempt, by execution and in order of definition."""
+        database = self._log_database()
+        return [] if database is None else metrics_of(database, run_id, step, attempt)
+
+    def points(self, metric: MetricInfo, after: int = 0, limit: int = POINTS_PAGE) -> PointsPage:
+        """Return points of a metric, about `limit` from number `after` on; none only where there are no more."""
+        database = self._log_database()
+        return PointsPage.empty(after) if database is None else points_of(database, metric, after, limit)
+
+    def thinned_points(self, metric: MetricInfo, limit: int) -> tuple[array[float], array[float]]:
+        """Return `at` and value of about `limit` points of a metric that show its course (see `series.thin`)."""
+        database = self._log_database()
+        return (array("d"), array("d")) if database is None else thinned(database, metric, limit)
+
+    def progress(self, executions: Sequence[ExecutionRow], now: float) -> dict[Key, list[tuple[MetricInfo, Progress]]]:
+        """Return what executions tell of their progress, by run, step and attempt: an entry for each metric whose scale
+        is one of progress, with `now`, in seconds since the epoch, for the time of what still runs."""
+        database = self._log_database()
+        return {} if database is None else progress_among(database, executions, now)
 
     # -- the whole run ------------------------------------------------------------------------------------------------
 
@@ -449,7 +522,10 @@ class History:
             groups, shared = self.groups(run_id), self.shared(run_id)
             problems = self._problems(run_id)
         interrupted = not (engine or run.settled)
-        return render(run, outcome, steps, executions, groups, shared, problems, interrupted=interrupted)
+        try:
+            return render(run, outcome, steps, executions, groups, shared, problems, interrupted=interrupted)
+        except KeyError as error:  # of a group
+            raise damaged(self._main.path, f"{run_id} names {error.args[0]}, which is not there") from error
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 
@@ -497,6 +573,9 @@ def _open_database(path: str, migrations: tuple[Migration, ...]) -> Database | N
     return database
 
 
-def _pattern(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
-    return f"%{escaped}%"
+def _inode(path: str) -> int:
+    """What tells a file from another one at the same place, 0 for none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0

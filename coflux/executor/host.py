@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coflux.executor import worker
+from coflux.executor.capture import install_streams
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.fork_safety import open_descriptors, reason_not_to_fork, shared_resources
 from coflux.executor.importing import ImportRecorder, describe_import_error, is_third_party
@@ -38,6 +39,7 @@ from coflux.executor.signals import OWN_FAULT
 from coflux.executor.spawning import BOOTSTRAP
 from coflux.executor.trail import ImportTrail
 from coflux.executor.zygote import DEATH
+from coflux.redaction import THIS_PROCESS, learn_environment
 
 if TYPE_CHECKING:
     import subprocess
@@ -195,13 +197,16 @@ def main(
     os.dup2(stderr, 2)
     os.close(stdout)
     os.close(stderr)
+    install_streams()
     channel: Channel[ToHost] = Channel(socket.socket(fileno=control), ToHost)
     before = set(sys.modules)
     descriptors_before = set(open_descriptors().values())
+    learn_environment()
     with ImportTrail(crash) as trail:
         recorder.trail = trail
         errors = _import(recorder, message.modules)
         recorder.trail = None
+    learn_environment()  # of what the modules have put there, too
     sources = recorder.take()
     forking = message.start_method == "fork"
     no_fork = reason_not_to_fork(message.modules, open_descriptors().values()) if forking else ""
@@ -216,6 +221,7 @@ def main(
         shared=shared_resources({file.path for file in sources.files}, descriptors_before) if forking else (),
         reexports=reexports({file.path for file in sources.files}),
         hidden=recorder.hidden_modules(),
+        secrets=tuple(THIS_PROCESS.secrets),
     )
     sys.stdout.flush()
     sys.stderr.flush()

@@ -32,12 +32,14 @@ from coflux.executor.messages import (
     WorkerFailed,
     WorkerStarted,
 )
+from coflux.executor.output import CUT_BEGINNING
 from coflux.executor.peers import Peer
 from coflux.executor.sources import SourceWatch
 from coflux.executor.spawning import ChildProcess, start_foreign, start_python
 from coflux.executor.terminals import relevant
 from coflux.executor.trail import last_place
 from coflux.executor.workers import DUMP_TIME, Shell, WorkerProcess, crash_file, pipe_ends
+from coflux.redaction import Redactor, environment_secrets
 
 __all__ = ["Guardian", "GuardianKey", "HostState", "ImportedModules", "ModuleHost", "guardian_key", "launch_guardian"]
 
@@ -157,6 +159,7 @@ class ModuleHost:
         self.imported: Imported | None = None
         self.ready_at = 0.0  # on the monotonic clock
         self.sources = SourceWatch()
+        self.secrets = environment_secrets(dict(guardian.key.environment))
         self.superseded = False
         self.output = bytearray()  # what the imports print
         self.waiting: list[Callable[[ModuleHost], None]] = []  # called when the imports are over, in one way or another
@@ -206,6 +209,7 @@ class ModuleHost:
         self.state = HostState.READY
         self.imported = imported
         self.sources.add(imported.sources)
+        self.secrets |= set(imported.secrets)
         if imported.no_fork:
             self.spawn_from_now_on(imported.no_fork)
         self._drain()
@@ -236,10 +240,11 @@ class ModuleHost:
         """Why the imports ended with the process, and where."""
         out_of_memory = oom_kills() > self._oom_kills
         evidence = describe_exit(status, stack="", peak_memory=0, out_of_memory=out_of_memory)
-        message = self._overdue or f"importing ended the process: {evidence}"
+        message = self._redactor.text(self._overdue or f"importing ended the process: {evidence}")
         place = last_place(os.pread(self._crash, os.fstat(self._crash).st_size, 0))
         names = ", ".join(self.modules)
-        return ModuleError(names, message, f"{user_stack(place.dump)}\n{message}\n".lstrip(), place.file, place.line)
+        stack = self._redactor.text(user_stack(place.dump))
+        return ModuleError(names, message, f"{stack}\n{message}\n".lstrip(), place.file, place.line)
 
     def kill(self) -> None:
         self.guardian.peer.send(KillHost(self.id))
@@ -283,7 +288,11 @@ class ModuleHost:
     def take_output(self) -> str:
         text = self.output.decode("utf-8", "backslashreplace")
         self.output.clear()
-        return text
+        return self._redactor.text(text, cut=CUT_BEGINNING)
+
+    @property
+    def _redactor(self) -> Redactor:
+        return self._shell.vault.redactor(self.secrets)
 
     def tell(self) -> None:
         """Call those who wait for the imports."""

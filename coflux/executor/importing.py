@@ -232,9 +232,10 @@ def describe_import_error(module: str, error: BaseException) -> ModuleError:
         file, line = users[-1].filename, users[-1].lineno or 0
     header = "Traceback (most recent call last):\n" if own else ""
     text = header + "".join(traceback.format_list(own)) + "".join(traceback.format_exception_only(error))
-    message = f"{type(error).__name__}: {error}"
     from coflux.failures import NoBlobs, capture  # only now: most imports go well
+    from coflux.tracebacks import printable
 
+    text, message = printable(text), printable(f"{type(error).__name__}: {error}")
     failure = capture(error, NoBlobs())
     return ModuleError(module, message, text, file, line, failure.type, failure.exception)
 

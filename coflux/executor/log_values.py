@@ -2,7 +2,8 @@
 
 What JSON holds exactly, if it is small, is itself; and so is any text. Everything else is an object with the value's
 preview, and its projection if it has one: `(1, 2)` is `{"$repr": "(1, 2)", "$json": [1, 2]}`, `b"x"` is
-`{"$repr": "b'x'"}`. Both are those of results and arguments, with handles in the same form.
+`{"$repr": "b'x'"}`. Both are those of results and arguments, with handles in the same form. Secrets that this process
+knows are in none of it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from typing import Any
 import msgspec
 
 from coflux.encoded import Reference, preview_with_ids
+from coflux.redaction import MARK, THIS_PROCESS
 
-__all__ = ["decode", "encode", "texts", "with_ids"]
+__all__ = ["clip", "decode", "encode", "texts", "with_ids"]
+
+TEXT_LIMIT = 1 << 20  # characters of a template, and of each text among the values
 
 _TEXT = "$repr"
 _DATA = "$json"
@@ -33,11 +37,18 @@ def encode(values: Mapping[str, object]) -> tuple[bytes, tuple[Reference, ...]]:
         if _is_exact(value):
             fields[_storable(name)] = value
         elif type(value) is str:
-            fields[_storable(name)] = _storable(value)
+            fields[_storable(name)] = clip(value)
         else:
             encoder = encoder or _Encoder()
             fields[_storable(name)] = encoder.field(value)
-    return _encode_json(fields), () if encoder is None else tuple(encoder.references)
+    encoded = _encode_json(fields)
+    if THIS_PROCESS.finds(encoded):
+        from coflux.projection import without_secrets
+
+        encoded = without_secrets(encoded.decode()).encode()
+        if THIS_PROCESS.finds(encoded):  # one that is several values in a row
+            encoded = _encode_json({MARK: MARK})
+    return encoded, () if encoder is None else tuple(encoder.references)
 
 
 def with_ids(values: bytes, ids: Sequence[str]) -> bytes:
@@ -123,6 +134,14 @@ def _is_exact(value: object) -> bool:
     if type(value) is int:
         return -(1 << 63) <= value < 1 << 63
     return value is None or value is True or value is False or (type(value) is float and isfinite(value))
+
+
+def clip(text: str) -> str:
+    """`text` as it can be stored: without secrets and lone surrogates, and cut, with a marker, where it is too long."""
+    text = THIS_PROCESS.text(text)
+    if len(text) > TEXT_LIMIT:
+        text = f"{text[:TEXT_LIMIT]} … {len(text) - TEXT_LIMIT:,} characters dropped"
+    return _storable(text)
 
 
 def _storable(text: str) -> str:

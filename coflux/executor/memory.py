@@ -6,12 +6,12 @@ import os
 import resource
 import sys
 
-__all__ = ["PeakMemory", "resident_memory"]
+__all__ = ["MARK_UNIT", "PeakMemory", "resident_memory"]
 
 SLACK = 1 << 20  # bytes by which an execution may seem to have used more than it has
 INTERVAL = 16  # executions after which the mark is put back in any case
 
-_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of `ru_maxrss`
+MARK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of `ru_maxrss`
 
 
 class PeakMemory:
@@ -19,8 +19,9 @@ class PeakMemory:
 
     The kernel keeps one mark, of the most since the process began. It is put back to what is resident now when an
     execution has raised it by more than `SLACK`, and every `INTERVAL` executions, since memory is given back, too.
-    Linux walks no page tables for that: it takes some 5 µs, whatever the size. Otherwise an execution pays for one
-    `getrusage`, of 1 µs. What is told is too high by up to `SLACK`, or by what earlier ones gave back since.
+    Linux walks no page tables for that: it takes some 5 µs, whatever the size. Otherwise an execution pays nothing:
+    `getrusage`, of 1 µs, is asked anyway. What is told is too high by up to `SLACK`, or by what earlier ones gave back
+    since.
 
     Where the mark cannot be put back (other systems, no /proc), it is the peak of the process so far.
     """
@@ -32,9 +33,9 @@ class PeakMemory:
         inherited = _max_resident()
         self._inherited = inherited if 0 < _high_water_mark() < inherited - SLACK else 0
 
-    def of_execution(self) -> int:
-        """Bytes, since the last `begin`."""
-        self._last = _max_resident()
+    def of_execution(self, usage: resource.struct_rusage) -> int:
+        """Bytes, since the last `begin`. `usage` is that of this process now."""
+        self._last = usage.ru_maxrss * MARK_UNIT
         return self._last if self._last > self._inherited else _high_water_mark()
 
     def begin(self) -> None:
@@ -68,7 +69,7 @@ def resident_memory() -> int:
 
 
 def _max_resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MARK_UNIT
 
 
 def _high_water_mark() -> int:

@@ -251,11 +251,24 @@ class Identified(Message, frozen=True):
     execution: str
 
 
+class RevealSecrets(Message, frozen=True):
+    """Secrets that the engine holds and has not told this worker of, by id. They come before what may refer to them."""
+
+    secrets: dict[str, str]
+
+
+class SecretKept(Message, frozen=True):
+    """The reply to `KeepSecret`: the id by which values refer to it."""
+
+    request: int
+    id: str
+
+
 class Retire(Message, frozen=True):
     """Run exit handlers and leave."""
 
 
-ToWorker = ShowTerminal | Execute | Bind | Answer | Identified | Retire
+ToWorker = ShowTerminal | Execute | Bind | Answer | Identified | RevealSecrets | SecretKept | Retire
 
 
 # -- worker -> supervisor ---------------------------------------------------------------------------------------------
@@ -294,6 +307,13 @@ class Submit(Message, frozen=True):
 class Identify(Message, frozen=True):
     request: int
     number: int
+
+
+class KeepSecret(Message, frozen=True):
+    """Hold this text in memory, and replace it wherever it is shown. Clients send it as well."""
+
+    request: int
+    value: str
 
 
 class Wait(Message, frozen=True):
@@ -356,7 +376,7 @@ class RecordPoints(Message, frozen=True):
 
 
 class KeepAsset(Message, frozen=True):
-    """The execution has made an asset. `blobs` are those of its files, and of the list of them."""
+    """The execution has made an asset. `blobs` are those that may be new: of files that it read, and of the list."""
 
     asset: str  # its id
     name: str | None
@@ -385,6 +405,7 @@ FromWorker = (
     | BindFailed
     | Submit
     | Identify
+    | KeepSecret
     | Wait
     | Suspend
     | Cancel
@@ -494,6 +515,7 @@ class Imported(Message, frozen=True):
     shared: tuple[SharedResource, ...]  # empty where workers are spawned: each makes its own
     reexports: tuple[Reexport, ...]
     hidden: tuple[str, ...]  # files and packages of the user's whose names belong to others: they are never imported
+    secrets: tuple[str, ...] = ()  # what its environment holds of them, and its modules have made: not to be shown
 
 
 class WorkerStarted(Message, frozen=True):

@@ -14,6 +14,8 @@ __all__ = ["APPLICATION_ID", "LOGS", "MAIN", "Migration", "check_version", "migr
 
 APPLICATION_ID = 0x636F666C  # "cofl": `file` and `coflux` tell our databases from others by it
 
+PLAUSIBLE_VERSION = 1000  # a file of a newer coflux has fewer steps behind it; more are damage
+
 Migration = tuple[str, ...]
 
 MAIN: tuple[Migration, ...] = (
@@ -39,6 +41,7 @@ MAIN: tuple[Migration, ...] = (
             hidden INTEGER NOT NULL DEFAULT 0 -- deleted, but other runs still point into it
         )""",
         "CREATE INDEX runs_by_family ON runs (root_run)",
+        "CREATE INDEX runs_hidden ON runs (root_run) WHERE hidden",
         "CREATE INDEX runs_unsettled ON runs (root_run) WHERE NOT settled",
         # How many are in which state is shown all the time.
         "CREATE INDEX runs_by_status ON runs (status, workspace) WHERE parent IS NULL AND NOT hidden",
@@ -149,6 +152,9 @@ MAIN: tuple[Migration, ...] = (
             omitted BLOB NOT NULL
         )""",
         "CREATE TABLE settings (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        # As if garbage had just been collected: a day from now is soon enough.
+        """INSERT INTO settings VALUES
+            ('collected_at', CAST(CAST((julianday('now') - 2440587.5) * 86400.0 AS TEXT) AS BLOB))""",
     ),
 )
 
@@ -206,14 +212,14 @@ def check_version(database: Database, migrations: Sequence[Migration]) -> int:
         "SELECT user_version, application_id, NOT EXISTS (SELECT 1 FROM sqlite_master)"
         " FROM pragma_user_version, pragma_application_id"
     )[0]
-    if version > len(migrations):
+    if len(migrations) < version < PLAUSIBLE_VERSION:
         raise StoreError(
             f"{database.path} was written by a newer coflux (schema {version}, this one knows {len(migrations)}):"
             " upgrade coflux"
         )
     if empty and version == 0:
         return 0
-    if application != APPLICATION_ID or version < 1 or empty:
+    if application != APPLICATION_ID or not 1 <= version < PLAUSIBLE_VERSION or empty:
         raise damaged(database.path, f"not a coflux database: application id {application:#x}, schema {version}")
     assert isinstance(version, int)
     return version

@@ -1,7 +1,8 @@
 """What a worker's process, its C code and its children write: pipes in, log rows out.
 
-Lines are cut at newlines; of a line that carriage returns redraw (a progress bar) the last picture counts. A line that
-is not finished is kept until its end comes, or the execution's; one that rests is shown as it is.
+Lines are cut at newlines; of a line that is drawn again and again (a progress bar) the latest picture counts, see
+`line_screen`. A line that is not finished is kept until its end comes, or the execution's; one that rests is shown as
+it is, up to what may be the beginning of a secret.
 """
 
 from __future__ import annotations
@@ -9,58 +10,70 @@ from __future__ import annotations
 import fcntl
 import os
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from coflux.executor.line_screen import LineScreen, Picture
 from coflux.executor.rows import LogRow
 from coflux.logs import Level
+from coflux.redaction import Redactor
 
-__all__ = ["OutputPipe"]
+__all__ = ["CUT_BEGINNING", "REFRESH", "EntryLimit", "OutputPipe"]
 
-LINE_LIMIT = 1 << 20  # bytes of one line; the rest of it is dropped, with a marker
-ATTEMPT_LIMIT = 64 << 20  # bytes of one attempt and stream; what follows is dropped, with a marker
-REST = 0.2  # seconds without a newline until a partial line is shown
-READ_SIZE = 1 << 16
-READS_A_TURN = 16
+ATTEMPT_LIMIT = 64 << 20  # bytes of one attempt: for each stream, and for entries; what follows is dropped and counted
+ROW_SIZE = 16  # bytes that a row counts for beside its text: millions of short ones are much, too
+REFRESH = 0.2  # seconds between two looks at unfinished lines
+REST = 0.15  # seconds without more until a partial line is shown
+CUT_BEGINNING = 4  # characters of a secret that are not shown where output ends
+READ_SIZE = 1 << 16  # bytes, the most
+LINES_AT_ONCE = 500  # about as many are read: a turn of the supervisor's has to be short, and lines can be
 
 
 class OutputPipe:
-    """One stream of one worker. `emit` gets the rows; rows go to the execution that ran when they were read."""
+    """One stream of one worker. `emit` gets the rows; rows go to the execution that ran when they were read. `bars`
+    numbers progress bars, and has to be the same for both streams."""
 
-    def __init__(self, descriptor: int, level: Level, emit: Callable[[LogRow], None]) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        level: Level,
+        emit: Callable[[LogRow], None],
+        bars: Iterator[int],
+        redactor: Redactor,
+    ) -> None:
         os.set_blocking(descriptor, False)
         self.descriptor = descriptor
         self._level = level
         self._emit = emit
+        self._redactor = redactor
         self._owner: tuple[str, int, int] | None = None
-        self._line = bytearray()
-        self._taken = 0
+        self._bars = bars
+        self._screen: LineScreen | None = None  # once there is output
+        self._room = ATTEMPT_LIMIT
         self._dropped = 0
-        self._line_dropped = 0
-        self._touched_at = 0.0
+        self._read_size = LINES_AT_ONCE
 
     def belongs_to(self, owner: tuple[str, int, int] | None) -> None:
         """What is read from now on is this execution's (run, step, attempt)."""
         self._owner = owner
-        self._taken = self._dropped = 0
+        self._screen = None
+        self._room = ATTEMPT_LIMIT
+        self._dropped = 0
 
     def read(self, wall: float) -> bool:
-        """Take what there is. False at the end of the stream."""
-        for _ in range(READS_A_TURN):
-            try:
-                data = os.read(self.descriptor, READ_SIZE)
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            if not data:
-                return False
-            self._take(data, wall)
-            if len(data) < READ_SIZE:
-                return True
-        return True
+        """Take some of what there is. False at the end of the stream."""
+        try:
+            data = os.read(self.descriptor, self._read_size)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self._take(data, wall)
+        line_size = len(data) // (data.count(b"\n") + 1) + 1
+        self._read_size = min(line_size * LINES_AT_ONCE, READ_SIZE)
+        return bool(data)
 
     def drain(self, wall: float) -> None:
-        """Take what the pipe holds now, and finish the line: the execution has ended."""
+        """Take what the pipe holds now, and finish all lines: the execution has ended."""
         left = self._readable()
         while left > 0:
             try:
@@ -71,19 +84,22 @@ class OutputPipe:
                 break
             left -= len(data)
             self._take(data, wall)
-        self._finish_line(wall)
+        if self._screen is not None:
+            self._put(self._screen.close(), wall, cut=CUT_BEGINNING)
+            self._screen = None
         if self._dropped:
-            self._put(f"… {self._dropped:,} bytes of output dropped (the limit is {ATTEMPT_LIMIT >> 20} MiB)", wall)
+            self._put_marker(f"{self._dropped:,} bytes of output dropped", wall)
             self._dropped = 0
 
-    def show_resting(self, wall: float) -> None:
-        """Show a partial line to which nothing has been added for a while (a prompt, a progress bar)."""
-        if self._line and wall - self._touched_at >= REST:
-            self._finish_line(wall)
+    def show_unfinished(self, wall: float) -> None:
+        """Show what has changed and is not finished: progress bars, and a partial line that rests (a prompt)."""
+        if self._screen is not None:
+            self._put(self._screen.settle(wall, REST, self._redactor.held), wall)
 
     @property
-    def resting(self) -> bool:
-        return bool(self._line)
+    def unfinished(self) -> bool:
+        """Whether there is something to show."""
+        return self._screen is not None and self._screen.open
 
     def _readable(self) -> int:
         try:
@@ -92,56 +108,60 @@ class OutputPipe:
             return 0
 
     def _take(self, data: bytes, wall: float) -> None:
-        room = ATTEMPT_LIMIT - self._taken
-        if len(data) > room:
-            self._dropped += len(data) - max(room, 0)
-            data = data[: max(room, 0)]
-        self._taken += len(data)
-        self._touched_at = wall
-        if b"\n" not in data:
-            self._extend(data)
+        if self._room <= 0:
+            self._dropped += len(data)
             return
-        first, *lines = data.split(b"\n")
-        self._extend(first)
-        for line in lines:
-            self._finish_line(wall)
-            self._extend(line)
+        if self._screen is None:
+            self._screen = LineScreen(self._bars)
+        self._put(self._screen.feed(data, wall), wall)
 
-    def _extend(self, data: bytes) -> None:
-        room = LINE_LIMIT - len(self._line)
-        if len(data) > room:
-            self._line_dropped += len(data) - room
-            data = data[:room]
-        self._line += data
-        if b"\r" in data:
-            self._redraw()
-
-    def _redraw(self) -> None:
-        """Of what carriage returns have overwritten, keep only the last picture."""
-        kept = self._line.rstrip(b"\r")
-        ends = len(self._line) - len(kept)
-        at = kept.rfind(b"\r")
-        if at >= 0:
-            kept = kept[at + 1 :]
-        self._line = kept + b"\r" * min(ends, 1)
-
-    def _finish_line(self, wall: float) -> None:
-        """Emit what was begun. Blank lines are left out."""
-        if not self._line:
+    def _put(self, pictures: list[Picture], wall: float, cut: int = 0) -> None:
+        """Lines become rows: here, and nowhere else. `cut`: see `Redactor.text`."""
+        if self._owner is None:
             return
-        text = bytes(self._line.rstrip(b"\r")).decode("utf-8", "surrogateescape")
-        text = text.encode("utf-8", "backslashreplace").decode()
-        self._line.clear()
-        if self._line_dropped:
-            text += f" … {self._line_dropped:,} bytes of this line dropped"
-            self._line_dropped = 0
-        if text:
-            self._put(text, wall)
+        run, step, attempt = self._owner
+        for data, bar, live, dropped in pictures:
+            text = data.decode("utf-8", "backslashreplace")
+            text = self._redactor.text(text, cut=CUT_BEGINNING if live or dropped else cut)
+            if dropped:
+                text += f" … {dropped:,} bytes of this line dropped"
+            if not live:
+                self._room -= len(data) + ROW_SIZE
+                if self._room < 0 and bar is None:
+                    self._dropped += len(data) + 1
+                    continue
+            self._emit(LogRow(run, step, attempt, wall, self._level, text, None, None, bar, live))
 
-    def _put(self, text: str, wall: float) -> None:
+    def _put_marker(self, text: str, wall: float) -> None:
         if self._owner is not None:
-            run, step, attempt = self._owner
-            self._emit(LogRow(run, step, attempt, wall, self._level, text, None))
+            marker = f"… {text} (the limit is {ATTEMPT_LIMIT >> 20} MiB)"
+            self._emit(LogRow(*self._owner, wall, self._level, marker, None))
 
     def close(self) -> None:
         os.close(self.descriptor)
+
+
+class EntryLimit:
+    """How much of what one execution logs is recorded."""
+
+    def __init__(self) -> None:
+        self._room = ATTEMPT_LIMIT
+        self._entries = 0
+        self._bytes = 0
+
+    def admits(self, size: int) -> bool:
+        """Whether an entry of this size (bytes) is recorded; if not, it is counted."""
+        self._room -= size + ROW_SIZE
+        if self._room >= 0:
+            return True
+        self._entries += 1
+        self._bytes += size
+        return False
+
+    def marker(self) -> str | None:
+        """What became of the entries that were not recorded; `None` if there are none."""
+        if not self._entries:
+            return None
+        return (
+            f"… {self._entries:,} log entries ({self._bytes:,} bytes) dropped (the limit is {ATTEMPT_LIMIT >> 20} MiB)"
+        )

@@ -21,7 +21,7 @@ from coflux.executor.channel import FrameBuffer, decoder, encode, frame
 __all__ = ["Peer", "Poller", "pid_of_peer"]
 
 READ_SIZE = 1 << 16  # bytes; more would be mapped and unmapped again for each read
-READS_A_TURN = 4  # a peer that writes without end must not keep the others from being read
+READS_AT_ONCE = 1  # a peer that writes without end must not keep the others from being read
 
 
 class Poller:
@@ -100,7 +100,7 @@ class Peer:
         self.open = True
         poller.add(self._descriptor, self.read, self._write)
 
-    def read(self, reads: int = READS_A_TURN) -> None:
+    def read(self, reads: int = READS_AT_ONCE) -> None:
         """Take what there is, and hand over the messages that are complete."""
         for _ in range(reads):
             try:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Collection
 
-__all__ = ["become_subreaper", "children", "die_with_parent", "has_children", "kill_strays", "reap", "tree_usage"]
+__all__ = ["become_subreaper", "children", "die_with_parent", "has_children", "kill_strays", "reap"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -47,43 +47,6 @@ def children() -> list[int]:
         import psutil
 
         return [child.pid for child in psutil.Process().children()]
-
-
-def tree_usage(pid: int) -> tuple[float, int]:
-    """What a process and all below it use: CPU seconds so far, with those of processes that have ended and were waited
-    for, and resident bytes, shared ones counted in each. What ends meanwhile is left out."""
-    if sys.platform != "linux":
-        return _tree_usage_elsewhere(pid)
-    ticks = pages = 0
-    pids = [pid]
-    while pids:
-        one = pids.pop()
-        try:
-            with open(f"/proc/{one}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()  # the name before may hold anything
-            ticks += sum(map(int, fields[11:15]))
-            pages += int(fields[21])
-            for thread in os.listdir(f"/proc/{one}/task"):
-                with open(f"/proc/{one}/task/{thread}/children", "rb") as file:
-                    pids += map(int, file.read().split())
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _tree_usage_elsewhere(pid: int) -> tuple[float, int]:
-    import psutil
-
-    seconds, size = 0.0, 0
-    process = psutil.Process(pid)
-    for one in (process, *process.children(recursive=True)):
-        try:
-            times = one.cpu_times()
-            seconds += times.user + times.system
-            size += one.memory_info().rss
-        except psutil.Error:
-            pass
-    return seconds, size
 
 
 def has_children() -> bool:

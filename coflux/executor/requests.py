@@ -14,9 +14,11 @@ from coflux.encoded import Value
 from coflux.executor.messages import (
     ArgumentKey,
     Context,
+    KeepSecret,
     Message,
     ModuleError,
     RunOptions,
+    SecretKept,
     SharedResource,
     StartMethod,
     TargetInfo,
@@ -28,6 +30,8 @@ __all__ = [
     "CancelRun",
     "ChangeWorkspace",
     "ClearCache",
+    "Collect",
+    "Collected",
     "CreateWorkspace",
     "DeleteRun",
     "Discover",
@@ -40,6 +44,8 @@ __all__ = [
     "GroupSample",
     "Hello",
     "Notice",
+    "RecallSecrets",
+    "RecalledSecrets",
     "Refused",
     "Release",
     "RequestFailed",
@@ -135,6 +141,16 @@ class DeleteRun(Message, frozen=True):
     run: str
 
 
+class Collect(Message, frozen=True):
+    """Remove what is too old or too much. `keep_for` (seconds) and `keep_size` (bytes) are as the settings of these
+    names, `None` for no limit. `dry_run`: only tell what would be removed."""
+
+    request: int
+    keep_for: float | None
+    keep_size: int | None
+    dry_run: bool = False
+
+
 class Release(Message, frozen=True):
     """The client has what it wanted of its run: what is unfinished goes on when it leaves."""
 
@@ -166,6 +182,13 @@ class Discover(Message, frozen=True):
     group: str = ""
 
 
+class RecallSecrets(Message, frozen=True):
+    """Tell those of these secrets that the engine holds: a result refers to them."""
+
+    request: int
+    ids: tuple[str, ...]
+
+
 class Status(Message, frozen=True):
     request: int
 
@@ -184,12 +207,15 @@ ToSupervisor = (
     | CancelRun
     | DeleteRun
     | ClearCache
+    | Collect
     | CreateWorkspace
     | ChangeWorkspace
     | Release
     | Subscribe
     | Unsubscribe
     | Discover
+    | KeepSecret
+    | RecallSecrets
     | Status
     | Stop
 )
@@ -228,6 +254,25 @@ class RequestFailed(Message, frozen=True):
 class Done(Message, frozen=True):
     request: int
     message: str
+
+
+class Collected(Message, frozen=True):
+    """What was removed, or would be: runs with their child runs, rows of the main database, log entries with metrics,
+    blobs. `bytes_before` and `bytes_after` are those of the data directory, about if nothing was removed.
+
+    `recent_blobs` with `recent_bytes` are not needed either, but too young: what refers to them may be yet to come.
+    """
+
+    request: int
+    dry_run: bool
+    runs: int
+    rows: int
+    log_entries: int
+    blobs: int
+    bytes_before: int
+    bytes_after: int
+    recent_blobs: int
+    recent_bytes: int
 
 
 class Discovered(Message, frozen=True):
@@ -356,6 +401,13 @@ class WorkerInfo(Struct, frozen=True, gc=False):
     execution: str | None
 
 
+class RecalledSecrets(Message, frozen=True):
+    """The reply to `RecallSecrets`, by id."""
+
+    request: int
+    secrets: dict[str, str]
+
+
 class StatusReport(Message, frozen=True):
     request: int
     pid: int
@@ -375,6 +427,7 @@ FromSupervisor = (
     | RunStarted
     | RequestFailed
     | Done
+    | Collected
     | Discovered
     | RunFinished
     | RunSettled
@@ -383,5 +436,7 @@ FromSupervisor = (
     | Dropped
     | Sampled
     | Notice
+    | RecalledSecrets
+    | SecretKept
     | StatusReport
 )

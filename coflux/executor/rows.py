@@ -201,8 +201,8 @@ class LogRow(Row, frozen=True):
     """One line of output or structured entry. `level` is a `coflux.logs.Level`, `values` a JSON object, `logger` the
     name of the standard library's logger that a record came from. The store numbers log rows as they arrive.
 
-    `bar` counts the lines of an attempt that are drawn again and again (progress bars): storing another row of the same
-    bar removes the one before, and `live` says that there will probably be another.
+    `bar` tells the lines of an attempt apart that are drawn again and again (progress bars): storing another row of the
+    same bar removes the one before, and `live` says that there will probably be another.
     """
 
     run: str
@@ -258,7 +258,7 @@ class AssetRow(Row, frozen=True):
 
 
 class ContextRow(Row, frozen=True):
-    """Where a client's code runs. `omitted` names the secret variables whose values were not stored."""
+    """Where a client's code runs. `omitted` names the variables that hold secrets: their values were not stored."""
 
     id: int
     key: str

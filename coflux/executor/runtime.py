@@ -27,31 +27,46 @@ from coflux.executor.messages import (
     Failed,
     Identified,
     Identify,
+    KeepAsset,
+    KeepSecret,
     Log,
     OpenGroup,
     Outcome,
+    RevealSecrets,
+    SecretKept,
     Submit,
     Succeeded,
     Suspend,
     ToWorker,
     Wait,
 )
+from coflux.executor.metric_recorder import MetricRecorder
+from coflux.executor.trees import FileState, file_state
 from coflux.executor.unwinding import unwind
 from coflux.failures import rebuild, terminated_error
 from coflux.handles import Execution
 from coflux.logs import Level
+from coflux.redaction import THIS_PROCESS
+from coflux.secret import recall
 from coflux.suspension import wait_limit
 
 if TYPE_CHECKING:
     import asyncio
 
     from coflux.executor.resumption import EarlierChildren
+    from coflux.metrics import Metric
     from coflux.target import Target
     from coflux.values import BlobStore
 
 __all__ = ["Runtime", "decode_outcome"]
 
+_DROPPED_POINT = (
+    "metric {metric}: a point was dropped, since its x ({at}) does not come after the one before; so are others like it"
+)
 _UNKEYABLE = "argument {argument} of {target} cannot be keyed, so it runs without {options}: {reason}"
+
+
+_Reply = Answer | Identified | SecretKept
 
 
 class _Pending:
@@ -62,7 +77,7 @@ class _Pending:
     def __init__(
         self, loop: asyncio.AbstractEventLoop | None = None, future: asyncio.Future[Any] | None = None
     ) -> None:
-        self.reply: Answer | Identified | None = None
+        self.reply: _Reply | None = None
         self.loop = loop
         self.future = future
 
@@ -76,25 +91,32 @@ class Runtime:
         blobs: BlobStore,
         execution: str,
         project: str,
+        kept_secrets: dict[str, str],
         *,
         memo: bool = False,
         earlier: tuple[EarlierChild, ...] | None = None,
     ) -> None:
-        """`memo` and `earlier` are those of `Execute`."""
+        """`memo` and `earlier` are those of `Execute`. `kept_secrets` are the ids of the secrets that this process has
+        had kept."""
         self._channel = channel
         self._blobs = blobs
         self._execution = execution
         self._project = project
+        self._kept_secrets = kept_secrets
         self._memo = memo
         self._earlier = None if earlier is None else self._earlier_children(earlier)
         self._pid = os.getpid()
+        self._started = time.monotonic()
         self._submissions = 0
         self._groups = 0
         self._requests = 0
         self._specs: dict[int, tuple[Target[..., Any], bytes, KeyPlan]] = {}
         self._unkeyable: set[tuple[str, str]] = set()  # what has been warned of
+        self._recorder: MetricRecorder | None = None  # until something is recorded
         self._suspended = False
-        self._send_lock = threading.Lock()
+        self.stored: set[FileState] = set()  # files whose content is in the store
+        self._send_lock = threading.RLock()
+        self._unsent: list[Log] = []  # entries that were made while this very thread was sending
         self._send_locked: Callable[[object], None] = channel.send
         self._replies = threading.Condition()
         self._reading = False  # a thread is in the blocking read
@@ -173,6 +195,7 @@ class Runtime:
 
     def open_group(self, name: str | None, parent: int | None) -> int:
         self._enter()
+        name = None if name is None else THIS_PROCESS.text(name)
         with self._send_lock:
             number = self._groups
             self._groups += 1
@@ -181,9 +204,82 @@ class Runtime:
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         self._check_process()
+        self._record(time.time(), level, template, values, None)
+
+    # -- log entries ---------------------------------------------------------------------------------------------
+
+    def log_record(self, at: float, level: int, text: str, values: dict[str, object], logger: str) -> None:
+        """Record what was logged with the standard library: `text` is no template."""
+        self._record(at, level, text, values, logger)
+
+    def _record(self, at: float, level: int, text: str | None, values: dict[str, object], logger: str | None) -> None:
         encoded, references = log_values.encode(values)
+        entry = Log(at, level, None if text is None else log_values.clip(text), encoded, references, logger)
+        if self._send_lock._is_owned():  # type: ignore[attr-defined]  # as `threading.Condition` asks
+            self._unsent.append(entry)  # a signal handler logs, or a finalizer, in the middle of another message
+            return
         with self._send_lock:
-            self._channel.send(Log(time.time(), level, template, encoded, references))
+            self._send_unsent()
+            self._channel.send(entry)
+
+    def _send_unsent(self) -> None:
+        while self._unsent:
+            self._channel.send(self._unsent.pop(0))
+
+    # -- metrics -------------------------------------------------------------------------------------------------
+
+    def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
+        self._check_process()
+        recorder = self._recorder or self._new_recorder()
+        recorder.record(metric, value, at)
+
+    def _new_recorder(self) -> MetricRecorder:
+        with self._send_lock:
+            if self._recorder is None:  # another thread was not quicker
+                self._recorder = MetricRecorder(self._started, self._send_recorded, self._warn_of_dropped_point)
+            return self._recorder
+
+    def _send_recorded(self, message: object) -> None:
+        with self._send_lock:
+            self._channel.send(message)
+
+    def _warn_of_dropped_point(self, metric: str, at: float) -> None:
+        self.log(Level.WARNING, _DROPPED_POINT, {"metric": metric, "at": at})
+
+    def finish(self) -> None:
+        """The execution's code has ended: send what it has recorded and not sent yet."""
+        if os.getpid() != self._pid:
+            return
+        if self._recorder is not None:
+            self._recorder.end()
+        if self._unsent:
+            with self._send_lock:
+                self._send_unsent()
+
+    def blobs(self) -> BlobStore:
+        self._enter()
+        return self._blobs
+
+    def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
+        self._enter()
+        self._send(KeepAsset(asset, name, files, size, tuple(blobs)))
+
+    def file_stored(self, status: os.stat_result) -> None:
+        self.stored.add(file_state(status))
+
+    def keep_secret(self, value: str) -> str:
+        self._enter()
+        known = self._kept_secrets.get(value)
+        if known is None:
+            reply = self._ask(lambda request: KeepSecret(request, value))
+            assert isinstance(reply, SecretKept)
+            known = self._kept_secrets[value] = reply.id
+        return known
+
+    def hide(self, value: str) -> None:
+        # No call of the API: neither a forked child nor what unwinds after a suspension must fail by it.
+        if os.getpid() == self._pid and not self._suspended:
+            self.keep_secret(value)
 
     # -- submissions ---------------------------------------------------------------------------------------------
 
@@ -263,7 +359,7 @@ class Runtime:
         limit = wait_limit()
         return self._in_time(self._ask(lambda request: Wait(request, tokens, limit, limit is not None)), tokens)
 
-    def _in_time(self, reply: Answer | Identified, tokens: tuple[str, ...]) -> Answer:
+    def _in_time(self, reply: _Reply, tokens: tuple[str, ...]) -> Answer:
         assert isinstance(reply, Answer)
         if reply.index < 0 and not reply.error:
             self._suspend(Suspend(handles=tokens))
@@ -275,7 +371,7 @@ class Runtime:
             self._pending[self._requests] = pending
             return self._requests
 
-    def _ask(self, message: Callable[[int], object]) -> Answer | Identified:
+    def _ask(self, message: Callable[[int], object]) -> _Reply:
         pending = _Pending()
         self._send(message(self._register(pending)))
         while True:
@@ -295,7 +391,7 @@ class Runtime:
                     self._deliver()
                     self._replies.notify_all()
 
-    async def _ask_async(self, message: Callable[[int], object]) -> Answer | Identified:
+    async def _ask_async(self, message: Callable[[int], object]) -> _Reply:
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -307,7 +403,7 @@ class Runtime:
             loop.add_reader(self._channel.fileno(), self._channel_readable)
         self._loop_waits += 1
         try:
-            reply: Answer | Identified = await pending.future
+            reply: _Reply = await pending.future
         finally:
             self._loop_waits -= 1
             if not self._loop_waits:
@@ -326,7 +422,10 @@ class Runtime:
 
     def _deliver(self) -> None:
         for reply in self._channel.pending():
-            assert isinstance(reply, Answer | Identified)  # nothing else is sent to a busy worker
+            if isinstance(reply, RevealSecrets):
+                recall(reply.secrets)
+                continue
+            assert isinstance(reply, _Reply)  # nothing else is sent to a busy worker
             pending = self._pending.pop(reply.request, None)
             if pending is None:
                 continue  # whoever asked has been cancelled
@@ -366,7 +465,7 @@ def _refuse(message: object) -> NoReturn:
     unwind()
 
 
-def _settle(future: asyncio.Future[Any], reply: Answer | Identified) -> None:
+def _settle(future: asyncio.Future[Any], reply: _Reply) -> None:
     if not future.done():
         future.set_result(reply)
 

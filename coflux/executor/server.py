@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from coflux import __version__
@@ -13,12 +14,13 @@ from coflux.executor.core import events as ev
 from coflux.executor.core.state import Execution, Family
 from coflux.executor.database import StoreError
 from coflux.executor.discovering import Discovery
-from coflux.executor.messages import Context
+from coflux.executor.messages import Context, KeepSecret, SecretKept
 from coflux.executor.peers import Peer, pid_of_peer
 from coflux.executor.requests import (
     CancelRun,
     ChangeWorkspace,
     ClearCache,
+    Collect,
     CreateWorkspace,
     DeleteRun,
     Discover,
@@ -26,6 +28,8 @@ from coflux.executor.requests import (
     Dropped,
     Hello,
     Notice,
+    RecalledSecrets,
+    RecallSecrets,
     Refused,
     Release,
     RequestFailed,
@@ -74,6 +78,7 @@ class Session:
         self.discoveries: set[Discovery] = set()  # that it waits for
         self.told_at = 0.0
         self.pid = pid_of_peer(sock)
+        self.connected_at = time.time()
         self.peer = Peer(server.supervisor.poller, sock, ToSupervisor, self._received, self._closed)
 
     def _received(self, message: Any) -> None:
@@ -105,6 +110,7 @@ class Server:
         self.supervisor = supervisor
         self._listener = listener
         self._sessions: set[Session] = set()
+        self._untold: list[str] = []  # warnings that nobody was there for
         self.administration = Administration(supervisor)
         self._starter = RunStarter(supervisor)
         self._rerunner = Rerunner(supervisor)
@@ -117,6 +123,14 @@ class Server:
     def deserted(self) -> bool:
         """Whether nobody is attached."""
         return not self._sessions
+
+    def clients_since(self) -> list[float]:
+        """When those connected that may send values, in seconds since the epoch."""
+        return [session.connected_at for session in self._sessions if session.role != "dashboard"]
+
+    def followed(self) -> set[str]:
+        """The families, by their roots, of which somebody is told of the end."""
+        return {root for session in self._sessions for root in session.follows.values()}
 
     def _accept(self) -> None:
         while True:
@@ -156,12 +170,18 @@ class Server:
                 Discovery(self.supervisor, session, message).start()
             case DeleteRun():
                 self._delete(session, message)
+            case Collect():
+                self.supervisor.collector.requested(session, message)
             case ClearCache():
                 self.administration.clear_cache(session, message)
             case CreateWorkspace():
                 self.administration.create(session, message)
             case ChangeWorkspace():
                 self.administration.change(session, message)
+            case KeepSecret():
+                session.send(SecretKept(message.request, self.supervisor.vault.keep(message.value)))
+            case RecallSecrets():
+                session.send(RecalledSecrets(message.request, self.supervisor.vault.named(message.ids)))
             case Status():
                 session.send(self._report(message.request))
             case Stop():
@@ -174,6 +194,9 @@ class Server:
             session.context = message.context
             session.role = message.role
             session.send(Welcome(__version__, os.getpid()))
+            untold, self._untold = self._untold, []
+            for text in untold:
+                session.send(Notice("warning", text))
             return
         idle = not self.supervisor.scheduler.families and len(self._sessions) == 1
         session.send(
@@ -272,6 +295,7 @@ class Server:
             for other in self._sessions:
                 other.subscriptions.run_deleted(message.run)
             session.send(Done(message.request, f"deleted {message.run}"))
+            self.supervisor.collector.purge()
 
     def _stop(self, session: Session, message: Stop) -> None:
         scheduler = self.supervisor.scheduler
@@ -354,7 +378,14 @@ class Server:
     def notice(self, level: Literal["info", "warning", "error"], text: str) -> None:
         for session in self._sessions:
             if session.context is not None and session.peer.backlog < MOST_UNREAD:
-                session.send(Notice(level, text))
+                session.send(Notice(level, self.supervisor.redactor.text(text)))
+
+    def warn(self, text: str) -> None:
+        """Tell everybody, who comes next if nobody is there, and the engine's log."""
+        print(text, file=sys.stderr, flush=True)
+        if all(session.context is None for session in self._sessions):
+            self._untold.append(text)
+        self.notice("warning", text)
 
     def advanced(self, batch: Batch) -> None:
         """The store has these rows now: subscribers are told soon."""

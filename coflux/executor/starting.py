@@ -199,6 +199,7 @@ class _Start:
         if isinstance(message, Ready):
             words, document = self._message.words, self._message.document
             directory = self._context.directory
+            self._supervisor.reveal_secrets(self._binder)  # a word may be one
             self._binder.peer.send(Bind(0, spec.module, spec.name, words, document, directory))
         elif isinstance(message, Bound):
             self._binder.on_end = None

@@ -7,9 +7,9 @@ mode: `coflux.db` holds what must not be lost, `logs.db` what is bulky and can b
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 from blake3 import blake3
@@ -21,12 +21,14 @@ from coflux.executor.database import (
     MAIN_FILE,
     Database,
     StoreBusy,
+    StoreDamaged,
     StoreError,
     StoreFull,
     damaged,
 )
-from coflux.executor.deletion import BULKY_TABLES, prune, purge_families, remove_bulky
-from coflux.executor.migrations import LOGS, MAIN, Migration, check_version, migrate
+from coflux.executor.deletion import prune, remove_bulky
+from coflux.executor.migrations import MAIN
+from coflux.executor.opening import LAST_LOG_ID, move_logs_aside, open_database, open_logs, prepare_directory
 from coflux.executor.reading import (
     EXECUTION_FIELDS,
     RUN_FIELDS,
@@ -36,6 +38,7 @@ from coflux.executor.reading import (
     select,
     shared_of,
 )
+from coflux.executor.retention import Retention
 from coflux.executor.rows import (
     AssetRow,
     Batch,
@@ -52,18 +55,16 @@ from coflux.executor.rows import (
 )
 from coflux.executor.wal_readers import Pin
 from coflux.executor.workspaces import Workspaces
+from coflux.redaction import Redactor, environment_secrets, is_secret_name
 
-__all__ = ["Store", "StoreBusy", "StoreError", "StoreFull", "is_secret_name"]
+__all__ = ["Store", "StoreBusy", "StoreError", "StoreFull"]
 
-OPEN_PATIENCE = 2.0  # seconds to wait for somebody's lock when opening
 GATE_PATIENCE = 0.1  # seconds a commit waits for the end of a checkpoint
-CHECK_LIMIT = 32 * 1024 * 1024  # bytes; the structure of a bigger database is not checked when it is opened
 
 # Consonants and digits that are not mistaken for each other: ids that spell no words and are easily read out.
 RUN_ID_ALPHABET = "bcdfghjklmnpqrstvwxyzBCDFGHJKLMNPQRSTVWXYZ23456789"
 RUN_ID_LENGTH = 4
 
-_SECRET_SEGMENTS = {"KEY", "TOKEN", "PASSWORD", "SECRET"}
 
 _TargetKey = tuple[bytes, str, str, str]
 
@@ -122,23 +123,32 @@ class Store:
         path: the main database's file.
         last_log_id: the id of the newest log row.
         workspaces: what runs and results belong to.
+        retention: what lets go of old data.
+        warning: what people are to know of how it was opened, "" for nothing.
     """
 
     @classmethod
     def open(cls, data_dir: str) -> Store:
-        """Open the store in `data_dir`, creating or migrating it as needed.
+        """Open the store in `data_dir`, creating or migrating it as needed. A damaged log database is moved aside and a
+        new one begun, which `warning` tells: no run needs its logs.
 
         Raises:
             StoreError: it cannot be used; one line with the file and the remedy.
             StoreBusy: another process holds a lock on it for longer than two seconds.
         """
-        _prepare_directory(data_dir)
+        prepare_directory(data_dir)
         # The main database comes last: a reader that finds it finds the other too.
-        logs = _open_database(os.path.join(data_dir, LOGS_FILE), LOGS)
+        path = os.path.join(data_dir, LOGS_FILE)
+        warning = ""
         try:
-            main = _open_database(os.path.join(data_dir, MAIN_FILE), MAIN)
+            logs = open_logs(path)
+        except StoreDamaged as error:
+            warning = move_logs_aside(error)
+            logs = open_logs(path)
+        try:
+            main = open_database(os.path.join(data_dir, MAIN_FILE), MAIN)
             try:
-                return cls(main, logs)
+                return cls(main, logs, warning)
             except BaseException:
                 main.close()
                 raise
@@ -146,16 +156,37 @@ class Store:
             logs.close()
             raise
 
-    def __init__(self, main: Database, logs: Database) -> None:
+    def __init__(self, main: Database, logs: Database, warning: str) -> None:
         """For `open`: take two open, migrated databases."""
+        self.warning = warning
         self.path = main.path
         self._main = main
         self._logs = logs
         self._targets: dict[_TargetKey, int] = {}
         self._issued: set[str] = set()  # run ids given out and not committed yet
-        self.last_log_id: int = logs.run("SELECT coalesce(max(id), 0) FROM logs")[0][0]
+        self.last_log_id: int = logs.run(LAST_LOG_ID)[0][0]
         self.workspaces = Workspaces(main, self._transaction)
+        self.retention = Retention(main, logs, self._watched_transaction)
         self._checkpointer = Checkpointer((main.path, logs.path))
+
+    def renew_logs(self, error: StoreDamaged) -> str:
+        """Move the log database aside, which is damaged, and begin a new one; return a line for people. What `commit`
+        could not write, it can be given again.
+
+        Raises:
+            StoreError: it is not the log database that is damaged, or no new one can be made.
+        """
+        if error.path != self._logs.path:
+            raise error
+        blobs = self._checkpointer.pending_blobs()
+        self._checkpointer.close()
+        self._logs.close()
+        text = move_logs_aside(error)
+        self._logs = self.retention.logs = open_logs(error.path)  # ids of log rows go on where they were
+        self._checkpointer = Checkpointer((self.path, error.path))
+        for path in blobs:
+            self._checkpointer.blob_written(path)
+        return text
 
     def close(self) -> None:
         """Checkpoint both databases (unless a reader is busy, no WAL is left) and close them."""
@@ -269,12 +300,17 @@ class Store:
                 for database in reversed(databases):
                     database.run("COMMIT")
             except BaseException:
-                self._targets.clear()  # it may know rows that are being undone
+                self._targets = {}  # it may know rows that are being undone
                 for database in databases:
                     database.roll_back()
                 raise
         finally:
             self._checkpointer.gate.release()
+
+    def _watched_transaction(self, *databases: Database) -> AbstractContextManager[None]:
+        """As `_transaction`, for much that is not committed by `commit`. Raises what that raises."""
+        self._checkpointer.look()
+        return self._transaction(*databases)
 
     # -- ids and contexts ---------------------------------------------------------------------------------------------
 
@@ -291,11 +327,15 @@ class Store:
     def context_id(self, key: str, interpreter: str, sys_path: Sequence[str], environment: Mapping[str, str]) -> int:
         """Return the id of the context known as `key`, storing it when it is new. Raises what `commit` raises.
 
-        Variables with a secret's name are not stored, only their names (see `is_secret_name`).
+        Of variables with a secret's name (see `is_secret_name`), and of those that hold the value of one, such as a
+        URL with a password, only the names are stored.
         """
         rows = self._main.run("SELECT id FROM contexts WHERE key = ?", (key,))
         if not rows:
-            omitted = sorted(filter(is_secret_name, environment))
+            redactor = Redactor(environment_secrets(environment))
+            omitted = sorted(
+                [name for name, value in environment.items() if is_secret_name(name) or redactor.finds(value)]
+            )
             stored = {name: value for name, value in environment.items() if name not in omitted}
             encoded = [msgspec.json.encode(part) for part in (list(sys_path), stored, omitted)]
             columns = ("key", "interpreter", "sys_path", "environment", "omitted")
@@ -398,9 +438,8 @@ class Store:
     # -- deleting -----------------------------------------------------------------------------------------------------
 
     def delete_run(self, run_id: str) -> None:
-        """Delete a run and its child runs, with their logs.
-
-        A run into which a chain of another run points (a cache hit) is only hidden, until that one is deleted.
+        """Delete a run and its child runs, as far as anybody can see. Their rows, logs and blobs are for the next
+        `GarbageCollection`; as long as a chain of another run points there (a cache hit), rows and blobs stay.
 
         Raises:
             StoreError: there is no such run, it is a child run, or something in its family is unfinished.
@@ -410,66 +449,24 @@ class Store:
             raise StoreError(f"there is no run {run_id}")
         if rows[0][0] != run_id:
             raise StoreError(f"{run_id} is a child run of {rows[0][0]}: delete that one")
-        family = [member for (member,) in self._main.run("SELECT id FROM runs WHERE root_run = ?", (run_id,))]
-        unfinished = {member for (member,) in self._main.run(_UNFINISHED_RUNS)}
-        if run_id in unfinished:
+        self.retention.hide([run_id])
+        if not self.retention.members(run_id):
             raise StoreError(f"{run_id} is unfinished: wait for its end, or cancel it first")
-        with self._transaction(self._main, self._logs):
-            for table in BULKY_TABLES:
-                self._logs.run_many(f"DELETE FROM {table} WHERE run = ?", [(member,) for member in family])
-            self._main.run("UPDATE runs SET hidden = 1, idempotency_key = NULL WHERE root_run = ?", (run_id,))
-            purge_families(self._main)
-        self._targets.clear()
 
+    def note_targets(self) -> Mapping[_TargetKey, int]:
+        """Begin to note which targets new steps are of: see `delete_targets`."""
+        self._targets = {}
+        return self._targets
 
-def is_secret_name(name: str) -> bool:
-    """Whether an environment variable of this name is taken for a secret: `AWS_SECRET_ACCESS_KEY`, `api-token`."""
-    return not _SECRET_SEGMENTS.isdisjoint(re.split(r"[^A-Z0-9]+", name.upper()))
+    def delete_targets(self, targets: Collection[int], noted: Mapping[_TargetKey, int]) -> None:
+        """Delete targets that no step was of when `note_targets` returned `noted`, but for those used since. After a
+        commit that failed nobody knows which these are, and all stay. Raises what `commit` raises."""
+        if targets and noted is self._targets:
+            unused = [(target,) for target in set(targets).difference(noted.values())]
+            with self._transaction(self._main):
+                self._main.run_many("DELETE FROM targets WHERE id = ?", unused)
 
-
-def _prepare_directory(data_dir: str) -> None:
-    remedy = "choose another place with --data-dir"
-    try:
-        os.makedirs(data_dir, mode=0o700, exist_ok=True)
-        owner = os.stat(data_dir).st_uid
-        if owner != os.geteuid():
-            raise StoreError(f"{data_dir} belongs to another user (uid {owner}): {remedy}")
-        for path in (data_dir, os.path.join(data_dir, LOGS_FILE), os.path.join(data_dir, MAIN_FILE)):
-            if os.path.exists(path) and not os.access(path, os.W_OK):
-                raise StoreError(f"{path} is read-only: make it writable, or {remedy}")
-        ignore = os.path.join(data_dir, ".gitignore")
-        if not os.path.exists(ignore):
-            with open(ignore, "w", encoding="ascii") as file:
-                file.write("*\n")
-    except OSError as error:
-        raise StoreError(f"{data_dir} cannot be used ({error.strerror}): {remedy}") from error
-
-
-def _open_database(path: str, migrations: Sequence[Migration]) -> Database:
-    database = Database(path, patience=OPEN_PATIENCE)
-    try:
-        # Looked at before anything is written: a newer or foreign file is left as it is.
-        if check_version(database, migrations):
-            _check_structure(database)
-            database.run("PRAGMA synchronous = NORMAL")
-        else:
-            # Ten syncs for nothing but tables: if the power goes now, the file is empty, and is made again.
-            database.run("PRAGMA synchronous = OFF")
-        if database.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
-            raise StoreError(f"{path} is on a file system without shared memory: choose a local one with --data-dir")
-        migrate(database, migrations)
-        database.run("PRAGMA synchronous = NORMAL")
-        database.run("PRAGMA wal_autocheckpoint = 0")
-        database.run("PRAGMA journal_size_limit = 0")  # a WAL that starts over is cut, so its size tells its content
-        database.run("PRAGMA busy_timeout = 0")
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _check_structure(database: Database) -> None:
-    if os.path.getsize(database.path) <= CHECK_LIMIT:
-        verdict = database.run("PRAGMA quick_check(1)")[0][0]
-        if verdict != "ok":
-            raise damaged(database.path, verdict)
+    def checkpoint_soon(self) -> threading.Event:
+        """Have the write-ahead logs moved into their databases, and the files cut, as far as readers let that be. The
+        event says when it is done."""
+        return self._checkpointer.empty()

@@ -31,6 +31,7 @@ from blake3 import blake3
 from coflux.executor.archive import StoreArchive
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.channel import decoder
+from coflux.executor.collector import Collector
 from coflux.executor.core import commands as cmd
 from coflux.executor.core import events as ev
 from coflux.executor.core.descent import earlier_children
@@ -38,7 +39,7 @@ from coflux.executor.core.effects import Effects
 from coflux.executor.core.scheduler import Scheduler
 from coflux.executor.core.state import Execution, Instant
 from coflux.executor.core.state import Wait as CoreWait
-from coflux.executor.database import StoreBusy, StoreError, StoreFull
+from coflux.executor.database import StoreBusy, StoreDamaged, StoreError, StoreFull
 from coflux.executor.generations import Generations
 from coflux.executor.hosts import HostState, ImportedModules
 from coflux.executor.messages import (
@@ -56,6 +57,7 @@ from coflux.executor.messages import (
     Ready,
     RecordPoints,
     Returned,
+    RevealSecrets,
     ShowTerminal,
     Submit,
     Succeeded,
@@ -68,24 +70,29 @@ from coflux.executor.persistence import blobs_of, restore, to_batch
 from coflux.executor.processes import become_subreaper
 from coflux.executor.recording import Recorded, record
 from coflux.executor.rows import Batch, LogRow
+from coflux.executor.sampling import ProcessTrees
 from coflux.executor.server import Server
 from coflux.executor.spawning import ChildProcess
 from coflux.executor.store import Store
 from coflux.executor.terminals import Terminals
 from coflux.executor.trees import remove_tree
+from coflux.executor.vault import Vault
 from coflux.executor.worker_starts import WorkerStarts
 from coflux.executor.workers import WorkerProcess
 from coflux.logs import Level
 from coflux.project import Project
+from coflux.redaction import environment_secrets
 
 __all__ = ["Supervisor"]
 
 STALL = 2.0  # seconds that a turn may come late before timeouts are extended by the delay
 STORE_RETRY = 0.05  # seconds between two tries at a busy store
-SAMPLE = 0.5  # seconds between two looks at the workers' memory and at resting output
+SAMPLE = 0.5  # seconds between two looks at the workers' memory
 OUTCOMES_AHEAD = 256  # outcomes that are sent along with one that was asked for
 SMALL_OUTCOME = 512  # bytes of a value that is sent ahead
 ROUNDS = 4  # times that a turn looks for more to read before it commits
+LONG_TURN = 0.02  # seconds after which it looks no more
+LINES_A_TURN = 1000  # of output; what else there is stays in the pipes for the next one, and its writers wait
 SPEC_CACHE = 4096  # decoded specs that are kept
 
 _spec_decoder = decoder(TargetSpec)
@@ -105,7 +112,9 @@ class Supervisor:
         self.store = store
         self.poller = Poller()
         self.started_at = time.time()
-        self._blobs = FileBlobs(os.path.join(project.data_dir, "blobs"))
+        self.vault = Vault()
+        self.redactor = self.vault.redactor(environment_secrets(os.environ))  # of what is said to all clients
+        self._blobs = FileBlobs(project.blobs_dir)
         self.archive = StoreArchive(store, self._blobs, lambda text: self.server.notice("warning", text))
         self.imported = ImportedModules()
         self.scheduler = Scheduler(
@@ -135,9 +144,11 @@ class Supervisor:
         self._stalled = 0.0
         self._specs: dict[bytes, TargetSpec] = {}
         self._sampling = False
+        self._lines_taken = 0
         self._leave_asked = False
         self._now = self._read_clock()
         self.server = Server(self, listener)
+        self.collector = Collector(self)
         self._watch_children()
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -147,6 +158,9 @@ class Supervisor:
         restore(self.scheduler, self.store, self._now)
         self.generations.bring_back()
         self.server.administration.pause_paused()
+        self.collector.begin()
+        if self.store.warning:
+            self.server.warn(self.store.warning)
         try:
             while not (self.leaving and not self._batch and not self._events):
                 self._turn()
@@ -157,21 +171,26 @@ class Supervisor:
         timeout = self._timeout()
         before = time.monotonic()
         calls = self.poller.wait(timeout)
-        late = time.monotonic() - before - (timeout or 0.0)
+        begun = time.monotonic()
+        late = begun - before - (timeout or 0.0)
         if timeout is not None and late > STALL:
             self._stalled += late
         self._now = self._read_clock()
+        self._lines_taken = 0
         for looks_left in range(ROUNDS, -1, -1):
             for call in calls:
                 call()
             self._advance()
             # What came meanwhile shares this turn's commit: under load that is what a turn costs most.
-            calls = self.poller.wait(0.0) if calls and looks_left else []
+            more = calls and looks_left and time.monotonic() - begun < LONG_TURN
+            calls = self.poller.wait(0.0) if more else []
             if not calls:
                 break
         self._flush()
+        if self.collector.due_at <= self._now.monotonic and self.recorded:
+            self.collector.advance()
         self.server.tell_advance()
-        if not self._events and self.server.deserted and not self.scheduler.families and not self._batch:
+        if not self._events and self._is_idle() and not self._batch and self.collector.finished():
             self.leaving = True
         if self._leave_asked and not any(family.leaving for family in self.scheduler.families.values()):
             self.leaving = True
@@ -189,8 +208,12 @@ class Supervisor:
         to_batch(effects, self._batch, self._now.wall)
         self._commands += self._without_kills(effects)
 
+    def _is_idle(self) -> bool:
+        """Whether nobody is attached and nothing is unfinished."""
+        return self.server.deserted and not self.scheduler.families
+
     def _timeout(self) -> float | None:
-        if self._events or (self.server.deserted and not self.scheduler.families):
+        if self._events or (self._is_idle() and self.collector.finished()):
             return 0.0
         due = self.scheduler.next_due(self._now)
         if self._timers:
@@ -225,15 +248,32 @@ class Supervisor:
         return self._now
 
     def log(self, row: LogRow) -> None:
+        self._lines_taken += 1
         self._batch.logs.append(row)
+
+    @property
+    def takes_output(self) -> bool:
+        """Whether this turn reads more of what workers write."""
+        return self._lines_taken < LINES_A_TURN
 
     def happen(self, event: Any) -> None:
         """Tell the scheduler, at once."""
         self.scheduler.handle(event, self._now)
 
+    @property
+    def recorded(self) -> bool:
+        """Whether everything that happened so far is recorded."""
+        return not (self._batch or self._events or self._after_commit or self.scheduler.outbox)
+
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call when everything that happened so far is recorded."""
         self._after_commit.append(call)
+
+    def reveal_secrets(self, worker: WorkerProcess) -> None:
+        """What it is about to be given may refer to any that are here."""
+        if worker.secrets_told != len(self.vault):
+            worker.peer.send(RevealSecrets(self.vault.since(worker.secrets_told)))
+            worker.secrets_told = len(self.vault)
 
     # -- recording and doing -------------------------------------------------------------------------------------
 
@@ -267,10 +307,15 @@ class Supervisor:
         except (StoreBusy, StoreFull) as error:
             self._store_is_blocked(error)
             return False
+        except StoreDamaged as error:
+            try:
+                self.server.warn(self.store.renew_logs(error))
+                self.wake_within(0.0)  # to try again
+            except StoreError as failure:
+                self._give_up(failure)
+            return False
         except StoreError as error:
-            self.server.notice("error", f"{error}; the engine stops, since it cannot record anything any more")
-            self._batch = Batch()
-            self.leaving = True
+            self._give_up(error)
             return False
         self._batch = Batch()
         self.scheduler.committed()
@@ -281,6 +326,11 @@ class Supervisor:
         for pin in self.store.take_pins():
             self.server.reader_pinned(pin)
         return True
+
+    def _give_up(self, error: StoreError) -> None:
+        self.server.notice("error", f"{error}; the engine stops, since it cannot record anything any more")
+        self._batch = Batch()
+        self.leaving = True
 
     def _store_is_blocked(self, error: StoreError) -> None:
         if self._store_blocked_since is None:
@@ -335,6 +385,7 @@ class Supervisor:
         if worker.terminal != context:
             worker.terminal = context
             worker.peer.send(ShowTerminal(self.terminals.of(context)))
+        self.reveal_secrets(worker)
         earlier = earlier_children(execution) if execution.resumes else None
         worker.peer.send(Execute(execution.id, step.encoded, step.arguments, step.number == 1, step.run.memo, earlier))
         if not self._sampling:
@@ -347,14 +398,15 @@ class Supervisor:
             return
         outcome = None if command.ended is None else command.ended.outcome
         more = () if command.ended is None else _outcomes_ahead(command.wait)
+        self.reveal_secrets(worker)
         worker.peer.send(Answer(command.wait.request, command.index, outcome, command.error, more))
 
     def _sample(self) -> None:
         """Look at busy workers now and then; nobody wakes up for it while none is."""
         busy = [worker for worker in self.workers.values() if self.scheduler.running_on(worker.id) is not None]
+        trees = ProcessTrees()
         for worker in busy:
-            worker.sample()
-            worker.show_resting()
+            worker.sample(trees)
         self._sampling = bool(busy)
         if busy:
             self.later(SAMPLE, self._sample)
@@ -399,7 +451,7 @@ class Supervisor:
                         message.outcome,
                         message.retryable,
                         unclean,
-                        message.usage,
+                        worker.used(message.usage),
                         message.fingerprint,
                     )
                 )
@@ -427,6 +479,8 @@ class Supervisor:
         execution = self.scheduler.running_on(worker_id)
         if execution is None:
             return  # it has ended, and what its process says now comes too late
+        if isinstance(message, Log) and not self.workers[worker_id].admits(message):
+            return
         if isinstance(message, KeepAsset):
             for blob in message.blobs:
                 self.store.blob_written(self._blobs.path_of(blob))

@@ -1,10 +1,17 @@
-"""Removing directories."""
+"""Files in directories that are going to be removed, and removing these."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["remove_tree"]
+__all__ = ["FileState", "file_state", "remove_tree"]
+
+FileState = tuple[int, int, int, int]
+"""What tells a file from others, and from itself after a change."""
+
+
+def file_state(status: os.stat_result) -> FileState:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def remove_tree(path: str) -> None:

@@ -11,11 +11,10 @@ from msgspec.structs import replace
 
 from coflux.executor.core.state import Execution, Worker, WorkerState
 from coflux.executor.database import LOGS_FILE, MAIN_FILE
-from coflux.executor.evidence import resident_memory
 from coflux.executor.hosts import ModuleHost
 from coflux.executor.messages import ModuleError
-from coflux.executor.processes import tree_usage
 from coflux.executor.requests import ExecutionSample, Generation, GroupSample, Sampled
+from coflux.executor.sampling import ProcessTrees, sample
 
 if TYPE_CHECKING:
     from coflux.executor.supervisor import Supervisor
@@ -45,12 +44,14 @@ class Vitals:
         waiting = sum(1 for _, execution in busy if execution.waits)
         unfinished = sum(family.unfinished for family in scheduler.families.values())
         longest = nsmallest(MOST_EXECUTIONS, busy, key=lambda pair: pair[1].started_at or 0.0)
-        cpu_seconds, memory = tree_usage(os.getpid())
+        trees = ProcessTrees()
+        engine = sample(os.getpid(), trees)
+        assert engine is not None  # this process
         data_dir = self._supervisor.project.data_dir
         hosts = list(self._supervisor.generations.hosts.values())[-MOST_GENERATIONS:]
         return Sampled(
             at=self._supervisor.wall(),
-            executions=tuple([self._execution(*pair) for pair in longest]),
+            executions=tuple([self._execution(*pair, trees) for pair in longest]),
             workers=Counter(worker_state(worker) for worker in scheduler.workers.values()),
             groups=tuple(
                 [GroupSample(pool.group.name, pool.group.concurrency, pool.active) for pool in scheduler.slots.pools]
@@ -58,8 +59,8 @@ class Vitals:
             queued=unfinished - len(busy),
             running=len(busy) - waiting,
             waiting=waiting,
-            cpu_seconds=cpu_seconds,
-            memory=memory,
+            cpu_seconds=engine.cpu_seconds,
+            memory=engine.peak_memory,
             load=os.getloadavg()[0],
             main_size=_database_size(os.path.join(data_dir, MAIN_FILE)),
             logs_size=_database_size(os.path.join(data_dir, LOGS_FILE)),
@@ -67,17 +68,18 @@ class Vitals:
             generations=tuple([_generation(host) for host in hosts]),
         )
 
-    def _execution(self, worker: Worker, execution: Execution) -> ExecutionSample:
+    def _execution(self, worker: Worker, execution: Execution, trees: ProcessTrees) -> ExecutionSample:
         process = self._supervisor.workers.get(worker.id)
+        now = sample(worker.pid, trees)
         return ExecutionSample(
             execution.id,
             worker.id,
             worker.pid,
             "waiting" if execution.waits else "running",
             "" if execution.pool is None else execution.pool.group.name,
-            0.0 if process is None else process.cpu_seconds,
-            resident_memory(worker.pid),
-            0 if process is None else process.peak_memory,
+            0.0 if process is None else process.sampled.cpu_seconds,
+            0 if now is None else now.peak_memory,
+            0 if process is None else process.sampled.peak_memory,
         )
 
 

@@ -14,7 +14,6 @@ import importlib
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable
 from traceback import walk_tb
 from types import CoroutineType
@@ -22,18 +21,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from coflux import backend, values
+from coflux import backend, secret, values
 from coflux.encoded import Value
 from coflux.errors import ExecutionError
+from coflux.executor import standard_logging
 from coflux.executor.argument_keys import argument_keys, key_plan
 from coflux.executor.blobs import FileBlobs
-from coflux.executor.capture import NoInput, OutputStream, flush_c_buffers
+from coflux.executor.capture import STDERR, STDOUT, NoInput, flush_c_buffers, install_streams, write_c_lines
 from coflux.executor.channel import Channel, ChannelBroken, ChannelClosed, decoder
 from coflux.executor.cleanliness import Baseline, WorkingDirectory, tell
+from coflux.executor.environment import watch_environment
 from coflux.executor.fingerprints import fingerprint, remember
 from coflux.executor.importing import ImportRecorder
 from coflux.executor.manifest import encoded_arguments
-from coflux.executor.memory import PeakMemory
 from coflux.executor.messages import (
     Bind,
     BindFailed,
@@ -41,22 +41,26 @@ from coflux.executor.messages import (
     Configure,
     Execute,
     Failed,
+    KeepSecret,
     Outcome,
     Ready,
     Retire,
     Returned,
+    RevealSecrets,
+    SecretKept,
     ShowTerminal,
     Succeeded,
     TargetSpec,
     ToWorker,
-    Usage,
 )
+from coflux.executor.metering import Meter
 from coflux.executor.processes import become_subreaper, die_with_parent
 from coflux.executor.runtime import Runtime, wait_closed
 from coflux.executor.signals import DISCONNECTED, DUMP_SIGNAL, FAULT_MARK, OWN_FAULT
 from coflux.executor.unwinding import hide_from_threads
 from coflux.failures import capture
 from coflux.previews import message_of, one_line
+from coflux.redaction import THIS_PROCESS, learn_environment
 from coflux.target import Target, registry
 
 __all__ = ["SpawnArguments", "forget_crashes", "main", "main_spawned", "record_crashes"]
@@ -75,6 +79,10 @@ class SpawnArguments(msgspec.Struct, frozen=True):
 
 class TargetNotFound(Exception):
     """No module has the target that was submitted."""
+
+
+class ArgumentForgotten(Exception):
+    """An argument holds a secret that is gone for good: no other attempt could find it either."""
 
 
 class _Found(NamedTuple):
@@ -96,16 +104,16 @@ class Worker:
         self._configuration = configuration
         self._recorder = recorder
         self._blobs = FileBlobs(configuration.blobs)
-        self._stdout = OutputStream(1, "<stdout>")
-        self._stderr = OutputStream(2, "<stderr>")
         self._targets: dict[bytes, _Found] = {}
+        self._kept_secrets: dict[str, str] = {}  # their ids, by value
         self._baseline = Baseline(crash)
         self._directory = WorkingDirectory(configuration.scratch)
-        self._peak_memory = PeakMemory()
+        self._meter = Meter()
 
     def serve(self) -> None:
         """Run what comes, until told to leave or until the supervisor is gone."""
         hide_from_threads()
+        watch_environment()
         self._channel.send(Ready(os.getpid()))
         self._prepare()
         while True:
@@ -115,6 +123,8 @@ class Worker:
             if isinstance(message, Execute):
                 self._channel.send(self._execute(message))
                 self._prepare()
+            elif isinstance(message, RevealSecrets):
+                secret.recall(message.secrets)
             elif isinstance(message, ShowTerminal):
                 self._baseline.describe_terminal(message.variables)
             elif isinstance(message, Bind):
@@ -126,33 +136,37 @@ class Worker:
     # -- one execution -------------------------------------------------------------------------------------------
 
     def _execute(self, message: Execute) -> Returned:
-        before = time.process_time()
-        sys.stdout, sys.stderr, sys.stdin = self._stdout, self._stderr, NoInput()
+        install_streams()
+        sys.stdin = NoInput()
         runtime = Runtime(
             self._channel,
             self._blobs,
             message.execution,
             self._configuration.project,
+            self._kept_secrets,
             memo=message.memo,
             earlier=message.earlier,
         )
         backend.install(runtime)
+        standard_logging.record_into(runtime)
         try:
             outcome, retryable = contextvars.Context().run(self._outcome, message, runtime)
         finally:
             backend.install(None)
-        unclean = self._clean_up()
-        usage = Usage(time.process_time() - before, self._peak_memory.of_execution())
+            standard_logging.record_into(None)
+            runtime.finish()
+        unclean = self._clean_up(runtime)
         found = self._targets.get(message.target)
         version = b"" if found is None else found.fingerprint
-        return Returned(message.execution, outcome, retryable, unclean, usage, self._recorder.take_news(), version)
+        news, usage = self._recorder.take_news(), self._meter.of_execution()
+        return Returned(message.execution, outcome, retryable, unclean, usage, news, version)
 
-    def _clean_up(self) -> str:
+    def _clean_up(self, runtime: Runtime) -> str:
         """Leave nothing to the next execution; return why this process must not run another, or ""."""
         try:
             self._flush()
             unclean = self._baseline.restore()
-            self._directory.leave()
+            self._directory.leave(runtime.stored)
         except BaseException as error:  # noqa: BLE001 (whatever it is, the execution's outcome must get out)
             return _tell_fault(error)
         return unclean
@@ -160,7 +174,7 @@ class Worker:
     def _prepare(self) -> None:
         """What the next execution finds. Done before it comes: the supervisor is busy with the outcome of the last."""
         self._directory.prepare()
-        self._peak_memory.begin()
+        self._meter.begin()
         # What is imported later seeds itself.
         if (python_random := sys.modules.get("random")) is not None:
             python_random.seed(int.from_bytes(os.urandom(16), "little"))
@@ -174,10 +188,12 @@ class Worker:
             self._enter_directory()
             spec, target, _ = self._find(message.target)
             try:
-                decoded = [values.decode(value, self._blobs) for value in message.arguments]
+                decoded = self._decoded(message.arguments)
                 positional, keyword = _call_arguments(target, decoded)
                 del decoded
                 result = _call(target.fn, positional, keyword)
+            except ArgumentForgotten:
+                raise
             except BaseException as error:
                 if runtime.suspended:
                     return _DISREGARDED, False
@@ -189,7 +205,7 @@ class Worker:
             if runtime.suspended:
                 return _DISREGARDED, False
             return Succeeded(self._encoded(result, full_json=message.root)), True
-        except TargetNotFound as error:  # without a traceback: it would only show our own code
+        except (TargetNotFound, ArgumentForgotten) as error:  # without a traceback: it would only show our own code
             return Failed(capture(ExecutionError(str(error)), self._blobs)), False
         except (values.UnsendableValue, values.UnstoredValue) as error:
             return Failed(
@@ -197,6 +213,12 @@ class Worker:
             ), retryable
         except BaseException as error:  # noqa: BLE001 (sys.exit() and the like are failures of the step)
             return Failed(capture(error, self._blobs)), retryable
+
+    def _decoded(self, arguments: tuple[Value, ...]) -> list[object]:
+        try:
+            return [values.decode(value, self._blobs) for value in arguments]
+        except secret.SecretForgotten as error:
+            raise ArgumentForgotten(f"an argument cannot be had: {error}") from None
 
     def _encoded(self, result: object, *, full_json: bool) -> Value:
         try:
@@ -248,13 +270,13 @@ class Worker:
         return found
 
     def _flush(self) -> None:
-        for stream in {sys.stdout, sys.stderr} - {self._stdout, self._stderr, None}:
+        for stream in {sys.stdout, sys.stderr} - {STDOUT, STDERR, None}:
             try:
                 stream.flush()
             except Exception:  # noqa: BLE001 (the user's own stream, closed or broken: nothing is left to flush)
                 pass
-        self._stdout.flush_all()
-        self._stderr.flush_all()
+        STDOUT.flush_all()
+        STDERR.flush_all()
         flush_c_buffers()
 
     # -- the command line's words --------------------------------------------------------------------------------
@@ -265,15 +287,23 @@ class Worker:
         try:
             target = _imported_by_name(message.module, message.name)
             bound = words.bind(target, message.words, message.document, message.directory)
-            encoded = encoded_arguments(target, bound, self._blobs)
-            keys = argument_keys(key_plan(target, run_memo=False), target, bound)
+            with secret.keeping(self._keep_secret):  # one may be a parameter's default
+                encoded = encoded_arguments(target, bound, self._blobs)
+                keys = argument_keys(key_plan(target, run_memo=False), target, bound)
         except (words.ArgumentError, TargetNotFound, values.UnsendableValue, values.UnstoredValue) as error:
-            return BindFailed(message.request, str(error))
+            return BindFailed(message.request, THIS_PROCESS.text(str(error)))
         except BaseException as error:  # noqa: BLE001 (a validator of the user's may raise anything)
-            return BindFailed(message.request, f"the arguments could not be read: {type(error).__name__}: {error}")
+            text = f"the arguments could not be read: {type(error).__name__}: {error}"
+            return BindFailed(message.request, THIS_PROCESS.text(text))
         finally:
             self._flush()
         return Bound(message.request, encoded, keys)
+
+    def _keep_secret(self, value: str) -> str:
+        self._channel.send(KeepSecret(0, value))
+        reply = self._channel.receive()
+        assert isinstance(reply, SecretKept)
+        return reply.id
 
 
 def _call_arguments(target: Target[..., Any], decoded: list[object]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -387,12 +417,12 @@ def _run_exit_handlers() -> None:
     """What `sys.exit` would run: `atexit` handlers. The supervisor's patience bounds it."""
     import atexit
 
-    sys.stdout, sys.stderr = OutputStream(1, "<stdout>"), OutputStream(2, "<stderr>")
+    install_streams()
     try:
         atexit._run_exitfuncs()
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        STDOUT.flush_all()
+        STDERR.flush_all()
 
 
 def main_spawned(arguments: str) -> None:
@@ -401,9 +431,15 @@ def main_spawned(arguments: str) -> None:
     record_crashes(start.descriptors[-1])
     sys.path[:] = start.configuration.sys_path
     os.chdir(start.configuration.project)
+    write_c_lines()
+    standard_logging.prepare()
+    install_streams()
     recorder = ImportRecorder()
     recorder.install()
     recorder.import_all(start.modules)
+    learn_environment()
+    STDOUT.flush_all()
+    STDERR.flush_all()
     remember(registry.values())  # before an execution changes what their names mean
     # By its real name: this file runs as `__main__`, and its classes would exist twice.
     module = importlib.import_module("coflux.executor.worker")

@@ -33,7 +33,7 @@ class WorkerStarts:
     def start(self, worker_id: int, host: ModuleHost, received: Callable[[int, Any], None]) -> WorkerProcess:
         """Have a worker started. Raises `OSError` when there are no descriptors for it."""
         grace = self._supervisor.project.settings.grace
-        worker = WorkerProcess(self._supervisor, worker_id, host.id, grace, received)
+        worker = WorkerProcess(self._supervisor, worker_id, host.id, grace, received, host.secrets)
         self._supervisor.workers[worker_id] = worker
         if not host.starting:
             self._watch(host)

@@ -24,6 +24,8 @@ from importlib.machinery import PathFinder
 
 from msgspec.structs import replace
 
+from coflux.executor import standard_logging
+from coflux.executor.capture import write_c_lines
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.importing import ImportRecorder, is_third_party
 from coflux.executor.messages import (
@@ -226,6 +228,8 @@ def main(descriptor: int) -> None:
     from coflux.executor import host, worker  # noqa: F401
 
     become_subreaper()
+    write_c_lines()
+    standard_logging.prepare()
     _settle_objects()
     channel: Channel[ToGuardian] = Channel(socket.socket(fileno=descriptor), ToGuardian)
     while True:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from coflux.failures import NoBlobs
 from coflux.handles import Execution
+from coflux.metrics import Metric
 from coflux.suspension import Suspending, wait_limit
 from coflux.target import Target
+from coflux.values import BlobStore
 
 PENDING = object()
 
@@ -26,7 +30,13 @@ class FakeEngine:
         self.suspensions: list[tuple[float, float | None]] = []
         self.cancelled: list[Execution[Any]] = []
         self.groups: list[tuple[str | None, int | None]] = []
+        self.secrets: list[str] = []
+        self.metrics: list[Metric] = []
+        self.points: list[tuple[str, float, float | None]] = []
         self.entries: list[tuple[int, str | None, dict[str, object]]] = []
+        self.store: BlobStore = NoBlobs()
+        self.stored: list[int] = []
+        self.assets: list[tuple[str, str | None, int, int, set[str]]] = []
 
     def submit(self, target: Target[..., Any], arguments: Sequence[object], group: int | None) -> Execution[Any]:
         self.submissions.append((target, tuple(arguments), group))
@@ -76,6 +86,26 @@ class FakeEngine:
 
     def log(self, level: int, template: str | None, values: dict[str, object]) -> None:
         self.entries.append((level, template, values))
+
+    def keep_secret(self, value: str) -> str:
+        self.secrets.append(value)
+        return f"secret{self.secrets.index(value)}"
+
+    def hide(self, value: str) -> None:
+        self.keep_secret(value)
+
+    def record_metric(self, metric: Metric, value: float, at: float | None) -> None:
+        self.metrics.append(metric)
+        self.points.append((metric.key, value, at))
+
+    def blobs(self) -> BlobStore:
+        return self.store
+
+    def keep_asset(self, asset: str, name: str | None, files: int, size: int, blobs: Sequence[str]) -> None:
+        self.assets.append((asset, name, files, size, set(blobs)))
+
+    def file_stored(self, status: os.stat_result) -> None:
+        self.stored.append(status.st_ino)
 
     def execution_id(self) -> str:
         return self.execution

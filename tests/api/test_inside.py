@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
+import math
 import pickle
 import threading
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -159,19 +162,90 @@ def test_project_dir(engine: FakeEngine) -> None:
     assert cf.project_dir() == Path("/the/project")
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda: cf.Metric("loss").record(1),
-        lambda: cf.progress([1]),
-        lambda: cf.asset("a"),
-        lambda: cf.Secret("a"),
-        lambda: cf.Secret.env("A"),
-    ],
-)
-def test_what_is_not_there_yet_says_so(engine: FakeEngine, use: Any) -> None:
-    with pytest.raises(NotImplementedError, match=r"(Metric|progress|asset|Secret)"):
-        use()
+class Scalar:
+    """A number as other libraries have them."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def test_recording_a_metric(engine: FakeEngine) -> None:
+    loss = cf.Metric("loss")
+    loss.record(1)
+    loss.record(Scalar(0.5), at=Scalar(2.0))
+    loss.record(math.inf, at=3)
+    assert engine.points == [("loss", 1.0, None), ("loss", 0.5, 2.0), ("loss", math.inf, 3.0)]
+    assert all(type(value) is float for _, value, _ in engine.points)
+    assert cf.MetricScale(upper=Scalar(3.0)).upper == 3.0  # type: ignore[arg-type]
+
+
+def test_progress_counts_what_has_been_dealt_with(engine: FakeEngine) -> None:
+    """METRIC-8: an item is once the next one is asked for."""
+    counts = [len(engine.points) for _ in cf.progress("abc", "letters", group="g")]
+    assert counts == [0, 1, 2]
+    assert engine.points == [("letters", 1.0, None), ("letters", 2.0, None), ("letters", 3.0, None)]
+    assert engine.metrics[0].scale == cf.MetricScale(progress=True, upper=3)
+    assert engine.metrics[0].group == cf.MetricGroup("g")
+
+
+class Endless:
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count()
+
+
+@pytest.mark.parametrize("endless", [itertools.count(), Endless(), range(10**30)])
+def test_progress_without_a_length(engine: FakeEngine, endless: Iterable[int]) -> None:
+    assert list(itertools.islice(cf.progress(endless), 3)) == [0, 1, 2]
+    assert [value for _, value, _ in engine.points] == [1, 2]
+    assert engine.metrics[0].scale == cf.MetricScale(progress=True)
+
+
+def test_progress_of_loops_that_are_left(engine: FakeEngine) -> None:
+    """METRIC-9: by `break` or an error, the last item does not count, and the source is closed with the loop; of no
+    items there is nothing to tell."""
+    closed = []
+
+    def source() -> Iterator[int]:
+        try:
+            yield from range(5)
+        finally:
+            closed.append(True)
+
+    for number in cf.progress(source()):
+        if number == 2:
+            break
+    assert [value for _, value, _ in engine.points] == [1, 2]
+    assert closed == [True]
+
+    def failing() -> Iterator[int]:
+        yield 1
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        list(cf.progress(failing()))
+    assert len(engine.points) == 3
+    assert list(cf.progress([])) == []
+    assert len(engine.points) == 3
+    with pytest.raises(TypeError, match="not iterable"):
+        cf.progress(5)  # type: ignore[arg-type]
+
+
+def test_a_secret_is_given_to_the_engine_before_anybody_can_print_it(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cf.Secret("made-by-an-execution")
+    monkeypatch.setenv("LOGIN", "read-by-an-execution")
+    assert cf.Secret.env("LOGIN").value == "read-by-an-execution"
+    cf.Secret("made-by-an-execution")
+    assert engine.secrets == ["made-by-an-execution", "read-by-an-execution"]
+    assert cf.Secret("made-by-an-execution").reference() == Reference("secret", "secret0")
+    assert cf.Secret.env("LOGIN").reference() == Reference("secret", "env:LOGIN")
 
 
 def test_handle_is_not_pickled_behind_the_engine_s_back() -> None:

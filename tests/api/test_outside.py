@@ -253,10 +253,12 @@ def test_secret_keeps_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = cf.Secret("hunter2hunter2")
     assert secret.value == "hunter2hunter2"
     assert "hunter2" not in repr(secret)
-    monkeypatch.setenv("API_KEY", "abc")
+    monkeypatch.setenv("API_KEY", "in-the-environment")
     named = cf.Secret.env("API_KEY")
-    assert named.value == "abc"
+    assert named.value == "in-the-environment"
     assert repr(named) == "Secret.env('API_KEY')"
+    assert {copy.copy(secret), copy.deepcopy(secret), cf.Secret("hunter2hunter2")} == {secret}
+    assert len({secret, named, cf.Secret("another-hunter"), cf.Secret.env("TOKEN"), "hunter2hunter2"}) == 5
     monkeypatch.delenv("API_KEY")
     with pytest.raises(LookupError, match="API_KEY"):
         _ = named.value
@@ -266,22 +268,6 @@ def test_wrong_secret_is_not_in_the_message() -> None:
     with pytest.raises(TypeError, match="holds a str, not a bytes") as caught:
         cf.Secret(b"hunter2")  # type: ignore[arg-type]
     assert "hunter2" not in str(caught.value)
-
-
-def test_assets_are_not_there_yet() -> None:
-    with pytest.raises(NotImplementedError, match="asset"):
-        cf.asset("file.txt")
-
-
-def test_asset_holds_entries_by_path() -> None:
-    entries = [cf.AssetEntry("a/b.txt", 3), cf.AssetEntry("c.txt", 0)]
-    asset = cf.Asset("A1", {"name": "out"}, entries)
-    assert asset["a/b.txt"].size == 3
-    assert "c.txt" in asset
-    assert "b.txt" not in asset
-    assert asset.entries == entries
-    with pytest.raises(KeyError):
-        _ = asset["b.txt"]
 
 
 def test_project_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from coflux.assets import Asset
 from coflux.cli.terminal import Output, Terminal
 from coflux.executor.messages import Failed, Outcome, RunOptions, Succeeded, TargetSpec, Terminated
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, SharedRow, Status, StepRow
+from coflux.executor.rows import (
+    AssetRow,
+    Batch,
+    ExecutionRow,
+    GroupRow,
+    LogRow,
+    MetricRow,
+    PointsRow,
+    RunRow,
+    SharedRow,
+    Status,
+    StepRow,
+)
 from coflux.executor.store import Store
 from coflux.failures import Failure
 from coflux.logs import Level
+from coflux.metrics import Metric
 from coflux.task_options import TaskOptions
 from coflux.values import Value
 
 Command = Callable[..., tuple[int, str, str]]
-"""Runs a command line: see the fixture `coflux`."""
+"""Takes the words of a command line; returns status, standard output and standard error."""
 
 STARTED_AT = 1_700_000_000.0  # seconds since the epoch
 PLAIN = Terminal(live=False, color=False, unicode=True, width=80, height=24)
@@ -108,6 +123,12 @@ class Recorder:
             )
         )
 
+    def asset(self, step: int, asset: Asset, *, attempt: int = 1) -> None:
+        name, files, size = asset.metadata
+        self._batch.assets.append(
+            AssetRow("Rbcd", step, attempt, asset.id, name, files, size, STARTED_AT + len(self._batch.assets))
+        )
+
     def shared(self, number: int, child: str, *, step: int = 1, attempt: int = 1, group: int | None = None) -> None:
         self._batch.shared.append(SharedRow("Rbcd", step, attempt, number, child, group))
 
@@ -123,8 +144,29 @@ class Recorder:
         values: bytes | None = None,
         *,
         run: str = "Rbcd",
+        logger: str | None = None,
+        bar: int | None = None,
+        live: bool = False,
     ) -> None:
-        self._batch.logs.append(LogRow(run, step, 1, STARTED_AT + at, level, template, values))
+        row = LogRow(run, step, 1, STARTED_AT + at, level, template, values, logger, bar, live)
+        self._batch.logs.append(row)
+
+    def metric(
+        self,
+        step: int,
+        number: int,
+        metric: Metric,
+        values: Sequence[float],
+        at: Sequence[float] = (),
+        attempt: int = 1,
+    ) -> None:
+        """A metric with points, at 0.5, 1.5, … if nothing else is said."""
+        at = at or [0.5 + index for index in range(len(values))]
+        encode = msgspec.json.encode
+        group, scale = (None if axis is None else encode(axis) for axis in (metric.group, metric.scale))
+        self._batch.metrics.append(MetricRow("Rbcd", step, attempt, number, metric.key, group, scale))
+        points = (array("d", numbers).tobytes() for numbers in (at, values))
+        self._batch.points.append(PointsRow("Rbcd", step, attempt, number, 0, len(values), *points))
 
 
 @contextmanager

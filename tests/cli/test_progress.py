@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from coflux.cli.feed import Event, Feed, RunChanged
+from coflux.cli.lines import Narrator
 from coflux.cli.ndjson import Events
 from coflux.cli.progress import Lines, Problems
 from coflux.cli.tree import Tree
 from coflux.executor.history import History
+from coflux.executor.series import Progress
 from coflux.logs import Level
 from tests.cli.samples import FAILURE, PLAIN, TIMEOUT, Captured, Recorder, succeeded
 
@@ -247,6 +249,34 @@ def test_the_tree_keeps_logs_above_and_fits_the_terminal(
     assert "\x1b[2J" not in captured.text
 
 
+def test_a_progress_bar_is_told_of_when_it_is_complete(
+    recorder: Recorder, feed: Feed, captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tree shows it meanwhile. Records of the standard library name their logger, and are never filled in."""
+    monkeypatch.setenv("TERM", "xterm")
+    narrator, tree = Narrator(PLAIN), Tree(captured.output, PLAIN._replace(live=True))
+    recorder.run()
+    recorder.step(1, "nightly")
+    recorder.log(1, Level.STDERR, " 50% |##  |", bar=0, live=True)
+    recorder.commit()
+    events = list(feed.events())
+    assert [line for event in events for line in narrator.lines(event)] == ["run Rbcd app.flows/nightly"]
+    for event in events:
+        tree.take(event)
+    tree.refresh()
+    assert "Rbcd:1 50% |##  |" in captured.text
+    recorder.log(1, Level.STDERR, "100% |####|", bar=0)
+    recorder.log(1, Level.INFO, "{n} done\nin all", values=b'{"n":3}', logger="app.db")
+    recorder.commit()
+    told = [line for event in feed.events() for line in narrator.lines(event)]
+    assert told == [
+        "Rbcd:1 nightly | 100% |####|",
+        "Rbcd:1 nightly info app.db: {n} done",
+        "Rbcd:1 nightly info app.db: in all",
+        "Rbcd:1 nightly info app.db: n=3",
+    ]
+
+
 def test_a_tree_without_unicode_is_ascii(
     recorder: Recorder, feed: Feed, captured: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,3 +287,16 @@ def test_a_tree_without_unicode_is_ascii(
         tree.take(event)
     tree.close()
     assert captured.text.isascii()
+
+
+def test_the_tree_shows_how_far_what_runs_has_got(
+    recorder: Recorder, feed: Feed, captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    tree = Tree(captured.output, PLAIN._replace(live=True))
+    record_a_run(recorder)
+    for event in feed.events():
+        tree.take(event)
+    tree.show_progress({("Rbcd", 1, 1): Progress(21, 50, 0.42, 3.1, 9.4), ("Rother", 1, 1): Progress(1, 2, 0.5, 1, 1)})
+    tree.close()
+    assert "nightly('a', 2)  42% (21/50), 9.4s left" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", captured.text)

@@ -102,6 +102,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert settings.concurrency >= 1
     assert (settings.isolation, settings.preload) == ("shared", "auto")
     assert (settings.grace, settings.import_timeout, settings.max_depth) == (0.0, 60.0, 1000)
+    assert (settings.keep_for, settings.keep_size) == (90 * 86400.0, 10 << 30)
 
 
 CONFIGURATION = """
@@ -113,6 +114,8 @@ preload = ["numpy"]
 grace = 2
 import_timeout = 1.5
 max_depth = 50
+keep_for = "2w"
+keep_size = "1.5 GiB"
 """
 
 
@@ -121,7 +124,7 @@ def test_every_setting_can_be_configured(tmp_path: Path, name: str, header: str)
     path = write(tmp_path / name, header + CONFIGURATION)
     project = find_project(str(tmp_path))
     assert project.config_file == str(path)
-    assert project.settings == (("app.flows",), 3, "fresh", "spawn", ("numpy",), 2.0, 1.5, 50, ())
+    assert project.settings == (("app.flows",), 3, "fresh", "spawn", ("numpy",), 2.0, 1.5, 50, 1209600.0, 3 << 29, ())
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +138,30 @@ def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pyte
     assert settings.modules == ("one", "two.three")
     assert (settings.concurrency, settings.preload, settings.grace) == (7, "off", 0.5)
     assert settings.isolation == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("keep_for", "seconds", "keep_size", "size"),
+    [
+        ("off", None, "off", None),
+        ("0", None, "0", None),
+        ("3600", 3600.0, "1000", 1000),
+        ("1d12h", 129600.0, "2.5kb", 2500),
+        ("0.5", 0.5, "1 TiB", 1 << 40),
+    ],
+)
+def test_ages_and_sizes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    keep_for: str,
+    seconds: float | None,
+    keep_size: str,
+    size: int | None,
+) -> None:
+    monkeypatch.setenv("COFLUX_KEEP_FOR", keep_for)
+    monkeypatch.setenv("COFLUX_KEEP_SIZE", keep_size)
+    settings = find_project(str(tmp_path)).settings
+    assert (settings.keep_for, settings.keep_size) == (seconds, size)
 
 
 def test_a_coflux_toml_is_the_only_file_read(tmp_path: Path) -> None:
@@ -157,6 +184,12 @@ def test_a_coflux_toml_is_the_only_file_read(tmp_path: Path) -> None:
         ('isolation = "none"', 'isolation must be "shared" or "fresh", not \'none\''),
         ('modules = "app"', "modules must be a list of names, not 'app'"),
         ("preload = [1]", 'preload must be "auto", "off" or a list of packages, not [1]'),
+        ('keep_for = "long"', "keep_for must be a duration (seconds, or like 1h30m), or \"off\", not 'long'"),
+        (
+            'keep_size = "10 XB"',
+            'keep_size must be a number of bytes, like "10GB" or "512MiB", or "off", not \'10 XB\'',
+        ),
+        ("keep_size = true", 'keep_size must be a number of bytes, like "10GB" or "512MiB", or "off", not True'),
         ("concurrency = = 2", "Invalid value (at line 1, column 15)"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from coflux.cli import exits
 from coflux.cli.interrupted import advice
+from coflux.encoded import Value
+from coflux.executor.messages import Succeeded
 from coflux.logs import Level
 from tests.cli.samples import FAILURE, TIMEOUT, Command, recording, succeeded
 
@@ -114,6 +117,26 @@ def test_results(coflux: Command, arguments: list[str], status: int, out: str, e
     assert coflux("runs", "result", *arguments) == (status, out, err)
 
 
+def test_a_result_without_a_json_form_is_shown_in_some_lines_on_a_terminal(coflux: Command, tmp_path: Path) -> None:
+    (tmp_path / ".coflux").mkdir()
+    value = Value("pickle", b"never loaded", 12, preview="ndarray int64 (2,) 16 bytes", summary="ndarray\n1  2")
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.run("succeeded", settled=True)
+        recorder.step(1, "main")
+        recorder.execution(1, "succeeded", Succeeded(value))
+        recorder.commit()
+    assert coflux("runs", "result", "Rbcd") == (0, "ndarray int64 (2,) 16 bytes\n", "")
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": ROOT}
+    command = [sys.executable, "-m", "coflux", "runs", "result", "Rbcd"]
+    outer, inner = pty.openpty()
+    try:
+        subprocess.run(command, env=environment, stdout=inner, check=True)
+        assert os.read(outer, 1000) == b"ndarray\r\n1  2\r\n"
+    finally:
+        os.close(outer)
+        os.close(inner)
+
+
 @pytest.mark.usefixtures("stored")
 def test_a_result_as_json_has_the_same_status(coflux: Command) -> None:
     status, out, _ = coflux("runs", "result", "Rbcd:3", "--json")
@@ -149,6 +172,13 @@ def test_cancelling_what_has_ended_is_no_error(coflux: Command) -> None:
         (["Rbcd", "--level", "warning"], ["load error: cannot read a.txt"]),
         (["Rbcd", "--grep", "READ"], ["load | reading", "load error: cannot read a.txt"]),
         (["Rbcd", "-n", "1"], ["nightly info: done"]),
+        (["Rbcd", "--since", "2023-11-14T22:13:20Z", "--where", "file"], ["load error: cannot read a.txt"]),
+        (["Rbcd", "--since", "10m"], []),
+        (["Rbcd", "--until", "2023-11-14"], []),
+        (["Rbcd", "--where", "file=a.txt"], ["load error: cannot read a.txt"]),
+        (["Rbcd", "--where", 'file="a.txt"'], ["load error: cannot read a.txt"]),
+        (["Rbcd", "--where", "file=1", "--where", "file=100000000000000000000"], []),
+        (["Rbcd", "--logger", "app"], []),
     ],
 )
 def test_logs(coflux: Command, arguments: list[str], texts: list[str]) -> None:
@@ -266,6 +296,11 @@ def test_streams_that_take_nothing(tmp_path: Path, arguments: str, redirection: 
             ["run", "--args", "@text.json", "a/b"],
             "Invalid value for '--args': must be a JSON object (by name) or array (by position)",
         ),
+        (
+            ["logs", "Rbcd", "--since", "yesterday"],
+            "Invalid value for '--since': 'yesterday' is neither a time (2026-01-31T12:00) nor how long ago (1h30m)",
+        ),
+        (["logs", "Rbcd", "--where", "=1"], "Invalid value for '--where': '=1' is neither KEY nor KEY=VALUE"),
     ],
 )
 def test_wrong_usage_is_one_line(coflux: Command, tmp_path: Path, arguments: list[str], message: str) -> None:

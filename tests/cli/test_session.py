@@ -16,8 +16,8 @@ from typing import cast
 
 import pytest
 
-from coflux.cli import exits
-from coflux.cli.feed import Event, Feed, Logged
+from coflux.cli import exits, session
+from coflux.cli.feed import Event, Feed, Key, Logged
 from coflux.cli.progress import Lines
 from coflux.cli.result import end_of_step
 from coflux.cli.session import Session
@@ -37,7 +37,9 @@ from coflux.executor.requests import (
     Subscribe,
     ToSupervisor,
 )
+from coflux.executor.series import Progress
 from coflux.logs import Level
+from coflux.metrics import Metric, MetricScale
 from tests.cli.samples import PLAIN, TIMEOUT, Captured, Recorder, succeeded
 
 Scripted = FromSupervisor | Callable[[], FromSupervisor | None] | Exception
@@ -426,3 +428,26 @@ def test_signals_mean_what_they_did_before_when_the_session_is_over() -> None:
     with listening():
         pass
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_display_that_is_redrawn_is_told_of_progress(
+    player: Player, recorder: Recorder, captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of nested or successive loops, of the one that was begun last and is not complete."""
+    told: list[dict[Key, Progress]] = []
+    monkeypatch.setattr(Lines, "animated", True)
+    monkeypatch.setattr(Lines, "show_progress", lambda _, progress: told.append(dict(progress)))
+    monkeypatch.setattr(session, "REFRESH", 0.0)
+
+    def scale(upper: float | None) -> MetricScale:
+        return MetricScale(progress=True, upper=upper)
+
+    recorder.metric(1, 0, Metric("loaded", scale=scale(2)), [1, 2])
+    recorder.metric(1, 1, Metric("batches", scale=scale(9)), [1, 2])
+    recorder.metric(1, 2, Metric("epochs", scale=scale(20)), [5])
+    recorder.metric(1, 3, Metric("saved", scale=scale(1)), [1])
+    recorder.metric(1, 4, Metric("loss"), [1])
+    recorder.commit()
+    player.follow(ScriptedClient(lambda: None, lambda: None, RunSettled("Rbcd", "succeeded")))
+    assert told[-1] == {("Rbcd", 1, 1): Progress(5, 20, 0.25, None, None)}
+    assert captured.lines == ["run Rbcd app.flows/nightly", "Rbcd:1 nightly() running"]

@@ -280,3 +280,17 @@ def test_a_chain_of_calls_of_any_depth_can_be_shown(view: RunView) -> None:
     for number in range(2, 990):
         view.add_step(step(number, f"R1:{number - 1}:1"))
     assert len(view.lines(1000, NOW)) == 989
+
+
+def test_progress_is_shown_while_it_runs(view: RunView) -> None:
+    """Of the attempt that is shown only; and what has not changed is no reason to draw."""
+    assert not view.tell_progress(("R1", 1, 1), "10% (1/10)")  # it is not known yet
+    view.update(execution(1, "running"))
+    assert view.tell_progress(("R1", 1, 1), "10% (1/10)")
+    assert not view.tell_progress(("R1", 1, 1), "10% (1/10)")
+    assert view.lines(10, NOW)[0].note == "10% (1/10)"
+    view.update(execution(1, "failed"))
+    assert view.lines(10, NOW)[0].note == ""
+    view.update(execution(1, "running", attempt=2))
+    assert not view.tell_progress(("R1", 1, 1), "20% (2/10)")
+    assert view.lines(10, NOW)[0].note == "attempt 2"

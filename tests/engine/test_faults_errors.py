@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coflux.logs import Level
 from tests.engine.scratch import ScratchProject, kinds
 
 OUTCOME = """
@@ -170,9 +171,12 @@ def test_e09_errors_beside_the_step_do_not_change_its_result(shared: ScratchProj
     )
     finished = shared.run("flow/main")
     assert (finished.status, finished.value) == (0, [1, 2])
-    said = "\n".join(shared.output(finished.err.split()[1]))
-    assert "in a thread" in said
-    assert "in a task" in said
+    entries = [entry for entry in shared.logs(shared.last_run()) if entry.logger]
+    assert [(entry.logger, entry.level) for entry in entries] == [
+        ("threading", Level.WARNING),
+        ("asyncio", Level.ERROR),
+    ]
+    assert ["in a thread" in (entries[0].template or ""), "in a task" in (entries[1].template or "")] == [True, True]
 
 
 def test_e10_both_classes_can_be_caught_over_three_levels(shared: ScratchProject) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 
-from tests.engine.scratch import SLACK, ScratchProject
+from coflux.logs import Level
+from tests.engine.scratch import SLACK, ScratchProject, eventually
 
 MEBIBYTE = 1 << 20
 
@@ -120,7 +126,7 @@ def test_f02_f04_f05_what_bypasses_python_is_captured_and_harms_nothing(shared: 
     )
     finished = shared.run("flow/main")
     assert (finished.status, finished.value) == (0, [20, 1, 2, 3, 4]), finished.err
-    said = shared.output(finished.err.split()[1])
+    said = shared.output(shared.last_run())
     assert "".join(said).count("by descriptor") == 1
     assert "by printf" in "".join(said)
     assert {"by child 1", "by child 2", "by child 3", "before", "flushed", "raw bytes"} <= set(said)
@@ -186,7 +192,7 @@ def test_f06_garbage_and_escape_sequences_are_kept_but_not_let_loose(shared: Scr
     assert "garbage" in finished.err
     assert "\x1b" not in finished.err + finished.out
     assert "\x07" not in finished.err
-    run = finished.err.split()[1]
+    run = shared.last_run()
     said = shared.output(run)
     assert "\x1b[2J\x1b]0;title\x07\x1b[?1049h end" in said
     for arguments in (("logs", run), ("logs", run, "--json"), ("runs", "inspect", run)):
@@ -228,3 +234,105 @@ def test_f11_asking_for_input_says_why_there_is_none(shared: ScratchProject) -> 
         assert "standard input" in text
     assert outcomes["descriptor"] == ""
     assert outcomes["pdb"][0] in ("BdbQuit", "EOFError")
+
+
+def test_f08_bars_are_one_line_each(shared: ScratchProject) -> None:
+    """O05: tqdm side by side and beside output, with the state they have meanwhile."""
+    shared.write(
+        "flow",
+        """
+        from tqdm import tqdm
+
+        @cf.task()
+        def bars():
+            shown = [tqdm(range(100_000), desc=f"bar {number}", position=number) for number in range(8)]
+            for number in range(100_000):
+                for bar in shown:
+                    bar.update()
+                if number == 50_000:
+                    mark("half")
+                    gate("go on")
+            for bar in shown:
+                bar.close()
+            print("to the other stream")
+            for _ in tqdm(range(10), desc="alone", mininterval=0):
+                pass
+
+        @cf.workflow()
+        def main():
+            bars()
+        """,
+    )
+    run = shared.detach("flow/main")
+    follower = shared.start("logs", "--follow", run)
+    shared.marked("half", timeout=30)
+    eventually(lambda: sum(entry.live for entry in shared.logs(run, 2)) == 8)
+    shared.open_gate("go on")
+    told = shared.finish(follower).out.splitlines()
+    entries = [entry for entry in shared.logs(run, 2) if entry.level == Level.STDERR]
+    assert not any(entry.live for entry in entries)
+    assert all(len(entry.template or "") < 2048 for entry in entries)
+    named = [(entry.template or "").strip()[:11].replace(":", "") for entry in entries]
+    assert named == [*(f"bar {number} 100%" for number in range(8)), "alone 100%"]
+    assert sum("| bar " in line for line in told) == 8
+    assert sum("100%" in line for line in told) == 9
+
+
+def test_o02_lines_of_all_writers_are_whole_and_in_order() -> None:
+    """Threads, child processes and C, in several tasks at once; the full size is `python benchmarks/output.py`."""
+    script = Path(__file__).parents[2] / "benchmarks" / "output.py"
+    arguments = ["--tasks", "4", "--lines", "500"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COFLUX_")}
+    finished = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_f09_floods_keep_nobody_waiting(project: ScratchProject) -> None:
+    """O08: neither other executions nor Ctrl-C; the engine's memory does not grow. How much is recorded of a flood:
+    `tests/core/test_output.py`."""
+    project.write(
+        "flow",
+        """
+        @cf.task()
+        def shout():
+            while True:
+                print("y")
+
+        @cf.task()
+        def log():
+            while True:
+                cf.log_info("y", number=1)
+
+        @cf.task()
+        def nothing():
+            pass
+
+        @cf.workflow()
+        def main():
+            nothing()
+            shout.submit(), log.submit()
+            took = []
+            for _ in range(10):
+                time.sleep(0.02)
+                start = time.monotonic()
+                nothing()
+                took.append(time.monotonic() - start)
+            mark(str(sorted(took)[5]))
+            time.sleep(60)
+        """,
+    )
+    running = project.start("run", "--no-ui", "flow/main")
+    (took,) = eventually(lambda: [mark for mark in project.marks() if mark.text])
+    assert float(took.text) < 0.1 * SLACK
+    assert psutil.Process(project.supervisor_pid()).memory_info().rss < 100 * MEBIBYTE
+    interrupted_at = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    assert project.finish(running).status == 130
+    assert time.monotonic() - interrupted_at < 1.0 * SLACK

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,32 @@ def test_g02_a_place_that_cannot_be_used_is_one_line(project: ScratchProject) ->
     blocked = project.root / "blocked"
     (blocked / "coflux.db").mkdir(parents=True)
     one_line_error(project.run("flow/double", "1", COFLUX_DATA_DIR=str(blocked)), "coflux.db")
+
+
+@contextmanager
+def mounted(place: Path, options: str) -> Iterator[Path]:
+    """A small file system in memory, where the tests may mount one."""
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_g02_g13_read_only_places_and_full_ones(project: ScratchProject) -> None:
+    """A data directory that is read-only is one line; so is a full one. Homes and places for temporary files that are
+    read-only, full or `noexec` do no harm."""
+    project.write("flow", FLOW)
+    with mounted(project.root / "readonly", "ro,size=64k") as place:
+        one_line_error(project.run("flow/double", "1", COFLUX_DATA_DIR=str(place)), str(place))
+        assert project.run("flow/double", "1", HOME=str(place), TMPDIR=str(place)).value == 2
+    with mounted(project.root / "full", "size=16k,noexec") as place:
+        (place / "filler").write_bytes(b"x" * 16_384)
+        one_line_error(project.run("flow/double", "1", COFLUX_DATA_DIR=str(place)), str(place))
+        assert project.run("flow/double", "1", HOME=str(place), TMPDIR=str(place)).value == 2
 
 
 def test_g10_commands_that_start_at_once_share_one_engine(project: ScratchProject) -> None:

@@ -48,7 +48,7 @@ class Resuming:
         ours, theirs = socket.socketpair()
         self.channel: Channel[FromWorker] = Channel(ours, FromWorker)
         self._theirs: Channel[ToWorker] = Channel(theirs, ToWorker)
-        self.runtime = Runtime(self._theirs, self.blobs, "Rbcd:1:2", "/project", earlier=children)
+        self.runtime = Runtime(self._theirs, self.blobs, "Rbcd:1:2", "/project", {}, earlier=children)
         self.identified: list[int] = []
 
     def encoded(self, target: cf.Target[..., Any], arguments: Arguments) -> tuple[Value, ...]:
@@ -109,7 +109,7 @@ def test_those_that_succeeded_go_before_the_others(resume: Start) -> None:
 def test_nothing_is_taken_where_nothing_was_submitted_or_nothing_is_resumed(resume: Start, tmp_path: Path) -> None:
     assert resume().submit(load, 1) == 0
     attempt = Resuming(tmp_path)
-    attempt.runtime = Runtime(attempt._theirs, attempt.blobs, "Rbcd:1:2", "/project")
+    attempt.runtime = Runtime(attempt._theirs, attempt.blobs, "Rbcd:1:2", "/project", {})
     assert attempt.submit(load, 1) == 0
     attempt.close()
 

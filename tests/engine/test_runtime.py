@@ -47,7 +47,7 @@ class Engine:
 
     def execution(self, *, memo: bool = False) -> Runtime:
         """Another execution in the same process, of a run with this default of memo."""
-        return Runtime(self._theirs, self._blobs, "Rbcd:1:1", "/project", memo=memo)
+        return Runtime(self._theirs, self._blobs, "Rbcd:1:1", "/project", {}, memo=memo)
 
     def submitted(self) -> Submit:
         """What has been asked since the last call, which is one submission."""

@@ -191,7 +191,6 @@ def test_async_tasks_are_awaited_together(shared: ScratchProject) -> None:
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        ("cf.asset()", "asset()"),
         ("cf.Metric('loss').record(1)", "Metric"),
         ("list(cf.progress([1]))", "progress"),
     ],

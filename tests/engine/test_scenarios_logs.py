@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from tests.engine.scratch import ScratchProject
+from tests.engine.scratch import SLACK, ScratchProject
 
 
 def entries(project: ScratchProject, identifier: str) -> list[dict[str, Any]]:
@@ -144,13 +145,66 @@ def test_following_shows_lines_as_they_come(shared: ScratchProject) -> None:
         def main():
             for number in range(3):
                 print(f"line {number}")
+                mark(f"{number}")
                 gate(f"{number}")
+            print("a prompt without an end: ", end="", flush=True)
+            mark("3")
+            gate("3")
         """,
     )
     run = shared.detach("flow/main")
     follower = shared.start("logs", "--follow", run)
     assert follower.stdout is not None
-    for number in range(3):
-        assert f"line {number}" in follower.stdout.readline()
+    for number in range(4):
+        assert ("line" if number < 3 else "prompt") in follower.stdout.readline()
+        read_at = time.monotonic()
+        (mark,) = shared.marked(f"{number}")
+        assert number == 0 or read_at - mark.at < 0.3 * SLACK  # the command had to start for the first
         shared.open_gate(f"{number}")
     assert shared.finish(follower).status == 0
+
+
+def test_a_script_sees_what_its_run_prints(shared: ScratchProject) -> None:
+    """Also of child runs, while it waits, and what was printed before it did."""
+    shared.write(
+        "flow",
+        """
+        import logging
+
+        @cf.task()
+        def task():
+            print("from a {task}")
+            cf.log_info("{n} items", n=3)
+            logging.getLogger("app").warning("{careful}")
+
+        @cf.workflow()
+        def child():
+            print("from a child run", file=sys.stderr)
+
+        @cf.workflow()
+        def main():
+            task()
+            child()
+            mark("printed")
+            gate("go on")
+            print("last", end="")
+        """,
+    )
+    script = """
+import sys, contextlib, io, coflux as cf, flow
+run = cf.start(flow.main)
+flow.gate("waits")
+with contextlib.redirect_stderr(io.StringIO()) as shown:
+    run.result()
+print(shown.getvalue(), end="")
+"""
+    shared.write("script", script, prelude=False)
+    process = shared.start_python("script.py")
+    shared.marked("printed")
+    shared.open_gate("waits")
+    shared.open_gate("go on")
+    finished = shared.finish(process)
+    assert finished.status == 0, finished.err
+    lines = finished.out.splitlines()
+    assert sorted(lines[:4]) == ["from a child run", "from a {task}", "info: 3 items", "warning app: {careful}"]
+    assert lines[4:] == ["last"]

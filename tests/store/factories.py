@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from array import array
+from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from coflux.executor.collection import GarbageCollection, Steps
+from coflux.executor.marking import Limits
 from coflux.executor.messages import RunOptions, Succeeded, TargetSpec
-from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, PrunedRow, RunRow, SharedRow, StepRow
+from coflux.executor.requests import Collected
+from coflux.executor.rows import (
+    AssetRow,
+    Batch,
+    ExecutionRow,
+    GroupRow,
+    LogRow,
+    MetricRow,
+    PointsRow,
+    PrunedRow,
+    RunRow,
+    SharedRow,
+    StepRow,
+)
+from coflux.executor.store import Store
 from coflux.task_options import TaskOptions
 from coflux.values import Value
+
+NO_LIMITS = Limits()
 
 PROJECT = Path(__file__).parents[2]
 
@@ -77,7 +98,41 @@ def log_row(run: str = "Rtest", step: int = 1, attempt: int = 1, **changes: Any)
     return LogRow(run, step, attempt, **fields | changes)
 
 
-def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow | PrunedRow) -> Batch:
+def metric_row(run: str = "Rtest", step: int = 1, attempt: int = 1, **changes: Any) -> MetricRow:
+    """A metric; `group` and `scale` are objects."""
+    fields: dict[str, Any] = {"number": 0, "key": "loss", "group": None, "scale": None} | changes
+    for axis in ("group", "scale"):
+        fields[axis] = None if fields[axis] is None else msgspec.json.encode(fields[axis])
+    return MetricRow(run, step, attempt, **fields)
+
+
+def points_row(
+    values: Sequence[float],
+    at: Sequence[float] | None = None,
+    run: str = "Rtest",
+    step: int = 1,
+    attempt: int = 1,
+    metric: int = 0,
+    first: int = 0,
+) -> PointsRow:
+    """Points of a metric, at 0.5, 1.5, … if nothing else is said."""
+    at = [first + 0.5 + index for index in range(len(values))] if at is None else at
+    data = (array("d", numbers).tobytes() for numbers in (at, values))
+    return PointsRow(run, step, attempt, metric, first, len(values), *data)
+
+
+def batch(
+    *rows: RunRow
+    | StepRow
+    | ExecutionRow
+    | GroupRow
+    | SharedRow
+    | AssetRow
+    | LogRow
+    | MetricRow
+    | PointsRow
+    | PrunedRow,
+) -> Batch:
     result = Batch()
     for row in rows:
         match row:
@@ -91,8 +146,14 @@ def batch(*rows: RunRow | StepRow | ExecutionRow | GroupRow | SharedRow | LogRow
                 result.groups.append(row)
             case SharedRow():
                 result.shared.append(row)
+            case AssetRow():
+                result.assets.append(row)
             case LogRow():
                 result.logs.append(row)
+            case MetricRow():
+                result.metrics.append(row)
+            case PointsRow():
+                result.points.append(row)
             case PrunedRow():
                 result.pruned.append(row)
     return result
@@ -106,6 +167,32 @@ def finished_run(run: str = "Rtest", **changes: Any) -> Batch:
         execution_row(run, status="succeeded", outcome=succeeded()),
         log_row(run),
     )
+
+
+def collect(
+    store: Store, limits: Limits = NO_LIMITS, *, untouched_since: float = inf, dry_run: bool = False
+) -> Collected:
+    """Collect garbage, all parts of it at once. Without limits: what nothing refers to."""
+    garbage = GarbageCollection(store, limits, untouched_since, dry_run=dry_run)
+    garbage.look()
+    if not dry_run:
+        make(garbage.delete_rows())
+        garbage.remove_blobs()
+        make(garbage.shrink())
+        garbage.measure()
+    return garbage.report(1)
+
+
+def make(steps: Steps, meanwhile: Callable[[], object] = bool) -> None:
+    """Make all of the steps; call `meanwhile` after each."""
+    try:
+        step = next(steps)
+        while True:
+            result = step()
+            meanwhile()
+            step = steps.send(result)
+    except StopIteration:
+        pass
 
 
 def start_python(script: str, *arguments: str) -> subprocess.Popen[str]:

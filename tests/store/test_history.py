@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from coflux.executor.history import History, RunNotFound
+from coflux.executor.log_search import Field, LogFilter
 from coflux.executor.messages import Failed, Succeeded, Terminated
 from coflux.executor.rows import GroupRow, RunRow
 from coflux.executor.store import Store
@@ -149,18 +150,21 @@ def test_logs_come_in_order_and_filtered(store: Store, history: History) -> None
     def found(**filters: object) -> list[int]:
         return [entry.id for entry in history.logs("Rtest", **filters)]  # type: ignore[arg-type]
 
+    def wanted(**fields: object) -> list[int]:
+        return found(wanted=LogFilter(**fields))  # type: ignore[arg-type]
+
     assert found() == [1, 2, 4, 5]
     assert found(after=1, limit=2) == [2, 4]
     assert found(before=5, limit=2) == [2, 4]
     assert found(step=2) == [2, 4]
     assert found(step=2, attempt=2) == [4]
-    assert found(levels=[0, 5]) == [1, 4]
-    assert found(levels=[]) == []
-    assert found(text="page") == [1, 5]
-    assert found(text="café") == [1]
-    assert found(text="% done") == [2]
-    assert found(text="done_now") == [2]
-    assert found(text="\\") == []
+    assert wanted(levels=[0, 5]) == [1, 4]
+    assert wanted(levels=[]) == []
+    assert wanted(text="page") == [1, 5]
+    assert wanted(text="café") == [1]
+    assert wanted(text="% done") == [2]
+    assert wanted(text="done_now") == [2]
+    assert wanted(text="\\") == []
     entry = history.logs("Rtest", limit=1)[0]
     assert (entry.step, entry.at, entry.level, entry.template, entry.values) == (
         1,
@@ -169,6 +173,61 @@ def test_logs_come_in_order_and_filtered(store: Store, history: History) -> None
         "Fetching {page}",
         rows[0].values,
     )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (LogFilter(fields=[Field("count", 99)]), [1, 2]),
+        (LogFilter(fields=[Field("count", 99.0)]), [1, 2]),
+        (LogFilter(fields=[Field("count", "99")]), [3]),
+        (LogFilter(fields=[Field("count")]), [1, 2, 3, 4]),
+        (LogFilter(fields=[Field("count", True)]), []),
+        (LogFilter(fields=[Field("done", True)]), [1]),
+        (LogFilter(fields=[Field("done", None)]), [2]),
+        (LogFilter(fields=[Field("done", 1)]), []),
+        (LogFilter(fields=[Field("tags", ["a", {"b": 1}])]), [3]),
+        (LogFilter(fields=[Field("tags", [1, 2])]), [4]),
+        (LogFilter(fields=[Field("tags", "(1, 2)")]), [4]),
+        (LogFilter(fields=[Field("price", 1.5)]), [4]),
+        (LogFilter(fields=[Field("price", "Decimal('1.5')")]), [4]),
+        (LogFilter(fields=[Field('odd "key"', "[")]), [2]),
+        (LogFilter(fields=[Field("count", 99), Field("done", True)]), [1]),
+        (LogFilter(fields=[Field("missing")]), []),
+        (LogFilter(logger="app"), [3, 4]),
+        (LogFilter(logger="app.db"), [4]),
+        (LogFilter(logger="app."), []),
+        (LogFilter(since=10.0, until=12.0), [1, 2, 3]),
+        (LogFilter(since=11.0, until=11.0), [2]),
+    ],
+)
+def test_logs_are_searched_by_values_logger_and_time(
+    store: Store, history: History, wanted: LogFilter, ids: list[int]
+) -> None:
+    store.commit(
+        batch(
+            log_row(at=10.0, values=b'{"count":99,"done":true}'),
+            log_row(at=11.0, values=b'{"count":99.0,"done":null,"odd \\"key\\"":"["}'),
+            log_row(at=12.0, values=b'{"count":"99","tags":["a",{"b":1}]}', logger="app"),
+            log_row(
+                at=13.0,
+                values=b'{"count":{"$repr":"{}"},"tags":{"$repr":"(1, 2)","$json":[1,2]},'
+                b'"price":{"$repr":"Decimal(\'1.5\')","$json":1.5}}',
+                logger="app.db",
+            ),
+            log_row(at=14.0, values=None, logger="apple"),
+        )
+    )
+    assert [entry.id for entry in history.logs("Rtest", wanted=wanted)] == ids
+
+
+def test_a_progress_bar_is_one_row(store: Store, history: History) -> None:
+    for number in range(3):
+        store.commit(batch(log_row(template=f"bar {number}", bar=0, live=number < 2), log_row(template="plain")))
+        store.commit(batch(log_row(attempt=2, template="another", bar=0, live=True)))
+    entries = history.logs("Rtest")
+    assert [entry.template for entry in entries] == ["plain", "plain", "bar 2", "plain", "another"]
+    assert [entry.live for entry in entries] == [False, False, False, False, True]
 
 
 def test_groups_of_a_run(store: Store, history: History) -> None:

@@ -11,8 +11,20 @@ import pytest
 from coflux.executor import store as store_module
 from coflux.executor.history import History
 from coflux.executor.rows import GroupRow, SharedRow
-from coflux.executor.store import Store, StoreError, is_secret_name
-from tests.store.factories import batch, execution_row, finished_run, log_row, run_row, step_row, succeeded
+from coflux.executor.store import Store, StoreError
+from coflux.redaction import is_secret_name
+from tests.store.factories import (
+    batch,
+    collect,
+    execution_row,
+    finished_run,
+    log_row,
+    metric_row,
+    points_row,
+    run_row,
+    step_row,
+    succeeded,
+)
 
 DONE = {"status": "succeeded", "settled": True}
 
@@ -29,7 +41,13 @@ def test_a_run_id_that_is_taken_or_promised_gets_longer(store: Store, monkeypatc
     assert [store.new_run_id() for _ in range(3)] == ["Rbbbbb", "Rbbbbbb", "Rbbbbbbb"]
 
 
-ENVIRONMENT = {"HOME": "/home/user", "API_KEY": "hunter2hunter2", "my_token": "t0ps3cret", "KEYBOARD": "qwerty"}
+ENVIRONMENT = {
+    "HOME": "/home/user",
+    "API_KEY": "hunter2hunter2",
+    "my_token": "t0ps3cret",
+    "KEYBOARD": "qwerty",
+    "DATABASE_URL": "postgres://user:hunter2hunter2@host",
+}
 
 
 def test_a_context_is_stored_once_and_without_secrets(store: Store) -> None:
@@ -40,7 +58,7 @@ def test_a_context_is_stored_once_and_without_secrets(store: Store) -> None:
     assert context is not None
     assert (context.key, context.interpreter, context.sys_path) == ("one", "/usr/bin/python3", ("/project", "/lib"))
     assert context.environment == {"HOME": "/home/user", "KEYBOARD": "qwerty"}
-    assert context.omitted == ("API_KEY", "my_token")
+    assert context.omitted == ("API_KEY", "DATABASE_URL", "my_token")
     assert store.context(99) is None
 
 
@@ -87,9 +105,13 @@ def test_deleting_takes_the_family_with_its_logs_and_leaves_the_others(store: St
     store.commit(finished_run("Rleaf", root_run="Rroot", parent="Rroot:1:1"))
     store.commit(batch(GroupRow("Rleaf", 1, 1, 0, "batch", None), step_row("Rleaf", number=2, name="only_here")))
     store.commit(batch(SharedRow("Rleaf", 1, 1, 1, "Rleaf:2:1", None), SharedRow("Rkept", 1, 1, 1, "Rkept:1:1", None)))
+    for run in ("Rkept", "Rroot", "Rleaf"):
+        store.commit(batch(metric_row(run), points_row([1.0], run=run)))
     store.delete_run("Rroot")
+    collect(store)
 
     assert [run.id for run in history.runs(children=True)] == ["Rkept"]
+    assert [[metric.points for metric in history.metrics(run)] for run in ("Rkept", "Rroot", "Rleaf")] == [[1], [], []]
     assert store.load_run("Rroot") is store.load_run("Rleaf") is None
     assert [len(history.logs(run)) for run in ("Rkept", "Rroot", "Rleaf")] == [1, 0, 0]
     assert not history.executions("Rleaf")
@@ -107,6 +129,7 @@ def test_what_was_deleted_can_be_started_again(store: Store) -> None:
         assert loaded is not None
         assert loaded.steps == [step_row()]
         store.delete_run("Rtest")
+        collect(store)
         assert store.find_idempotent("default", "key") is None
 
 
@@ -133,6 +156,7 @@ def test_a_run_that_others_point_into_is_hidden_until_they_are_gone(store: Store
 
     store.delete_run("Rsource")
     store.delete_run("Rhit")
+    collect(store)
     assert [run.id for run in history.runs()] == ["Rhit2"]
     assert history.run("Rsource") is None
     assert history.logs("Rsource") == []
@@ -145,6 +169,7 @@ def test_a_run_that_others_point_into_is_hidden_until_they_are_gone(store: Store
         store.delete_run("Rsource")
 
     store.delete_run("Rhit2")
+    collect(store)
     assert store.load_run("Rsource") is store.load_run("Rhit") is store.load_run("Rhit2") is None
 
 
@@ -156,10 +181,12 @@ def test_a_run_of_which_a_handle_is_shared_elsewhere_is_hidden_as_well(store: St
     )
     store.delete_run("Rsource2")
     store.delete_run("Rsource")
+    collect(store)
     assert store.load_run("Rsource2") is None
     assert store.load_run("Rsource") is not None
     assert history.run("Rsource") is None
     assert store.load_family("Rsource") == []
 
     store.delete_run("Ruser")
+    collect(store)
     assert store.load_run("Ruser") is store.load_run("Rsource") is None

@@ -10,14 +10,16 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from coflux.executor.checkpoints import LOOKS
+from coflux.executor.database import StoreDamaged
 from coflux.executor.history import History, NoStore
+from coflux.executor.log_search import Field, LogFilter
 from coflux.executor.migrations import APPLICATION_ID, MAIN
 from coflux.executor.rows import GroupRow
 from coflux.executor.store import Store, StoreBusy, StoreError
@@ -90,7 +92,7 @@ def test_another_programs_database_is_refused_and_left_alone(data_dir: str) -> N
 
 
 def test_a_locked_store_is_busy(data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coflux.executor.store.OPEN_PATIENCE", 0.01)
+    monkeypatch.setattr("coflux.executor.opening.OPEN_PATIENCE", 0.01)
     os.mkdir(data_dir)
     with closing(sqlite3.connect(os.path.join(data_dir, "coflux.db"), isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
@@ -172,13 +174,15 @@ def commit_often(store: Store, times: int) -> None:
         store.commit(finished_run(f"Rnext{number}"))
 
 
-def test_a_write_ahead_log_removed_while_in_use_is_noticed(store: Store, data_dir: str) -> None:
+@pytest.mark.parametrize("file", ["coflux.db-wal", "coflux.db-shm", "logs.db-wal", "logs.db-shm"])
+def test_a_file_removed_while_in_use_is_noticed(store: Store, data_dir: str, file: str) -> None:
+    """G06."""
     store.commit(finished_run())
-    os.rename(os.path.join(data_dir, "coflux.db-wal"), os.path.join(data_dir, "aside"))
+    os.rename(os.path.join(data_dir, file), os.path.join(data_dir, "aside"))
     with pytest.raises(StoreError) as caught:
         commit_often(store, LOOKS)
-    assert_one_line(caught.value, "coflux.db-wal was removed", "restart coflux")
-    os.rename(os.path.join(data_dir, "aside"), os.path.join(data_dir, "coflux.db-wal"))
+    assert_one_line(caught.value, f"{file} was removed", "restart coflux")
+    os.rename(os.path.join(data_dir, "aside"), os.path.join(data_dir, file))
 
 
 # -- damage -----------------------------------------------------------------------------------------------------------
@@ -206,7 +210,7 @@ def use_everything(data_dir: str) -> None:
         with closing(History.open(data_dir)) as history:
             for run in history.runs():
                 history.executions_among([(run.id, 1, 1)])
-                history.logs(run.id, text="h")
+                history.logs(run.id, wanted=LogFilter(text="h", fields=[Field("x", 1)]))
                 history.document_json(run.id)
         store.delete_run("Rnext")
 
@@ -220,15 +224,53 @@ def assert_usable_or_refused(data_dir: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("database", ["coflux.db", "logs.db"])
-def test_a_truncated_database_is_named_or_opens(pristine: str, tmp_path: Path, database: str) -> None:
+def damaged_copies(pristine: str, tmp_path: Path, database: str) -> Iterator[str]:
+    """G05: copies of a store of which one file was truncated, or has a flipped byte, at more than 50 offsets each."""
     size = os.path.getsize(os.path.join(pristine, database))
-    refused = 0
-    for number, length in enumerate([*range(0, size, size // 25), 1, 99, 100, 512, size - 1]):
-        copy = shutil.copytree(pristine, tmp_path / str(number))
+    for length in sorted({*range(0, size, size // 47), 1, 99, 100, 512, size - 1}):
+        copy = shutil.copytree(pristine, tmp_path / f"truncated{length}")
         os.truncate(copy / database, length)
-        refused += not assert_usable_or_refused(str(copy))
-    assert refused > 20
+        yield str(copy)
+    for offset in sorted({*range(0, 110, 3), *random.Random(20).sample(range(size), 60)}):
+        copy = shutil.copytree(pristine, tmp_path / f"flipped{offset}")
+        with open(copy / database, "r+b") as file:
+            file.seek(offset)
+            byte = file.read(1)[0]
+            file.seek(offset)
+            file.write(bytes([byte ^ 0x55]))
+        yield str(copy)
+
+
+def test_a_damaged_database_is_named_with_the_remedy_or_opens(pristine: str, tmp_path: Path) -> None:
+    """It is never moved without being asked for."""
+    refused = sum(not assert_usable_or_refused(copy) for copy in damaged_copies(pristine, tmp_path, "coflux.db"))
+    assert refused > 45
+
+
+def test_damaged_logs_stop_nothing(pristine: str, tmp_path: Path) -> None:
+    """They are moved aside, when the store is opened or once the damage shows, and new ones are begun."""
+    moved = 0
+    for copy in damaged_copies(pristine, tmp_path, "logs.db"):
+        if copy.endswith("flipped63"):  # the schema's version: as if a newer coflux had written it
+            continue
+        with closing(Store.open(copy)) as store:
+            rows = finished_run("Rnext")
+            try:
+                store.commit(rows)
+            except StoreDamaged as error:
+                assert_one_line(error, "logs.db is damaged")
+                store.renew_logs(error)
+                store.commit(rows)
+            with closing(History.open(copy)) as history:
+                assert [run.id for run in history.runs()] == ["Rnext", "Rdone", "Rtest"]
+                for run in history.runs():
+                    history.document_json(run.id)
+                aside = list(Path(copy).glob("logs.db.damaged-*"))
+                if aside:
+                    moved += 1
+                    assert all(path.stat().st_size for path in aside if not path.name.endswith(("-wal", "-shm")))
+                    assert [entry.template for entry in history.logs("Rnext")] == ["hello"]
+    assert moved > 45
 
 
 def test_text_in_the_schema_that_is_no_text_is_damage(data_dir: str) -> None:
@@ -238,28 +280,13 @@ def test_text_in_the_schema_that_is_no_text_is_damage(data_dir: str) -> None:
     assert not assert_usable_or_refused(data_dir)
 
 
-@pytest.mark.parametrize("database", ["coflux.db", "logs.db"])
-def test_a_database_with_a_flipped_byte_is_named_or_opens(pristine: str, tmp_path: Path, database: str) -> None:
-    offsets = random.Random(20).sample(range(os.path.getsize(os.path.join(pristine, database))), 60)
-    refused = 0
-    for offset in [*range(0, 110, 3), *offsets]:
-        copy = shutil.copytree(pristine, tmp_path / str(offset))
-        with open(copy / database, "r+b") as file:
-            file.seek(offset)
-            byte = file.read(1)[0]
-            file.seek(offset)
-            file.write(bytes([byte ^ 0x55]))
-        refused += not assert_usable_or_refused(str(copy))
-    assert refused > 5
-
-
 def test_a_file_of_text_is_named_with_the_remedy(data_dir: str) -> None:
     os.mkdir(data_dir)
     path = os.path.join(data_dir, "coflux.db")
     Path(path).write_text("this is not a database\n" * 100)
     with pytest.raises(StoreError) as caught:
         Store.open(data_dir)
-    assert_one_line(caught.value, f"{path} is damaged", "start afresh")
+    assert_one_line(caught.value, f"{path} is damaged", f"start afresh after `mv {data_dir} {data_dir}.damaged`")
     with pytest.raises(StoreError, match="is damaged"):
         History.open(data_dir)
 
@@ -269,14 +296,38 @@ def test_damaged_logs_cost_only_the_logs(data_dir: str) -> None:
         store.commit(finished_run())
     path = os.path.join(data_dir, "logs.db")
     Path(path).write_bytes(b"garbage" * 1000)
-    with pytest.raises(StoreError) as caught:
-        Store.open(data_dir)
-    assert_one_line(caught.value, path, "go on without the old logs")
-    os.unlink(path)
-    with closing(History.open(data_dir)) as history:
-        assert history.logs("Rtest") == []
+    with pytest.raises(StoreError, match=r"logs\.db is damaged .* go on without the old logs"):
+        read_logs(data_dir)
     with closing(Store.open(data_dir)) as store:
+        assert_one_line(Exception(store.warning), path, f"moved to {path}.damaged-", "results are all there")
         assert store.load_run("Rtest") is not None
+    assert read_logs(data_dir) == []
+    with closing(Store.open(data_dir)) as store:
+        assert store.warning == ""
+    os.unlink(path)
+    assert read_logs(data_dir) == []
+
+
+def read_logs(data_dir: str) -> list[str | None]:
+    with closing(History.open(data_dir)) as history:
+        return [entry.template for entry in history.logs("Rtest")]
+
+
+def test_logs_that_are_damaged_while_they_are_written_are_begun_anew(store: Store, data_dir: str) -> None:
+    store.commit(finished_run())
+    assert store.checkpoint_soon().wait(10)
+    path = Path(data_dir, "logs.db")
+    path.write_bytes(b"garbage" * 4000)
+    rows = batch(run_row("Rnext"), log_row(template="next"))
+    with pytest.raises(StoreDamaged) as caught:
+        store.commit(rows)
+    assert_one_line(Exception(store.renew_logs(caught.value)), "logs.db.damaged-", "results are all there")
+    store.commit(rows)
+    assert store.last_log_id == 2  # ids go on, for those who follow
+    assert read_logs(data_dir) == ["next"]
+    commit_often(store, LOOKS)
+    with pytest.raises(StoreDamaged):
+        store.renew_logs(StoreDamaged("coflux.db is damaged", store.path))
 
 
 def test_a_damaged_row_is_told_when_it_is_read(data_dir: str) -> None:

@@ -9,7 +9,17 @@ import pytest
 from coflux.executor.history import History
 from coflux.executor.rows import ExecutionRow, GroupRow, PrunedRow, SharedRow
 from coflux.executor.store import Store
-from tests.store.factories import batch, execution_row, finished_run, log_row, run_row, step_row, succeeded
+from tests.store.factories import (
+    batch,
+    execution_row,
+    finished_run,
+    log_row,
+    metric_row,
+    points_row,
+    run_row,
+    step_row,
+    succeeded,
+)
 
 PRUNED = PrunedRow("Rtest", 1, 1, 2)
 
@@ -46,6 +56,10 @@ def commit_recurrences(store: Store) -> None:
             step_row("Rgrandchild"),
             execution_row("Rgrandchild", status="succeeded", outcome=succeeded()),
             *(log_row(step=step, attempt=attempt) for step in (1, 2, 3, 4, 5) for attempt in (1, 2, 3)),
+            *(metric_row(attempt=attempt) for attempt in (1, 2, 3)),
+            *(points_row([1.0], attempt=attempt) for attempt in (1, 2, 3)),
+            metric_row("Rchild"),
+            points_row([1.0], run="Rchild"),
             log_row("Rchild"),
             log_row("Rgrandchild", step=1),
         )
@@ -63,6 +77,7 @@ def left(store: Store, history: History) -> dict[str, list[object]]:
         "groups": [(group.step, group.attempt) for run in loaded for group in run.groups],
         "shared": [(shared.step, shared.attempt) for run in loaded for shared in run.shared],
         "logs": [(entry.run, entry.step, entry.attempt) for run in runs for entry in history.logs(run)],
+        "metrics": [(metric.execution, metric.points) for run in runs for metric in history.metrics(run)],
     }
 
 
@@ -75,6 +90,7 @@ PRUNED_STATE: dict[str, list[object]] = {
     # The log entries of attempts that never were stay.
     "logs": [("Rtest", step, attempt) for step, attempt in
              [(1, 2), (1, 3), (2, 3), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3), (5, 2), (5, 3)]],
+    "metrics": [("Rtest:1:2", 1), ("Rtest:1:3", 1)],
 }  # fmt: skip
 
 

@@ -24,7 +24,8 @@ import pandas as pd  # type: ignore[import-untyped]
 import pydantic
 
 import coflux as cf
-from coflux.assets import Asset
+from coflux.assets import Asset, AssetEntry
+from coflux.failures import NoBlobs
 from coflux.handles import Execution
 from coflux.keys import key_of
 
@@ -197,7 +198,8 @@ KINDS: dict[str, Callable[[], object]] = {
     "array": lambda: array.array("d", [1.0, 2.0]),
     "target": lambda: fetch,
     "Secret": lambda: cf.Secret.env("TOKEN"),
-    "asset": lambda: Asset("a1b2", {}, []),
+    "asset": lambda: Asset("a1b2", NoBlobs()),
+    "entry of an asset": lambda: entry("a/b.txt", "c3d4"),
     "handle": lambda: {"a": [Execution("R1:2:1", module="m", target="t")]},
     "ndarray": lambda: np.arange(12, dtype="i4").reshape(3, 4),
     "ndarray of objects": lambda: np.array(["a", None, {1, "b"}], dtype=object),
@@ -230,6 +232,10 @@ def key(value: object) -> bytes:
 
 def handle(number: int) -> Execution[Any]:
     return Execution(f"R1:{number}:1", module="m", target="t")
+
+
+def entry(path: str, blob: str, mode: int = 0o644) -> AssetEntry:
+    return AssetEntry(Asset("a1b2", NoBlobs()), path, 3, blob, mode)
 
 
 def strings(texts: list[str]) -> Any:

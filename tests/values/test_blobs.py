@@ -97,6 +97,8 @@ def test_wrong_content_is_told(blobs: FileBlobs) -> None:
     Path(blobs.path_of(digest)).write_bytes(b"abx")
     with pytest.raises(BlobDamaged, match=rf"{digest} has the wrong content"):
         blobs.open(digest, 3)
+    assert blobs.write([b"abc"]) == digest  # it is written anew, although a file of this size was there
+    assert bytes(blobs.open(digest, 3)) == b"abc"
 
 
 def test_the_hash_is_checked_once_a_process(blobs: FileBlobs) -> None:

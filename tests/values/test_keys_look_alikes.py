@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 import coflux as cf
 from coflux.assets import Asset
+from coflux.failures import NoBlobs
 from coflux.keys import Key, key_of
 from tests.values.key_kinds import (
     KINDS,
@@ -42,6 +43,7 @@ from tests.values.key_kinds import (
     Text,
     Words,
     double,
+    entry,
     fetch,
     handle,
     key,
@@ -175,7 +177,8 @@ LOOK_ALIKES: dict[str, list[object]] = {
     ],
     "patterns": [re.compile("a"), re.compile("a", re.I), re.compile(b"a"), "a"],
     "references": [
-        *[cf.Secret.env("A"), cf.Secret.env("B"), Asset("A", {}, []), Asset("B", {}, []), "A", handle(1), [handle(1)]],
+        *[cf.Secret.env("A"), cf.Secret.env("B"), Asset("A", NoBlobs()), Asset("B", NoBlobs()), "A", handle(1)],
+        *[[handle(1)], entry("a", "A"), entry("b", "A"), entry("a", "B"), entry("a", "A", 0o755), ("a", "A")],
         *[[handle(1), 1], [1, handle(1)], [handle(1), handle(2)], (handle(1),), {"a": handle(1)}, {"b": handle(1)}],
         *[{handle(1)}, {handle(1): 1}],
     ],

@@ -110,7 +110,7 @@ UNKEYABLE: list[tuple[Callable[[], object], str, str]] = [
     (threading.Thread, "value._started._cond._lock", "_thread.lock cannot be keyed"),
     (lambda: [object()], "value[0]", "object cannot be keyed: all that it has is its identity"),
     (lambda: np.array([1, threading.Lock()], dtype=object), "value", "_thread.lock cannot be keyed"),
-    (lambda: [cf.Secret("hunter2!")], "value[0]", "coflux.secret.Secret cannot be keyed: it holds its text"),
+    (lambda: [cf.Secret("hunter2!")], "value[0]", "coflux.secret.Secret cannot be keyed: Secret('***') is sent as"),
     (lambda: [Raises()], "value[0]", "Raises cannot be keyed (ZeroDivisionError: the database is gone)"),
     (lambda: [ReducesToNothing()], "value[0]", "ReducesToNothing cannot be keyed (TypeError: "),
     (cycle, "value[1]['back']", "list cannot be keyed: it holds itself"),

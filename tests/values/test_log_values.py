@@ -72,6 +72,16 @@ def test_handles_get_their_ids_where_they_are_known() -> None:
     }
 
 
+def test_texts_are_cut_with_a_marker_and_always_storable() -> None:
+    limit = log_values.TEXT_LIMIT
+    marker = " … 1,000 characters dropped"
+    assert log_values.clip("x" * limit) == "x" * limit
+    assert log_values.clip("x" * (limit + 1000)) == "x" * limit + marker
+    assert log_values.clip("\ud800") == "\\ud800"
+    encoded, _ = log_values.encode({"text": "x" * (limit + 1000)})
+    assert log_values.decode(encoded) == {"text": "x" * limit + marker}
+
+
 def test_a_handle_that_cannot_be_sent_is_shown() -> None:
     encoded, references = log_values.encode({"h": Execution.finished("app", "f", 1)})
     assert references == ()

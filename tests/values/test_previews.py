@@ -17,6 +17,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,9 +89,16 @@ class Multiline:
         ([BadRepr(), 1], "[<BadRepr object, repr failed: ValueError>, 1]"),
         (Multiline(), r"two\nlines \x1b[31mred\u202e"),
         (10**5000, "<int of 16610 bits>"),
-        (np.zeros((512, 512)), "ndarray float64 (512, 512)"),
+        (np.zeros((512, 512)), "ndarray float64 (512, 512) 2 MiB"),
         (np.float64(1.5), "np.float64(1.5)"),
-        ({"a": np.zeros(3, "i4")}, "{'a': ndarray int32 (3,)}"),
+        ({"a": np.zeros(3, "i4")}, "{'a': ndarray int32 (3,) 12 bytes}"),
+        (pd.DataFrame({"a": [1, 2], "b": [1.5, 2.5]}), "DataFrame (2, 2) 32 bytes"),
+        (pd.Series([1.5]), "Series float64 (1,) 8 bytes"),
+        (pl.Series([1, 2, 3]), "Series Int64 (3,) 24 bytes"),
+        (pl.DataFrame({"a": [1, 2, 3]}), "DataFrame (3, 1) 24 bytes"),
+        (pa.table({"a": [1, 2]}), "Table (2, 1) 16 bytes"),
+        (bytes(2_000_000), f"<bytes, 1.91 MiB: {bytes(32)!r}…>"),
+        (bytearray(1536), f"<bytearray, 1.5 KiB: {bytes(32)!r}…>"),
         (decimal.Decimal("1.50"), "Decimal('1.50')"),
     ],
     ids=lambda value: type(value).__name__,

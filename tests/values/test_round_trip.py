@@ -29,6 +29,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coflux.executor.blobs import FileBlobs
+from coflux.failures import NoBlobs
 from coflux.handles import Execution
 from coflux.values import INLINE_LIMIT, Reference, UnloadableValue, UnsendableValue, Value, decode, encode, pack
 from tests.naming import named
@@ -132,25 +133,15 @@ containers = st.recursive(
 )
 
 
-class MemoryBlobs:
-    """A store for values that are never big."""
-
-    def write(self, parts: object) -> str:
-        raise AssertionError("a blob was written")
-
-    def open(self, digest: str, size: int) -> memoryview:
-        raise AssertionError("a blob was opened")
-
-
 @given(containers)
 def test_any_combination_of_types_comes_back_the_same(value: object) -> None:
-    store = MemoryBlobs()
+    store = NoBlobs()
     assert is_same(decode(encode(value, store), store), value)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()), st.lists))
 def test_plain_values_come_back_the_same(value: object) -> None:
-    store = MemoryBlobs()
+    store = NoBlobs()
     assert is_same(decode(encode(value, store), store), value)
 
 
@@ -284,7 +275,7 @@ def test_an_array_is_not_copied_on_its_way_to_the_store() -> None:
     value = np.arange(10_000)
     seen: list[memoryview] = []
 
-    class Watching(MemoryBlobs):
+    class Watching(NoBlobs):
         def write(self, parts: Any) -> str:
             seen.extend(part for part in parts if isinstance(part, memoryview))
             return "0" * 64
@@ -299,7 +290,7 @@ def test_big_bytes_are_not_copied_on_their_way_to_the_store() -> None:
     value = bytes(1_000_000)
     seen: list[object] = []
 
-    class Watching(MemoryBlobs):
+    class Watching(NoBlobs):
         def write(self, parts: Any) -> str:
             seen.extend(parts)
             return "0" * 64

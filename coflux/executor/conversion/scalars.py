@@ -11,9 +11,10 @@ from types import NoneType
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from coflux.durations import FORM, parse_duration
 from coflux.executor.conversion.base import Converter, Misfit, called
-from coflux.executor.durations import FORM, parse_duration
 from coflux.previews import preview
+from coflux.secret import Secret
 
 __all__ = ["BOOLEANS", "Scalar", "ScalarRow", "scalar_rows"]
 
@@ -76,6 +77,14 @@ def _path(directory: str, text: str) -> Path:
     return Path(directory, text)
 
 
+def _secret(text: str) -> Secret:
+    kind, _, name = text.partition(":")
+    if kind != "env" or not name:
+        # Without the text: it may be the secret.
+        raise Misfit("a secret is given as env:NAME, the environment variable that holds it")
+    return Secret.env(name)
+
+
 class ScalarRow(NamedTuple):
     """A simple type: what it is called and how it is written, how a word is read, and how a JSON value is, by type."""
 
@@ -109,6 +118,7 @@ def scalar_rows(directory: str) -> tuple[ScalarRow, ...]:
             parse_duration,
             {str: parse_duration, int: _seconds, float: _seconds},
         ),
+        ScalarRow(Secret, "a secret", " as env:NAME", _secret, {str: _secret}),
         ScalarRow(PurePath, "a path", "", path, {str: path}),
         ScalarRow(str, "a text", "", _same, {str: _same}),
     )

@@ -53,6 +53,9 @@ class Outbox:
         self.warnings: list[tuple[Execution, str]] = []
         self.commands: list[Command] = []
 
+    def __bool__(self) -> bool:
+        return any(getattr(self, rows) for rows in self.__slots__)
+
     def take(self) -> Effects:
         """Give up what has come together since the last time."""
         effects = Effects(

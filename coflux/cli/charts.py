@@ -1,0 +1,229 @@
+"""Charts as text: what several series have in common is one picture, with an axis below and one or two beside it. Pure.
+
+A point is a mark of its series' own. From one point to the next leads a line of dots, but none across a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import NamedTuple
+
+from coflux.cli.lines import Painter
+from coflux.cli.text import crop, duration, visible
+
+__all__ = ["Axis", "Series", "chart", "number"]
+
+HEIGHT = 11  # rows of the picture; odd, so that one of them is the middle
+NARROWEST = 10  # columns of the picture, however narrow the terminal is
+
+_MARKS = ("●○■□▲△◆◇", "*o#x@+%&")  # in Unicode, in ASCII
+_STYLES = ("cyan", "yellow", "green", "red", "blue")
+_LINE = ("·", ".")
+_FRAME = ("┤│└─", "||+-")  # beside a label, beside none, corner, below
+_RIGHT = ("├│┘", "||+")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """`lower` and `upper` are where it has to begin and end; `None`: where the points do. `seconds`: it counts them,
+    and is labelled with durations."""
+
+    units: str = ""
+    lower: float | None = None
+    upper: float | None = None
+    seconds: bool = False
+
+    def label(self, value: float) -> str:
+        return duration(value) if self.seconds else number(value)
+
+
+class Series(NamedTuple):
+    """`scale` tells which y-axis it has, by name: those of one name share it."""
+
+    key: str
+    scale: str
+    axis: Axis
+    at: Sequence[float]
+    values: Sequence[float]
+
+
+class _Range(NamedTuple):
+    """A stretch of numbers that is shown on a number of cells."""
+
+    lower: float
+    upper: float
+
+    def cell(self, value: float, cells: int) -> int:
+        """The cell of a value; outside of 0 to `cells` - 1 where it is not shown."""
+        # Halves, since the difference of two floats may be more than one can hold.
+        share = (value / 2 - self.lower / 2) / (self.upper / 2 - self.lower / 2)
+        return round(min(max(share, -1.0), 2.0) * (cells - 1))
+
+
+_Cell = tuple[str, int]  # a character and the index of its series
+
+
+def number(value: float) -> str:
+    """A number in a few characters: `12345`, `0.25`, `1.5e+09`."""
+    whole = abs(value) < 1e6 and value == int(value)
+    return str(int(value)) if whole else f"{value:.4g}"
+
+
+def chart(all_series: Sequence[Series], x: Axis, width: int, painter: Painter, *, unicode: bool) -> list[str]:
+    """The lines of a chart, at most `width` characters wide if that is enough for a picture."""
+    places = {series.scale: index for index, series in reversed(list(enumerate(all_series)))}
+    scales = {name: _scale(all_series, name) for name in sorted(places, key=places.__getitem__)}
+    lines = _legend(all_series, scales, painter, unicode=unicode)
+    horizontal = _range(x, [at for series in all_series for at in _finite_at(series)])
+    if horizontal is None:
+        return lines
+    left, right = ([_labels(axis, shown) for axis, shown in scales.values() if shown] + [[""] * HEIGHT] * 2)[:2]
+    margin, beside = (max(map(len, labels)) for labels in (left, right))
+    columns = max(width - margin - 2 - (beside and beside + 3), NARROWEST)
+    rows = _picture(all_series, scales, horizontal, columns, unicode=unicode)
+    frame, frame_right = _FRAME[not unicode], _RIGHT[not unicode]
+    for row, label, label_right in zip(rows, left, right, strict=True):
+        start = f"{label:>{margin}} {frame[0] if label else frame[1]}"
+        end = f"{frame_right[0] if label_right else frame_right[1]} {label_right}" if beside else ""
+        drawn = _drawn(row, painter)
+        lines.append((start + drawn + " " * (columns - len(row)) + end).rstrip() if beside else start + drawn)
+    corner = frame_right[2] if beside else ""
+    lines.append(" " * (margin + 1) + frame[2] + frame[3] * columns + corner)
+    lines.append(" " * (margin + 2) + _below(x, horizontal, columns))
+    return lines
+
+
+# -- axes -------------------------------------------------------------------------------------------------------------
+
+
+def _scale(all_series: Sequence[Series], name: str) -> tuple[Axis, _Range | None]:
+    """A y-axis, and what it shows of the series that have it; `None` where none has a point."""
+    members = [series for series in all_series if series.scale == name]
+    axis = members[0].axis
+    return axis, _range(axis, [value for series in members for value in series.values if isfinite(value)])
+
+
+def _finite_at(series: Series) -> Iterator[float]:
+    return (at for at, value in zip(series.at, series.values, strict=True) if isfinite(value))
+
+
+def _range(axis: Axis, numbers: list[float]) -> _Range | None:
+    """What an axis shows: from its lower bound to its upper one, as far as it has them, else all the numbers."""
+    if not numbers:
+        return None
+    lower = min(numbers) if axis.lower is None else axis.lower
+    upper = max(numbers) if axis.upper is None else axis.upper
+    if lower >= upper:  # one number only, or all of them beyond the bound
+        padding = abs(lower) / 2 or 0.5
+        lower, upper = (lower - padding, lower + padding) if axis.lower is None else (lower, lower + padding)
+    return _Range(lower, upper)
+
+
+def _labels(axis: Axis, shown: _Range) -> list[str]:
+    """The labels of the rows, from above: the ends, the middle, and the units below the upper end."""
+    labels = [""] * HEIGHT
+    labels[0] = axis.label(shown.upper)
+    labels[HEIGHT // 2] = axis.label(shown.upper / 2 + shown.lower / 2)
+    labels[-1] = axis.label(shown.lower)
+    if axis.units:
+        labels[0] = f"{labels[0]} {crop(visible(axis.units), 12, '')}"
+    return labels
+
+
+def _below(axis: Axis, shown: _Range, columns: int) -> str:
+    """The labels of the x-axis: its ends, and the units between them."""
+    lower, upper = axis.label(shown.lower), axis.label(shown.upper)
+    between = columns - len(lower) - len(upper)
+    units = visible(axis.units) if len(axis.units) + 2 <= between else ""
+    return f"{lower}{units:^{max(between, 1)}}{upper}"
+
+
+# -- the picture ------------------------------------------------------------------------------------------------------
+
+
+def _picture(
+    all_series: Sequence[Series],
+    scales: dict[str, tuple[Axis, _Range | None]],
+    horizontal: _Range,
+    columns: int,
+    *,
+    unicode: bool,
+) -> list[list[_Cell | None]]:
+    rows: list[list[_Cell | None]] = [[None] * columns for _ in range(HEIGHT)]
+    lines: dict[tuple[int, int], _Cell] = {}
+    for index, series in enumerate(all_series):
+        vertical = scales[series.scale][1]
+        if vertical is None:
+            continue
+        mark = _MARKS[not unicode][index % len(_MARKS[0])]
+        before: tuple[int, int] | None = None
+        for at, value in zip(series.at, series.values, strict=True):
+            if not isfinite(value):
+                before = None
+                continue
+            column, row = horizontal.cell(at, columns), HEIGHT - 1 - vertical.cell(value, HEIGHT)
+            if before is not None:
+                for place in _between(before, (column, row)):
+                    lines.setdefault(place, (_LINE[not unicode], index))
+            before = column, row
+            if 0 <= column < columns and 0 <= row < HEIGHT and rows[row][column] is None:
+                rows[row][column] = mark, index
+    for (column, row), cell in lines.items():
+        if 0 <= column < columns and 0 <= row < HEIGHT and rows[row][column] is None:
+            rows[row][column] = cell
+    return rows
+
+
+def _between(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The cells on the way from one to another."""
+    across, down = end[0] - start[0], end[1] - start[1]
+    steps = max(abs(across), abs(down))
+    for step in range(1, steps):
+        yield start[0] + round(across * step / steps), start[1] + round(down * step / steps)
+
+
+def _drawn(row: list[_Cell | None], painter: Painter) -> str:
+    """The row as text, without the blanks at its end."""
+    while row and row[-1] is None:
+        row.pop()
+    return "".join(" " if cell is None else painter.paint(cell[0], _style(cell[1])) for cell in row)
+
+
+def _style(index: int) -> str:
+    return _STYLES[index % len(_STYLES)]
+
+
+def _legend(
+    all_series: Sequence[Series],
+    scales: dict[str, tuple[Axis, _Range | None]],
+    painter: Painter,
+    *,
+    unicode: bool,
+) -> list[str]:
+    """A line for each series: its mark, its key, its last value and where it lies; and its scale where there is none
+    beside the picture."""
+    beside = [name for name, (_, shown) in scales.items() if shown is not None][:2]
+    lines = []
+    for index, series in enumerate(all_series):
+        mark = painter.paint(_MARKS[not unicode][index % len(_MARKS[0])], _style(index))
+        units = f" {visible(series.axis.units)}" if series.axis.units else ""
+        finite = [value for value in series.values if isfinite(value)]
+        line = f"{mark} {visible(series.key)}"
+        if not finite:
+            lines.append(f"{line}  no values" if not series.values else f"{line}  gaps only")
+            continue
+        line += f"  last {number(series.values[-1])}{units}, {number(min(finite))} to {number(max(finite))}"
+        if len(scales) > 1:
+            line += f"  ({_side(series.scale, beside, scales)})"
+        lines.append(line)
+    return lines
+
+
+def _side(name: str, beside: list[str], scales: dict[str, tuple[Axis, _Range | None]]) -> str:
+    if name in beside:
+        return ("left", "right")[beside.index(name)] + " axis"
+    axis, shown = scales[name]
+    assert shown is not None
+    return f"drawn from {axis.label(shown.lower)} to {axis.label(shown.upper)}"

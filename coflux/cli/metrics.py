@@ -1,0 +1,238 @@
+"""`coflux metrics`: what a run recorded while it ran, as charts for people and as data for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Protocol
+
+import click
+import msgspec
+
+from coflux.cli import exits
+from coflux.cli.app import did_you_mean
+from coflux.cli.bars import bar, progress_text
+from coflux.cli.charts import Axis, Series, chart
+from coflux.cli.engine import open_history, resolve_id
+from coflux.cli.lines import Painter
+from coflux.cli.ndjson import VERSION
+from coflux.cli.options import complete_runs, json_option, project_option
+from coflux.cli.streams import Streams, open_streams
+from coflux.cli.terminal import Output
+from coflux.cli.text import visible
+from coflux.executor.history import History
+from coflux.executor.recorded_metrics import MetricInfo, PointsPage, counts_seconds
+from coflux.executor.rows import ExecutionRow
+from coflux.executor.series import Progress
+from coflux.project import Project
+
+__all__ = ["command"]
+
+CHART_POINTS = 2000  # of a metric, at most
+BAR_CELLS = 30
+
+
+@click.command()
+@click.argument("identifier", metavar="RUN[:STEP[:ATTEMPT]]", shell_complete=complete_runs)
+@click.option("--key", "keys", metavar="KEY", multiple=True, help="Only the metric with this key. Repeatable.")
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print all points as CSV: execution, key, at, value.")
+@project_option
+def command(project: Project, identifier: str, keys: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
+    """Show the metrics of a run, a step or an execution: charts, and bars for what is progress."""
+    if as_json and as_csv:
+        raise exits.CommandError("--json and --csv exclude each other")
+    streams = open_streams()
+    with open_history(project) as history:
+        found = resolve_id(history, identifier)
+        metrics = history.metrics(found.run, found.step, found.attempt)
+        if keys:
+            metrics = _with_keys(metrics, keys, identifier)
+        if as_json:
+            printer: Printer = Document(streams.out, history, found.run)
+        elif as_csv:
+            printer = Table(streams.out, history)
+        else:
+            printer = Charts(streams, history)
+        for execution_id, members in groupby(metrics, lambda metric: metric.execution):
+            row = history.execution(execution_id)
+            if row is not None and streams.out.error is None:  # else it was pruned at this moment, or nobody reads
+                printer.execution(row, list(members))
+                streams.out.flush()
+        printer.end()
+        if not metrics and not (as_json or as_csv):
+            streams.err.line(f"{visible(identifier)} has recorded no metrics")
+    streams.finish()
+
+
+class Printer(Protocol):
+    def execution(self, row: ExecutionRow, metrics: list[MetricInfo]) -> None:
+        """Print the metrics of one execution."""
+
+    def end(self) -> None:
+        """Print what comes after the last one."""
+
+
+def _with_keys(metrics: list[MetricInfo], keys: Sequence[str], identifier: str) -> list[MetricInfo]:
+    known = list(dict.fromkeys(metric.key for metric in metrics))
+    for key in keys:
+        if key not in known:
+            hint = did_you_mean(key, known) or (f": it has {', '.join(known[:10])}" if known else "")
+            raise exits.CommandError(f"{identifier} has no metric {key!r}{hint}", exits.NOT_FOUND)
+    return [metric for metric in metrics if metric.key in keys]
+
+
+def _pages(history: History, metric: MetricInfo) -> Iterator[PointsPage]:
+    """The points that a metric had when it was looked up."""
+    after = 0
+    while after < metric.points and (page := history.points(metric, after)).values:
+        yield page
+        after = page.end
+
+
+def _progress(history: History, row: ExecutionRow) -> dict[int, Progress]:
+    """What the execution's metrics tell of its progress, by their numbers."""
+    found = history.progress([row], time.time())
+    return {metric.number: progress for told in found.values() for metric, progress in told}
+
+
+# -- for programs -----------------------------------------------------------------------------------------------------
+
+
+class Document:
+    """One JSON document, written page by page.
+
+    `{"version": 1, "run": id, "metrics": [{"execution", "key", "group": null or {"name", "units", "lower", "upper"},
+    "scale": null or {"name", "units", "progress", "lower", "upper"}, "progress": null or {"value", "upper", "fraction",
+    "rate", "eta"}, "points": [[at, value], …]}, …]}`. Gaps are null; rates are a second, `eta` is in seconds.
+    """
+
+    def __init__(self, out: Output, history: History, run: str) -> None:
+        self._out = out
+        self._history = history
+        self._separator = msgspec.json.encode({"version": VERSION, "run": run}).decode()[:-1] + ',"metrics":['
+
+    def execution(self, row: ExecutionRow, metrics: list[MetricInfo]) -> None:
+        progress = _progress(self._history, row)
+        for metric in metrics:
+            told = progress.get(metric.number)
+            fields = {
+                "execution": metric.execution,
+                "key": metric.key,
+                "group": metric.group,
+                "scale": metric.scale,
+                "progress": None if told is None else told._asdict(),
+            }
+            self._out.json(self._separator + msgspec.json.encode(fields).decode()[:-1] + ',"points":[')
+            self._separator = ","
+            self._points(metric)
+            self._out.json("]}")
+
+    def _points(self, metric: MetricInfo) -> None:
+        for page in _pages(self._history, metric):
+            points = msgspec.json.encode(list(zip(page.at, page.values, strict=True))).decode()[1:-1]
+            self._out.json(points + ("," if page.end < metric.points else ""))
+            self._out.flush()
+
+    def end(self) -> None:
+        self._out.json("]}" if self._separator == "," else f"{self._separator}]}}")
+
+
+class Table:
+    """All points as CSV, page by page. Gaps are as Python writes them: `nan`, `inf`, `-inf`."""
+
+    def __init__(self, out: Output, history: History) -> None:
+        self._out = out
+        self._history = history
+        out.line("execution,key,at,value")
+
+    def execution(self, row: ExecutionRow, metrics: list[MetricInfo]) -> None:
+        for metric in metrics:
+            for page in _pages(self._history, metric):
+                text = io.StringIO()
+                rows = zip(page.at, page.values, strict=True)
+                csv.writer(text, lineterminator="\n").writerows((row.id, metric.key, *point) for point in rows)
+                self._out.put(text.getvalue())
+                self._out.flush()
+                if self._out.error is not None:
+                    return
+
+    def end(self) -> None:
+        pass
+
+
+# -- for people -------------------------------------------------------------------------------------------------------
+
+
+class Charts:
+    """For each execution a heading, a bar for each metric that is progress, and a chart for each group of others."""
+
+    def __init__(self, streams: Streams, history: History) -> None:
+        self._out = streams.out
+        self._terminal = streams.out_terminal
+        self._painter = Painter(streams.out_terminal.color)
+        self._history = history
+        self._begun = False
+
+    def execution(self, row: ExecutionRow, metrics: list[MetricInfo]) -> None:
+        if self._begun:
+            self._out.line("")
+        self._begun = True
+        self._out.line(self._painter.paint(self._heading(row), "bold"))
+        progress = _progress(self._history, row)
+        width = max((len(visible(metric.key)) for metric in metrics if metric.number in progress), default=0)
+        for metric in metrics:
+            if metric.number in progress:
+                self._out.line(f"{visible(metric.key):<{width}}  {self._bar(progress[metric.number])}".rstrip())
+        charts: dict[str | int, list[MetricInfo]] = {}
+        for metric in metrics:
+            if not metric.is_progress:
+                charts.setdefault(metric.number if metric.group is None else metric.group.name, []).append(metric)
+        for members in charts.values():
+            self._chart(members)
+
+    def end(self) -> None:
+        pass
+
+    def _heading(self, row: ExecutionRow) -> str:
+        steps = self._history.steps(row.run, after=row.step - 1, limit=1)
+        name = visible(steps[0].name) if steps else ""
+        attempt = f" attempt {row.attempt}" if row.attempt > 1 else ""
+        return f"{row.run}:{row.step} {name}{attempt} {row.status.replace('_', ' ')}"
+
+    def _bar(self, progress: Progress) -> str:
+        text = progress_text(progress)
+        if progress.fraction is None:
+            return text
+        drawn = bar(progress.fraction, BAR_CELLS, unicode=self._terminal.unicode)
+        return f"{self._painter.paint(drawn, 'cyan')}  {text}"
+
+    def _chart(self, metrics: list[MetricInfo]) -> None:
+        group = metrics[0].group
+        if group is not None:
+            self._out.line(self._painter.paint(visible(group.name), "bold"))
+        members = []
+        seconds = False
+        for metric in metrics:
+            at, values = self._history.thinned_points(metric, CHART_POINTS)
+            seconds = seconds or counts_seconds(metric, at)
+            members.append(Series(metric.key, _scale_name(metric), _y_axis(metric), at, values))
+        x = Axis(seconds=seconds)
+        if group is not None:
+            x = Axis(group.units or "", group.lower, group.upper, seconds=seconds)
+        lines = chart(members, x, self._terminal.width, self._painter, unicode=self._terminal.unicode)
+        for line in lines:
+            self._out.line(line)
+
+
+def _scale_name(metric: MetricInfo) -> str:
+    """What tells its y-axis from others: an unnamed one is the metric's own."""
+    return f"={metric.scale.name}" if metric.scale is not None and metric.scale.name else f"#{metric.number}"
+
+
+def _y_axis(metric: MetricInfo) -> Axis:
+    scale = metric.scale
+    return Axis() if scale is None else Axis(scale.units or "", scale.lower, scale.upper)

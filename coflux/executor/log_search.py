@@ -1,0 +1,97 @@
+"""Conditions on log entries, in SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = ["Field", "LogFilter", "Present", "conditions"]
+
+Condition = tuple[str, tuple[object, ...]]  # SQL and its parameters
+
+
+class Present(Enum):
+    """In the place of a value: any."""
+
+    ANY = "any"
+
+
+class Field(NamedTuple):
+    """An entry has a value of this name, and it is equal to `value`, a JSON value. Numbers are equal as numbers, texts
+    also to how a value that JSON cannot hold is shown."""
+
+    name: str
+    value: object = Present.ANY
+
+
+class LogFilter(NamedTuple):
+    """What entries must be like.
+
+    levels: of one of these levels.
+    text: with this text in template or values, in upper or lower case.
+    since, until: made at these times or between them, in seconds since the epoch.
+    logger: of this logger of the standard library or one below it (`app` has `app.db`).
+    fields: with all of these values.
+    """
+
+    levels: Collection[int] | None = None
+    text: str | None = None
+    since: float | None = None
+    until: float | None = None
+    logger: str | None = None
+    fields: Sequence[Field] = ()
+
+
+_CONTAINS = r"""(template LIKE ? ESCAPE '\' OR CAST("values" AS TEXT) LIKE ? ESCAPE '\')"""
+# What JSON does not hold as it is, is an object: its preview, and its projection if it has one (see `log_values`).
+_HAS_FIELD = 'EXISTS (SELECT 1 FROM json_each(CAST("values" AS TEXT)) AS field WHERE field.key = ? AND {})'
+_TYPE = "coalesce(json_type(field.value, '$.\"$json\"'), '')"
+_PROJECTION = "json_extract(field.value, '$.\"$json\"')"
+_SHOWN = "json_extract(field.value, '$.\"$repr\"')"
+
+
+def conditions(wanted: LogFilter) -> Iterator[Condition]:
+    """What a row of the table `logs` has to fulfil."""
+    if wanted.levels is not None:
+        yield f"level IN ({', '.join('?' * len(wanted.levels))})", tuple(wanted.levels)
+    if wanted.text is not None:
+        yield _CONTAINS, (_pattern(wanted.text), _pattern(wanted.text))
+    if wanted.since is not None:
+        yield "at >= ?", (wanted.since,)
+    if wanted.until is not None:
+        yield "at <= ?", (wanted.until,)
+    if wanted.logger is not None:
+        yield (
+            "(logger = ? OR substr(logger, 1, ?) = ?)",
+            (
+                wanted.logger,
+                len(wanted.logger) + 1,
+                f"{wanted.logger}.",
+            ),
+        )
+    for field in wanted.fields:
+        condition, parameters = _equals(field.value)
+        yield _HAS_FIELD.format(condition), (field.name, *parameters)
+
+
+def _equals(value: object) -> Condition:
+    """On a row `field` of `json_each`. Its functions are asked of objects and arrays only: all else is no JSON text."""
+    if value is Present.ANY:
+        return "1", ()
+    if value is None or isinstance(value, bool):
+        return "field.type = ?", ("null" if value is None else str(value).lower(),)
+    if isinstance(value, int | float):
+        projected = f"CASE WHEN field.type = 'object' THEN {_TYPE} IN ('integer', 'real') AND {_PROJECTION} = ? END"
+        return f"(field.type IN ('integer', 'real') AND field.atom = ? OR {projected})", (value, value)
+    if isinstance(value, str):
+        shown = f"CASE WHEN field.type = 'object' THEN ? IN ({_SHOWN}, {_PROJECTION}) END"
+        return f"(field.type = 'text' AND field.atom = ? OR {shown})", (value, value)
+    projected = f"CASE field.type WHEN 'object' THEN coalesce({_PROJECTION}, field.value) ELSE field.value END"
+    return f"(field.type IN ('object', 'array') AND {projected} = json(?))", (json.dumps(value, ensure_ascii=False),)
+
+
+def _pattern(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"

@@ -1,0 +1,221 @@
+"""`coflux metrics`: no engine runs in these tests."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+import coflux as cf
+from coflux.cli import exits
+from coflux.cli.bars import bar, progress_text
+from coflux.cli.charts import Axis, Series, chart, number
+from coflux.cli.lines import Painter
+from coflux.executor.series import Progress
+from tests.cli.samples import Command, recording
+
+PLAIN = Painter(False)
+LOSS = cf.Metric("loss", group=cf.MetricGroup("training", units="epochs"), scale=cf.MetricScale("nats", units="nats"))
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> None:
+    """A run `Rbcd`: step 2 has metrics in both of its attempts, step 3 has none."""
+    (tmp_path / ".coflux").mkdir()
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.run("running")
+        recorder.step(1, "nightly")
+        recorder.execution(1, "running")
+        recorder.step(2, "load")
+        recorder.execution(2, "failed", following="Rbcd:2:2")
+        recorder.execution(2, "succeeded", attempt=2)
+        recorder.step(3, "count")
+        recorder.execution(3, "running")
+        recorder.metric(2, 0, LOSS, [1.0])
+        recorder.metric(2, 0, LOSS, [1.0, 0.5, math.nan, math.inf], [0, 1, 2, 3], attempt=2)
+        scale = cf.MetricScale(progress=True, upper=20)
+        recorder.metric(2, 1, cf.Metric("rows, read", scale=scale), [1, 2, 3, 4, 5], attempt=2)
+        recorder.commit()
+
+
+def test_a_document(coflux: Command, stored: None) -> None:
+    status, out, err = coflux("metrics", "Rbcd:2:2", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out) == {
+        "version": 1,
+        "run": "Rbcd",
+        "metrics": [
+            {
+                "execution": "Rbcd:2:2",
+                "key": "loss",
+                "group": {"name": "training", "units": "epochs", "lower": None, "upper": None},
+                "scale": {"name": "nats", "units": "nats", "progress": False, "lower": None, "upper": None},
+                "progress": None,
+                "points": [[0.0, 1.0], [1.0, 0.5], [2.0, None], [3.0, None]],
+            },
+            {
+                "execution": "Rbcd:2:2",
+                "key": "rows, read",
+                "group": None,
+                "scale": {"name": None, "units": None, "progress": True, "lower": None, "upper": 20.0},
+                "progress": {"value": 5.0, "upper": 20.0, "fraction": 0.25, "rate": 1.0, "eta": 15.0},
+                "points": [[0.5, 1.0], [1.5, 2.0], [2.5, 3.0], [3.5, 4.0], [4.5, 5.0]],
+            },
+        ],
+    }
+    assert len(json.loads(coflux("metrics", "Rbcd", "--json")[1])["metrics"]) == 3
+    assert json.loads(coflux("metrics", "Rbcd:3", "--json")[1]) == {"version": 1, "run": "Rbcd", "metrics": []}
+
+
+def test_a_table(coflux: Command, stored: None) -> None:
+    status, out, err = coflux("metrics", "Rbcd:2", "--csv", "--key", "loss", "--key", "rows, read")
+    assert (status, err) == (0, "")
+    rows = list(csv.reader(out.splitlines()))
+    assert rows[:2] == [["execution", "key", "at", "value"], ["Rbcd:2:1", "loss", "0.5", "1.0"]]
+    assert rows[4:7] == [
+        ["Rbcd:2:2", "loss", "2.0", "nan"],
+        ["Rbcd:2:2", "loss", "3.0", "inf"],
+        ["Rbcd:2:2", "rows, read", "0.5", "1.0"],
+    ]
+    assert len(rows) == 1 + 1 + 4 + 5
+
+
+def test_charts(coflux: Command, stored: None) -> None:
+    status, out, err = coflux("metrics", "Rbcd")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "Rbcd:2 load failed"
+    assert lines[1] == "training"
+    second = lines.index("Rbcd:2 load attempt 2 succeeded")
+    assert lines[second - 1] == ""
+    assert lines[second + 1] == "rows, read  ███████░░░░░░░░░░░░░░░░░░░░░░░  25% (5/20), 1/s, 15.0s left"
+    assert lines[second + 3] == "● loss  last inf nats, 0.5 to 1"
+    assert lines[second + 4].startswith("1 nats ┤●")
+    assert "epochs" in lines[-1]
+    assert max(map(len, lines)) <= 80
+
+
+def test_metrics_of_one_key(coflux: Command, stored: None) -> None:
+    status, out, _ = coflux("metrics", "Rbcd:2", "--key", "loss")
+    assert status == 0
+    assert "rows" not in out
+    message = "coflux: Rbcd:2 has no metric 'los'; did you mean 'loss'?\n"
+    assert coflux("metrics", "Rbcd:2", "--key", "los") == (exits.NOT_FOUND, "", message)
+
+
+def test_what_is_not_there(coflux: Command, stored: None) -> None:
+    assert coflux("metrics", "Rbcd:3") == (0, "", "Rbcd:3 has recorded no metrics\n")
+    assert coflux("metrics", "Rnone")[0] == exits.NOT_FOUND
+    assert coflux("metrics", "Rbcd:9")[0] == exits.NOT_FOUND
+    assert coflux("metrics", "Rbcd", "--json", "--csv") == (
+        exits.USAGE,
+        "",
+        "coflux: --json and --csv exclude each other\n",
+    )
+
+
+# -- charts -----------------------------------------------------------------------------------------------------------
+
+
+def drawn(*series: Series, x: Axis | None = None, width: int = 30, unicode: bool = True) -> list[str]:
+    return chart(series, x or Axis(), width, PLAIN, unicode=unicode)
+
+
+def test_a_line_leads_from_point_to_point_but_not_across_a_gap() -> None:
+    lines = drawn(Series("a", "#0", Axis(), [0, 5, 10, 15, 20], [1, 1, math.nan, 1, 1]), x=Axis("steps"))
+    assert lines[0] == "● a  last 1, 1 to 1"
+    (middle,) = [line for line in lines[1:] if "●" in line]
+    assert middle.partition("┤")[2] == "●·····●           ●·····●"
+    assert lines[-1].split() == ["0", "steps", "20"]
+
+
+def test_several_series_are_told_apart_and_those_of_one_scale_share_it() -> None:
+    lines = drawn(
+        Series("a", "=s", Axis("MB"), [0, 1], [0, 8]),
+        Series("b", "=s", Axis("MB"), [0, 1], [2, 10]),
+        Series("c", "#2", Axis("%", 0, 100), [0, 1], [50, 60]),
+        Series("d", "#3", Axis(), [0, 1], [7, 9]),
+        width=60,
+    )
+    assert [line.partition("  ")[0] for line in lines[:4]] == ["● a", "○ b", "■ c", "□ d"]
+    assert lines[3].endswith("(drawn from 7 to 9)")
+    assert lines[4].startswith("10 MB ┤")
+    assert lines[4].endswith("├ 100 %")
+    assert lines[-3].startswith("    0 ┤●")
+    assert all(line.endswith(("│", "├ 100 %", "├ 50", "├ 0")) for line in lines[4:-2])
+
+
+@pytest.mark.parametrize(
+    ("values", "lower", "upper"),
+    [
+        ([5], "2.5", "7.5"),
+        ([0], "-0.5", "0.5"),
+        ([-1e308, 1e308], "-1e+308", "1e+308"),
+        ([1e-9, 2e-9], "1e-09", "2e-09"),
+    ],
+)
+def test_ranges(values: list[float], lower: str, upper: str) -> None:
+    lines = drawn(Series("a", "#0", Axis(), list(range(len(values))), values))
+    assert lines[1].lstrip().startswith(f"{upper} ┤")
+    assert lines[-3].lstrip().startswith(f"{lower} ┤")
+
+
+def test_what_is_beyond_the_bounds_is_not_drawn() -> None:
+    lines = drawn(Series("a", "#0", Axis("", 0, 10), [0, 1, 2], [5, 1e300, -7]), x=Axis("", 0, 2))
+    assert sum(line.count("●") for line in lines[1:]) == 1
+    assert drawn(Series("a", "#0", Axis("", 0, 10), [0], [50]))[1].startswith("10 ┤")
+
+
+def test_without_values_there_is_no_picture() -> None:
+    assert drawn(Series("a", "#0", Axis(), [], []), Series("b", "#1", Axis(), [1], [math.nan])) == [
+        "● a  no values",
+        "○ b  gaps only",
+    ]
+
+
+def test_ascii_and_narrow_terminals() -> None:
+    lines = drawn(Series("a\x1b", "#0", Axis(), [0, 1], [0, 1]), x=Axis(seconds=True), width=5, unicode=False)
+    assert all(line.isascii() and line.isprintable() for line in lines)
+    assert lines[0].startswith("* a^[")
+    assert lines[-1].split() == ["0ms", "1.0s"]
+
+
+def test_colours_are_those_of_the_series() -> None:
+    lines = chart([Series("a", "#0", Axis(), [0], [1])], Axis(), 30, Painter(True), unicode=True)
+    assert lines[0].startswith("\x1b[36m●\x1b[0m a")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (12345.0, "12345"), (0.25, "0.25"), (1.5e9, "1.5e+09"), (-3.0, "-3"), (1 / 3, "0.3333")],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+# -- bars -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fraction", "drawn"), [(0.0, "░░░░"), (0.24, "░░░░"), (0.5, "██░░"), (0.99, "███░"), (1.0, "████")]
+)
+def test_a_bar_is_full_at_the_end_only(fraction: float, drawn: str) -> None:
+    assert bar(fraction, 4, unicode=True) == drawn
+    assert bar(fraction, 4, unicode=False) == drawn.replace("░", ".").replace("█", "#")
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (Progress(21, 50, 0.42, 3.1, 9.4), "42% (21/50), 3.1/s, 9.4s left"),
+        (Progress(49.99, 50, 0.9998, None, None), "99% (49.99/50)"),
+        (Progress(50, 50, 1.0, 0.01, 0.0), "100% (50/50), 0.6/min"),
+        (Progress(21, None, None, 0.0001, None), "21 done, 0.36/h"),
+    ],
+)
+def test_progress_in_words(progress: Progress, text: str) -> None:
+    assert progress_text(progress) == text
+    assert "/s" not in progress_text(progress, rate=False)
