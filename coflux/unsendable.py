@@ -37,6 +37,7 @@ _REMEDIES: tuple[tuple[tuple[type, ...], str], ...] = (
     ((threading.Thread,), "start it in the process that uses it"),
     ((weakref.ReferenceType, *weakref.ProxyTypes), "send the object itself"),
     ((FrameType, TracebackType), "send its text"),
+    ((memoryview,), "send bytes(view)"),
 )
 _REFUSED = tuple(kind for kinds, _ in _REMEDIES for kind in kinds)
 _IN_MEMORY_FILES = (io.BytesIO, io.StringIO)  # files that do pickle

@@ -26,6 +26,8 @@ SLICE = 4 << 20  # bytes written between two looks at whether the blob is there 
 HASHED_SIZE = 16 << 20  # bytes up to which `check` looks at the content
 PIECE = 1 << 20  # bytes of a blob that are read at a time, where it is not mapped
 _DIGEST = re.compile("[0-9a-f]{64}")
+_MARK = b"user.coflux.written"  # an extended attribute
+MARKED_SIZE = 8 << 20  # bytes from which a blob is marked as it was written: hashing it takes longer than a look
 MAPPED_SIZE = 256 * 1024  # bytes; below, reading is as quick, and a process can have only some 65,000 mappings
 
 
@@ -45,6 +47,10 @@ class FileBlobs:
 
     Hashing uses one thread. blake3's thread pool halves the time for big blobs on two cores, but a process forked after
     its first use deadlocks in the next one, and workers are forked from processes that run the user's code.
+
+    What is read is compared with its hash, once in a process. A big blob is not, as long as its file is as its writer
+    has left it: that is told by a mark on the file, which holds until the file is changed or copied, or the machine
+    starts anew, and which not every file system takes.
     """
 
     def __init__(self, directory: str) -> None:
@@ -161,8 +167,8 @@ class FileBlobs:
 
         Raises:
             BlobMissing: there is no such file.
-            BlobDamaged: its size is not `size`, or (checked on the first opening in this process) its hash differs.
-                Whoever writes it again writes it anew.
+            BlobDamaged: its size is not `size`, or its hash differs (checked on the first opening in this process, if
+                the file may have changed since it was written). Whoever writes it again writes it anew.
             OSError: it cannot be opened or mapped.
         """
         path = self.path_of(digest)
@@ -171,16 +177,18 @@ class FileBlobs:
         except FileNotFoundError:
             raise self._missing(digest) from None
         try:
-            found = os.fstat(descriptor)
-            if found.st_size != size:
-                raise BlobDamaged(f"blob {digest} has {found.st_size} bytes instead of {size} ({path})")
+            status = os.fstat(descriptor)
+            if status.st_size != size:
+                raise BlobDamaged(f"blob {digest} has {status.st_size} bytes instead of {size} ({path})")
+            if digest not in self._verified and _is_as_written(descriptor, status):
+                self._verified.add(digest)
             view = _map(descriptor, size) if size >= MAPPED_SIZE else _read(descriptor, size)
         finally:
             os.close(descriptor)
         if digest not in self._verified:
             actual = blake3(view).hexdigest()
             if actual != digest:
-                _set_aside(path, found.st_ino)  # it has the right size: writing it again would leave it as it is
+                _set_aside(path, status.st_ino)  # it has the right size: writing it again would leave it as it is
                 raise BlobDamaged(f"blob {digest} has the wrong content, with hash {actual} ({path})")
             self._verified.add(digest)
         return view
@@ -263,6 +271,7 @@ class FileBlobs:
         try:
             try:
                 digest = write(descriptor)
+                _mark_as_written(descriptor)
             finally:
                 os.close(descriptor)
             if digest is None:
@@ -285,6 +294,38 @@ def _sync_directory(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _mark_as_written(descriptor: int) -> None:
+    status = os.fstat(descriptor)
+    if hasattr(os, "setxattr") and status.st_size >= MARKED_SIZE:
+        try:
+            os.setxattr(descriptor, _MARK, _state(status))
+        except OSError:
+            pass  # the file system has no such thing: every reader looks at the content
+
+
+def _is_as_written(descriptor: int, status: os.stat_result) -> bool:
+    if not hasattr(os, "getxattr") or status.st_size < MARKED_SIZE:
+        return False
+    try:
+        return os.getxattr(descriptor, _MARK) == _state(status)
+    except OSError:
+        return False
+
+
+def _state(status: os.stat_result) -> bytes:
+    """What stays the same as long as nobody changes the file and the machine, which may lose some of it, runs."""
+    return f"{_boot()} {status.st_dev} {status.st_ino} {status.st_mtime_ns}".encode()
+
+
+@cache
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return os.urandom(16).hex()  # no other process can say when the machine was started: no mark is believed
 
 
 def _hash(views: list[memoryview]) -> str:

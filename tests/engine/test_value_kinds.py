@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_all_kinds_come_back_as_they_were(project: ScratchProject) -> None:
-    """Behaviour 10.1, D09, D13, SER-S01 to SER-S08; a result from the cache is read by another engine, too."""
+    """Behaviour 10.1, D19, D09, D13, SER-S01 to SER-S08; a result from the cache is read by another engine, too."""
     project.write(
         "flow",
         """
@@ -40,10 +40,14 @@ def test_all_kinds_come_back_as_they_were(project: ScratchProject) -> None:
             pairs = [(name, difference(values[name], KINDS[name]())) for name in NAMES]
             return [f"{name}: {problem}" for name, problem in pairs if problem]
 
+        @cf.task()
+        def compare(values):
+            return differences(values)
+
         @cf.workflow()
         def main():
             made = {name: KINDS[name]() for name in NAMES}
-            return [differences(echo(made)), differences(produce(NAMES)), differences(produce(NAMES))]
+            return [compare(echo(made)), differences(produce(NAMES)), differences(produce(NAMES))]
 
         @cf.workflow()
         def handles():
@@ -64,5 +68,7 @@ def test_all_kinds_come_back_as_they_were(project: ScratchProject) -> None:
     second = project.run("flow/main", **environment)
     assert second.value == [[], [], []], second.err
     assert len(project.marks("produced")) == 1
+    again = project.coflux("runs", "rerun", f"{project.last_run()}:3", **environment)
+    assert again.value == [], again.err
     finished = project.run("flow/handles", **environment)
     assert finished.status == 0, finished.err

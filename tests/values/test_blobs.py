@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import shutil
 import stat
+import textwrap
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from blake3 import blake3
 
-from coflux.executor.blobs import FileBlobs
+from coflux.executor.blobs import MARKED_SIZE, FileBlobs
 from coflux.values import BlobDamaged, BlobMissing, decode, encode
 from tests.values.conftest import RunScript
 
@@ -108,6 +110,44 @@ def test_the_hash_is_checked_once_a_process(blobs: FileBlobs) -> None:
     assert bytes(blobs.open(digest, 3)) == b"abx"
 
 
+@pytest.fixture
+def big(blobs: FileBlobs) -> str:
+    """The digest of a blob that is marked as it was written, if the file system takes marks."""
+    digest = blobs.write([bytes(MARKED_SIZE)])
+    try:
+        os.setxattr(blobs.path_of(digest), b"user.test", b"")
+    except OSError as error:
+        pytest.skip(f"no extended attributes here: {error.strerror}")
+    return digest
+
+
+def test_a_big_blob_is_not_hashed_where_nobody_has_changed_it(
+    blobs: FileBlobs, big: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hashed(_: object) -> NoReturn:
+        raise InterruptedError
+
+    monkeypatch.setattr("coflux.executor.blobs.blake3", hashed)
+    assert blobs.open(big, MARKED_SIZE)[-1] == 0
+    copies = FileBlobs(str(tmp_path / "copies"))
+    os.makedirs(os.path.dirname(copies.path_of(big)))
+    shutil.copy2(blobs.path_of(big), copies.path_of(big))
+    with pytest.raises(InterruptedError):
+        copies.open(big, MARKED_SIZE)
+
+
+def test_a_big_blob_that_was_changed_is_hashed(blobs: FileBlobs, big: str) -> None:
+    path = blobs.path_of(big)
+    written = os.stat(path).st_mtime_ns
+    # The clock of files ticks some 250 times a second.
+    while os.stat(path).st_mtime_ns == written:
+        with open(path, "r+b") as file:
+            file.seek(MARKED_SIZE - 1)
+            file.write(b"x")
+    with pytest.raises(BlobDamaged, match="wrong content"):
+        blobs.open(big, MARKED_SIZE)
+
+
 @pytest.mark.parametrize("piece", [1, 3, 7])
 def test_short_writes_are_continued(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     def writev(descriptor: int, views: list[memoryview]) -> int:
@@ -187,6 +227,29 @@ def test_a_big_value_is_written_without_a_copy(value: str, run_script: RunScript
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     assert int(grown) < 16 << 10  # KiB; the value has 256 MiB
+
+
+def test_a_big_array_is_read_without_a_copy(run_script: RunScript) -> None:
+    """Of all its pages, those that are changed are copied, and no other."""
+    run_script("import numpy; save(values.encode(numpy.arange(8 << 20, dtype='f8'), blobs))")
+    script = """
+    import numpy
+
+    def copied():
+        for line in pathlib.Path("/proc/self/smaps_rollup").read_text().splitlines():
+            if line.startswith("Anonymous:"):
+                return int(line.split()[1]) * 1024
+
+    before = copied()
+    array = values.decode(saved(values.Value), blobs)
+    assert array.sum() == sum(range(8 << 20))
+    after = copied()
+    array[:1 << 20] += 1
+    print(after - before, copied() - after)
+    """
+    reading, changing = map(int, run_script(textwrap.dedent(script)).split())
+    assert reading < 2 << 20
+    assert 8 << 20 <= changing < 20 << 20
 
 
 @pytest.mark.parametrize("items", [10_000, 100_000], ids=["read", "mapped"])

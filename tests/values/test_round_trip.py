@@ -521,12 +521,12 @@ async def coroutine() -> None: ...
         ([sys], "result[0]: module cannot be sent; import it"),
         (Order("a", {"log": sys.__stdout__}), "result.parts['log']: _io.TextIOWrapper cannot be sent; send its path"),
         (Slotted([weakref.ref(Color)]), "result.part[0]: weakref.ReferenceType cannot be sent; send the object itself"),
+        ([memoryview(b"ab")], "result[0]: memoryview cannot be sent; send bytes(view)"),
         (Point(1, {2: iter(sys.modules)}), "result.y[2]: dict_keyiterator cannot be sent"),
         (Holder(Holder(Moody())), f"result.part.part: {MOODY} cannot be sent (RuntimeError: "),
         ({(1, Moody()): 1}, f"list(result)[0][1]: {MOODY} cannot be sent"),
         (frozenset([Moody()]), f"list(result)[0]: {MOODY} cannot be sent"),
         (threading.current_thread(), "result: threading._MainThread cannot be sent; start it"),
-        (memoryview(b"abc"), "result: memoryview cannot be sent (TypeError: "),
     ],
     ids=lambda value: "" if not isinstance(value, str) else value.partition(" ")[0],
 )
