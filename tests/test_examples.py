@@ -66,6 +66,12 @@ def check_factors(result: Any) -> None:
     assert len(result) == 2
 
 
+def check_training(result: Any) -> None:
+    assert result["points"] == 43 * 51
+    assert result["error"] < 110  # metres; knowing nothing but the mean is 130
+    assert result["model"]["files"] == 2
+
+
 CHECKS: dict[str, tuple[list[str], Callable[[Any], None]]] = {
     "cached_pipeline.py": (["--directory", str(EXAMPLES)], check_pipeline),
     "debounced_notifier.py": (["--saves", "20"], check_mails),
@@ -74,6 +80,7 @@ CHECKS: dict[str, tuple[list[str], Callable[[Any], None]]] = {
     "flaky_api.py": ([], check_pages),
     "patient_archive.py": ([], check_archive),
     "racing_factors.py": (["1000000000100000000002379", "1000003000000037000111"], check_factors),
+    "training_loop.py": (["--epochs", "6", "--spacing", "8", "--width", "48"], check_training),
     "text_statistics.py": (["--directory", str(EXAMPLES), "--top", "3"], check_statistics),
 }
 
@@ -122,6 +129,22 @@ def test_the_slower_way_to_a_factor_is_cancelled(tmp_path: Path) -> None:
     document = run(tmp_path, "racing_factors.py", "1000003000000037000111")
     assert states(document, "pollard_rho") == [["succeeded"]]
     assert states(document, "fermat") == [["cancelled"]]
+
+
+def test_the_training_shows_metrics_and_keeps_its_model(tmp_path: Path) -> None:
+    document = run(tmp_path, "training_loop.py", "--epochs", "6", "--spacing", "8", "--width", "48")
+    run_id = document["run"]["id"]
+    metrics = json.loads(coflux(tmp_path, "metrics", run_id, "--json").stdout)["metrics"]
+    by_key = {metric["key"]: metric for metric in metrics}
+    assert by_key.keys() == {"train", "held back", "epochs"}
+    assert {by_key[key]["group"]["name"] for key in ("train", "held back")} == {"training"}
+    assert [at for at, _ in by_key["train"]["points"]] == [1, 2, 3, 4, 5, 6]
+    assert by_key["epochs"]["points"][-1][1] == 6
+    coflux(tmp_path, "assets", "download", run_id, "--to", "trained")
+    picture = (tmp_path / "trained" / "terrain.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert (tmp_path / "trained" / "model.npz").stat().st_size > 10_000
+    assert "1974 points to learn from" in coflux(tmp_path, "logs", run_id).stdout
 
 
 def run(directory: Path, example: str, *arguments: str) -> Any:
