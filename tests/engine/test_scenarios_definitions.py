@@ -186,29 +186,3 @@ def test_async_tasks_are_awaited_together(shared: ScratchProject) -> None:
     )
     finished = shared.run("flow/main")
     assert finished.value == [["a", "b", None], True, "a"], finished.err
-
-
-@pytest.mark.parametrize(
-    ("call", "name"),
-    [
-        ("cf.Metric('loss').record(1)", "Metric"),
-        ("list(cf.progress([1]))", "progress"),
-    ],
-)
-def test_a_call_that_is_not_available_yet_says_so(shared: ScratchProject, call: str, name: str) -> None:
-    """Rather than to do nothing."""
-    shared.write(
-        "flow",
-        f"""
-        @cf.task()
-        def child(x):
-            return x
-
-        @cf.workflow()
-        def main():
-            {call}
-        """,
-    )
-    document = shared.document("flow/main")
-    assert document["error"]["type"] == "builtins.NotImplementedError"
-    assert name in document["error"]["message"]
