@@ -11,8 +11,9 @@ each other only.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
+
+from msgspec import Struct, field
 
 from coflux.encoded import Value
 from coflux.executor.blobs import BlobFile
@@ -29,8 +30,7 @@ class Limits(NamedTuple):
     size: int | None = None
 
 
-@dataclass(slots=True)
-class Marks:
+class Marks(Struct):
     """What values refer to: blobs by digest, assets by the digest of their manifest, executions by id."""
 
     blobs: set[str] = field(default_factory=set)
@@ -70,8 +70,7 @@ class Marks:
                     self.values(packed_values(failure))
 
 
-@dataclass(slots=True)
-class Family:
+class Family(Struct):
     """A root run and all that came of it.
 
     `refers` are the families that it refers to. `rows` and `size` (about; bytes) are those in the main database,
@@ -94,8 +93,7 @@ class Family:
     contexts: set[int] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(Struct):
     """All that is in a store: families by their roots, blobs by digest, ids of targets and of contexts. `total` are the
     bytes of its directory."""
 
