@@ -6,6 +6,7 @@ follows from the rest (such as the files' MIME types, which change with the vers
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Literal
@@ -13,7 +14,22 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Manifest", "StoredFile", "blobs_of", "check_tree", "checked_path", "decode", "encode", "new_manifest"]
+__all__ = [
+    "PERMISSIONS",
+    "Manifest",
+    "StoredFile",
+    "blobs_of",
+    "check_tree",
+    "checked_path",
+    "decode",
+    "encode",
+    "new_manifest",
+]
+
+
+PERMISSIONS = 0o777
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class StoredFile(Struct, frozen=True, array_like=True, gc=False):
@@ -51,7 +67,10 @@ _decoder = msgspec.msgpack.Decoder(Manifest)
 
 
 def decode(data: bytes) -> Manifest:
-    """Raises `ValueError` when `data` is no manifest, or one that no `asset` has made."""
+    """Raises `ValueError` when `data` is no manifest, or one that no `asset` has made.
+
+    Anybody can put such bytes into a blob, and have it taken for an asset.
+    """
     try:
         manifest = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -59,6 +78,9 @@ def decode(data: bytes) -> Manifest:
     for file in manifest.files:
         if checked_path(file.path) != file.path:
             raise ValueError(f"it holds the path {file.path!r}")
+        if not _DIGEST.fullmatch(file.blob) or not 0 <= file.mode <= PERMISSIONS or file.size < 0:
+            raise ValueError(f"what it says of {file.path!r} makes no sense")
+    check_tree(file.path for file in manifest.files)
     return manifest
 
 

@@ -8,6 +8,8 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from coflux.asset_manifest import PERMISSIONS
+
 __all__ = ["MissingFile", "Opened", "Tree", "files_below", "opened", "path_within"]
 
 PIECE = 1 << 20  # bytes read at a time
@@ -62,6 +64,10 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
             return sorted(entries, key=lambda entry: entry.name)
+    except NotADirectoryError:
+        raise NotADirectoryError(
+            errno.ENOTDIR, "this is a file: name it, or give its directory as `at`", directory.rstrip("/")
+        ) from None
     except FileNotFoundError:
         raise MissingFile(errno.ENOENT, "there is no such directory to keep files of", directory) from None
 
@@ -96,7 +102,7 @@ class Opened:
         self._descriptor = descriptor
         self.status = os.fstat(descriptor)
         self.size = self.status.st_size
-        self.mode = stat.S_IMODE(self.status.st_mode) & 0o777
+        self.mode = self.status.st_mode & PERMISSIONS
 
     def pieces(self) -> Iterator[bytes]:
         """Its content. Raises `RuntimeError`, at the end or when there is more than there was, if it has changed."""

@@ -95,6 +95,8 @@ class Asset:
 
             chosen = {path: chosen[path] for path in matching(chosen, match)}
         with Destination(_directory("restore", at)) as destination:
+            for path in chosen:  # before anything is written
+                destination.check(path, replace=True)
             return {path: entry.write(destination) for path, entry in chosen.items()}
 
     def reference(self, blobs: BlobStore) -> Reference:

@@ -13,7 +13,12 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Destination"]
+__all__ = ["Destination", "FileThere"]
+
+
+class FileThere(FileExistsError):
+    """A file is there already, which could be replaced."""
+
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -55,8 +60,8 @@ class Destination:
         """Write a file with these permission bits, and return where it is. It appears complete, or not at all.
 
         Raises:
-            FileExistsError: a file is there already (unless `replace`), something that is no file, or, for a directory
-                on the way, something that is none. Links are neither followed nor replaced.
+            FileExistsError: a file is there already (`FileThere`, unless `replace`), something that is no file, or, for
+                a directory on the way, something that is none. Links are neither followed nor replaced.
             OSError: it cannot be written.
         """
         parent = os.dup(self._descriptor)
@@ -66,6 +71,8 @@ class Destination:
                 parent = _exchange(parent, self._enter(parent, segment, path))
             self._check_free(parent, name, path, replace)
             _write(parent, name, pieces, mode)
+        except FileExistsError:
+            raise  # it says already which
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path_of(path)) from None
         finally:
@@ -105,7 +112,7 @@ class Destination:
         if not stat.S_ISREG(mode):
             raise FileExistsError(errno.EEXIST, f"{_kind(mode)} is in its place", self.path_of(path))
         if not replace:
-            raise FileExistsError(errno.EEXIST, "a file is there already", self.path_of(path))
+            raise FileThere(errno.EEXIST, "a file is there already", self.path_of(path))
 
     def __enter__(self) -> Self:
         return self

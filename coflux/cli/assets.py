@@ -33,7 +33,7 @@ from coflux.executor.rows import AssetRow, format_execution_id
 from coflux.globs import matching
 from coflux.previews import byte_size
 from coflux.project import Project
-from coflux.restoring import Destination
+from coflux.restoring import Destination, FileThere
 
 __all__ = ["command"]
 
@@ -162,6 +162,8 @@ def download_assets(
     project: Project, identifiers: tuple[str, ...], directory: str, match: str | None, force: bool
 ) -> None:
     """Write the files of assets below a directory, at their paths. Nothing is written if one is in the way."""
+    if not directory:
+        raise click.UsageError("--to must not be empty: . is the current directory")
     streams = open_streams()
     with open_history(project) as history, _lost_is_told():
         entries: dict[str, AssetEntry] = {}
@@ -200,7 +202,7 @@ def _write(streams: Streams, directory: str, entries: dict[str, AssetEntry], for
                 entry.write(destination, replace=force)
                 streams.out.line(visible(path))
     except FileExistsError as error:
-        hint = "" if force else "; --force replaces files"
+        hint = "; --force replaces files" if isinstance(error, FileThere) else ""
         raise exits.CommandError(f"{error.filename}: {error.strerror}{hint}", exits.FAILED) from None
     except OSError as error:
         raise exits.CommandError(f"{error.filename} cannot be written: {error.strerror}", exits.FAILED) from None

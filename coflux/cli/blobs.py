@@ -14,7 +14,7 @@ from coflux.cli.text import visible
 from coflux.encoded import BlobDamaged, BlobMissing
 from coflux.executor.blobs import FileBlobs
 from coflux.project import Project
-from coflux.restoring import Destination
+from coflux.restoring import Destination, FileThere
 
 __all__ = ["command"]
 
@@ -90,7 +90,7 @@ def _save(blobs: FileBlobs, digest: str, output: str, force: bool) -> None:
         with Destination(directory) as destination:
             destination.write(name, blobs.pieces(digest), _FILE_MODE & ~umask, replace=force)
     except FileExistsError as error:
-        hint = "" if force else "; --force replaces files"
+        hint = "; --force replaces files" if isinstance(error, FileThere) else ""
         raise exits.CommandError(f"{error.filename}: {error.strerror}{hint}", exits.FAILED) from None
     except OSError as error:
         raise exits.CommandError(f"{error.filename} cannot be written: {error.strerror}", exits.FAILED) from None

@@ -12,7 +12,7 @@ from typing import Any
 
 from coflux.executor import log_values
 from coflux.executor.blobs import FileBlobs
-from tests.engine.scratch import ScratchProject, attempts, kinds
+from tests.engine.scratch import ScratchProject, attempts, eventually, kinds
 
 
 def listed(project: ScratchProject, identifier: str) -> list[dict[str, Any]]:
@@ -143,7 +143,7 @@ def test_an_asset_outlives_the_engine(project: ScratchProject, tmp_path: Path) -
     for document in (first, second, third):
         assert project.coflux("runs", "delete", document["run"]["id"]).status == 0
     with closing(sqlite3.connect(f"{project.project.data_dir}/coflux.db")) as database:
-        assert database.execute("SELECT count(*) FROM assets").fetchall() == [(0,)]
+        eventually(lambda: database.execute("SELECT count(*) FROM assets").fetchall() == [(0,)])
 
 
 def test_a_script_passes_files_and_gets_some(shared: ScratchProject) -> None:

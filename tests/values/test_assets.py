@@ -7,11 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import coflux as cf
 from coflux import values
-from coflux.encoded import Reference, json_of, preview_of
+from coflux.encoded import BlobDamaged, Reference, json_of, preview_of
 from coflux.executor import log_values
 from coflux.executor.blobs import FileBlobs
 from coflux.handles import Execution
@@ -96,3 +97,31 @@ def test_an_asset_counts_by_its_content(asset: cf.Asset) -> None:
     assert key_of([asset]) != key_of([other])
     assert key_of(asset["a.txt"]) == key_of(other["a.txt"])
     assert key_of(asset["a.txt"]) != key_of(asset["d/b.txt"])
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        ("../a.txt", "0" * 64, 1, 0o644),
+        ("/a.txt", "0" * 64, 1, 0o644),
+        ("a//b", "0" * 64, 1, 0o644),
+        ("a.txt", "../../../../../etc/passwd", 1, 0o644),
+        ("a.txt", "0" * 63, 1, 0o644),
+        ("a.txt", "0" * 64, 1, 0o6777),
+        ("a.txt", "0" * 64, 1, -1),
+        ("a.txt", "0" * 64, -1, 0o644),
+    ],
+)
+def test_a_list_that_no_asset_has_made_is_refused(file: tuple[object, ...], blobs: FileBlobs) -> None:
+    """Any bytes can be in a blob, and anybody can name it as an asset: nothing is read or written by its word."""
+    forged = blobs.write([msgspec.msgpack.encode(("coflux asset 1", "forged", [file]))])
+    with pytest.raises(BlobDamaged, match=r"is no asset"):
+        cf.Asset(forged, blobs).restore()
+
+
+def test_nothing_is_restored_if_something_is_in_the_way(asset: cf.Asset, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    (place / "d" / "b.txt").mkdir(parents=True)
+    with pytest.raises(FileExistsError, match="a directory is in its place"):
+        asset.restore(at=place)
+    assert not (place / "a.txt").exists()
