@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from coflux import backend
+from coflux.encodable import check_encodable
 
 __all__ = ["current_group", "group"]
 
@@ -24,9 +25,15 @@ def group(name: str | None = None) -> Generator[None]:
 
     Args:
         name: what to call the group.
+
+    Raises:
+        TypeError: `name` is no text.
+        ValueError: `name` has lone surrogates, which cannot be stored.
     """
     if name is not None and not isinstance(name, str):
         raise TypeError(f"group() takes a name (str), not {name!r}")
+    if name is not None:
+        check_encodable("the name of a group", name)
     engine = backend.current()
     if engine is None:
         yield

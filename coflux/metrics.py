@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import SupportsFloat, TypeVar
 
 from coflux import backend
+from coflux.encodable import check_encodable
 
 __all__ = ["Metric", "MetricGroup", "MetricScale", "progress"]
 
@@ -164,6 +165,7 @@ def _check_text(what: str, value: object) -> None:
         raise TypeError(f"{what} must be a str, not {value!r}")
     if not value:
         raise ValueError(f"{what} must not be empty")
+    check_encodable(what, value)
 
 
 def _check_axis(axis: MetricGroup | MetricScale, what: str) -> None:

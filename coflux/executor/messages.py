@@ -375,6 +375,16 @@ class RecordPoints(Message, frozen=True):
     values: bytes
 
 
+class HoldPoint(Message, frozen=True):
+    """The latest point of a metric, which the throttle holds back: in case that the process ends before it says what
+    became of it. The next `RecordPoints` or `HoldPoint` of the metric replaces it. `first` is as in `RecordPoints`."""
+
+    metric: int
+    first: int
+    at: float
+    value: float
+
+
 class KeepAsset(Message, frozen=True):
     """The execution has made an asset. `blobs` are those that may be new: of files that it read, and of the list."""
 
@@ -413,6 +423,7 @@ FromWorker = (
     | Log
     | DefineMetric
     | RecordPoints
+    | HoldPoint
     | KeepAsset
     | Returned
 )

@@ -9,20 +9,20 @@ import sys
 from array import array
 from math import inf
 
-from coflux.executor.messages import RecordPoints
+from coflux.executor.messages import HoldPoint, RecordPoints
 from coflux.metrics import Metric, MetricGroup, MetricScale
 
 __all__ = ["BATCH", "INTERVAL", "Definitions", "Series"]
 
 BATCH = 4096  # points of a metric that are sent without waiting for more
-INTERVAL = 0.03  # seconds from one message with points of a metric to the next, unless it is full
+INTERVAL = 0.03  # seconds from telling of a metric's points to the next time, unless a message is full
 
 
 class Definitions:
     """The metrics of one execution, and the groups and scales that they name."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self._metrics: dict[int, Metric] = {}  # by number, in their order
         self._groups: dict[str, MetricGroup] = {}
         self._scales: dict[str, MetricScale] = {}
 
@@ -37,9 +37,17 @@ class Definitions:
             self._scales[scale.name] = scale
         if group is not None:
             self._groups[group.name] = group
-        series = Series(self._count, metric, started)
-        self._count += 1
-        return series
+        number = next(reversed(self._metrics), -1) + 1
+        self._metrics[number] = metric
+        return Series(number, metric, started)
+
+    def withdraw(self, series: Series) -> None:
+        """Its definition was not sent: its number, and the names that it brought, are free again."""
+        del self._metrics[series.number]
+        groups = [metric.group for metric in self._metrics.values()]
+        scales = [metric.scale for metric in self._metrics.values()]
+        self._groups = {group.name: group for group in groups if group is not None}
+        self._scales = {scale.name: scale for scale in scales if scale is not None and scale.name is not None}
 
     def redefine(self, series: Series, metric: Metric) -> None:
         """Another object for a key that is known: only its throttle may differ. Raises `ValueError`."""
@@ -61,7 +69,8 @@ class Series:
     """The points of one metric. Some wait for others, to be sent with them; one may be held back by the throttle.
 
     The throttle lets a point through and opens a window, in which only the latest is kept. That one is let through when
-    the window closes, which opens the next; if there is none, the next point is let through at once.
+    the window closes, which opens the next; if there is none, the next point is let through at once. The supervisor is
+    told of the one that is held back, too: a process that is killed cannot say any more what its last point was.
     """
 
     __slots__ = (
@@ -73,6 +82,7 @@ class Series:
         "_points",
         "_sendable",
         "_started",
+        "_told",
         "_window",
         "dropped",
         "metric",
@@ -94,8 +104,9 @@ class Series:
         self._points = array("d")
         self._first = 0  # how many were sent before these
         self._held: tuple[float, float] | None = None
+        self._told = False  # of the point that is held
         self._closes = -inf  # the throttle's window
-        self._sendable = -inf  # when a message that is not full may be sent
+        self._sendable = -inf  # when something may be sent that fills no message
         self.follow(metric)
 
     def follow(self, metric: Metric) -> None:
@@ -122,29 +133,37 @@ class Series:
             self._points.extend((at, value))
             self._closes = now + self._window
             return -inf if len(self._points) >= 2 * BATCH else self._sendable
+        self._told = False
         self._held = at, value
-        return self.due
+        return self._sendable
 
     @property
     def due(self) -> float:
         """When there is something to be sent next; infinity if there is nothing."""
         if self._points:
             return self._sendable
-        return inf if self._held is None else max(self._closes, self._sendable)
+        if self._held is None:
+            return inf
+        return max(self._closes, self._sendable) if self._told else self._sendable
 
-    def take(self, now: float) -> RecordPoints | None:
-        """What is to be sent now."""
+    def take(self, now: float) -> list[RecordPoints | HoldPoint]:
+        """What is to be sent now, in this order."""
         if now >= self._closes and self._held is not None:
             self._release()
-        if not self._points:
-            return None
-        points, self._points = self._points, array("d")
-        message = RecordPoints(self.number, self._first, _packed(points[::2]), _packed(points[1::2]))
-        self._first += len(points) // 2
-        self._sendable = now + INTERVAL
-        return message
+        messages: list[RecordPoints | HoldPoint] = []
+        if self._points:
+            points, self._points = self._points, array("d")
+            messages.append(RecordPoints(self.number, self._first, _packed(points[::2]), _packed(points[1::2])))
+            self._first += len(points) // 2
+            self._told = False  # points that are sent replace it
+        if self._held is not None and not self._told:
+            messages.append(HoldPoint(self.number, self._first, *self._held))
+            self._told = True
+        if messages:
+            self._sendable = now + INTERVAL
+        return messages
 
-    def end(self) -> RecordPoints | None:
+    def end(self) -> list[RecordPoints | HoldPoint]:
         """All that is left, the point that is held back included."""
         self._closes = -inf
         return self.take(inf)

@@ -72,18 +72,21 @@ class MetricRecorder:
         """Send all that is left: the execution's code has ended. What threads of it record from now on is lost."""
         self._stop_thread()
         with self._lock:
+            self._ended = True  # before all else: a signal handler that records now would hold what nobody sends
             for series in self._series.values():
-                message = series.end()
-                if message is not None:
+                for message in series.end():
                     self._send(message)
-            self._ended = True
 
     def _define(self, series: Series | None, metric: Metric) -> Series:
         if series is not None:
             self._definitions.redefine(series, metric)
             return series
         series = self._definitions.define(metric, self._started)
-        self._send(DefineMetric(series.number, THIS_PROCESS.text(metric.key), metric.group, metric.scale))
+        try:
+            self._send(DefineMetric(series.number, THIS_PROCESS.text(metric.key), metric.group, metric.scale))
+        except BaseException:
+            self._definitions.withdraw(series)
+            raise
         self._series[metric.key] = series
         return series
 
@@ -96,8 +99,7 @@ class MetricRecorder:
         series.dropped = None
 
     def _send_points(self, series: Series, now: float) -> None:
-        message = series.take(now)
-        if message is not None:
+        for message in series.take(now):
             self._send(message)
 
     # -- the thread: all of this with the lock held ------------------------------------------------------------------

@@ -195,9 +195,7 @@ def _progress(metric: MetricInfo, earlier: Point | None, elapsed: float | None) 
     assert metric.scale is not None
     if earlier is not None and not counts_seconds(metric, (earlier.at, metric.last.at)):
         earlier = None
-    now = metric.last.at if elapsed is None else elapsed
-    lower = metric.scale.lower or 0.0
-    return progress_of(earlier, metric.last, now, lower, metric.scale.upper)
+    return progress_of(earlier, metric.last, elapsed, metric.scale.lower or 0.0, metric.scale.upper)
 
 
 # -- columns ----------------------------------------------------------------------------------------------------------

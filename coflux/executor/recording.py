@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import assert_never
 
 import msgspec
@@ -9,10 +10,10 @@ import msgspec
 from coflux.executor import log_values
 from coflux.executor.core.handles import ids_of
 from coflux.executor.core.state import Execution
-from coflux.executor.messages import DefineMetric, KeepAsset, Log, RecordPoints
+from coflux.executor.messages import DefineMetric, HoldPoint, KeepAsset, Log, RecordPoints
 from coflux.executor.rows import AssetRow, Batch, LogRow, MetricRow, PointsRow
 
-__all__ = ["Recorded", "record"]
+__all__ = ["HeldPoints", "Recorded", "record"]
 
 Recorded = Log | DefineMetric | RecordPoints | KeepAsset
 
@@ -36,6 +37,35 @@ def record(batch: Batch, execution: Execution, message: Recorded, wall: float) -
             batch.assets.append(AssetRow(*attempt, asset, name, files, size, wall))
         case _:
             assert_never(message)
+
+
+class HeldPoints:
+    """Points that executions have told of and not recorded yet: they do so when their process does not live to."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, int, int], dict[int, HoldPoint]] = {}  # by run, step and attempt, then metric
+
+    def hold(self, execution: Execution, message: HoldPoint) -> None:
+        step = execution.step
+        self._of.setdefault((step.run.id, step.number, execution.attempt), {})[message.metric] = message
+
+    def replace(self, execution: Execution, message: RecordPoints) -> None:
+        """Forget the one that these points follow or include."""
+        step = execution.step
+        attempt = step.run.id, step.number, execution.attempt
+        held = self._of.get(attempt)
+        if held is not None and held.pop(message.metric, None) is not None and not held:
+            del self._of[attempt]
+
+    def record(self, batch: Batch, attempt: tuple[str, int, int]) -> None:
+        """Add to `batch` what is held of an attempt that ends."""
+        for point in self._of.pop(attempt, {}).values():
+            at, value = _packed(point.at), _packed(point.value)
+            batch.points.append(PointsRow(*attempt, point.metric, point.first, 1, at, value))
+
+
+def _packed(number: float) -> bytes:
+    return struct.pack("<d", number)
 
 
 def _json(axis: object) -> bytes | None:

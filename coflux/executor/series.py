@@ -90,7 +90,7 @@ class Progress(NamedTuple):
 
 
 def progress_of(
-    earlier: Point | None, last: Point, now: float, lower: float = 0.0, upper: float | None = None
+    earlier: Point | None, last: Point, now: float | None, lower: float = 0.0, upper: float | None = None
 ) -> Progress:
     """The progress from `lower` to `upper` that the last point tells.
 
@@ -100,14 +100,16 @@ def progress_of(
     rather than nothing.
 
     Args:
-        now: on the scale of the points' `at`, which are seconds.
+        now: on the scale of the points' `at`, which are seconds; `None`: it goes on no more, so no time is left.
     """
     fraction = None
     if upper is not None and isfinite(last.value):
         fraction = 1.0 if upper <= lower else min(max((last.value - lower) / (upper - lower), 0.0), 1.0)
     rate = _rate(earlier, last)
     eta = None
-    if fraction == 1.0:
+    if now is None:
+        pass
+    elif fraction == 1.0:
         eta = 0.0
     elif rate is not None and upper is not None:
         left = (upper - last.value) / rate - max(now - last.at, 0.0)

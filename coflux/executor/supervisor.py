@@ -48,6 +48,7 @@ from coflux.executor.messages import (
     DefineMetric,
     Execute,
     Exited,
+    HoldPoint,
     Identified,
     Identify,
     KeepAsset,
@@ -68,7 +69,7 @@ from coflux.executor.messages import (
 from coflux.executor.peers import Poller
 from coflux.executor.persistence import blobs_of, restore, to_batch
 from coflux.executor.processes import become_subreaper
-from coflux.executor.recording import Recorded, record
+from coflux.executor.recording import HeldPoints, Recorded, record
 from coflux.executor.rows import Batch, LogRow
 from coflux.executor.sampling import ProcessTrees
 from coflux.executor.server import Server
@@ -134,6 +135,7 @@ class Supervisor:
         self.scratch = self._make_scratch()
         self.generations = Generations(self, guardian, _raise_descriptor_limit())
         self._batch = Batch()
+        self._held_points = HeldPoints()
         self._commands: list[cmd.Command] = []
         self._after_commit: list[Callable[[], None]] = []
         self._store_blocked_since: float | None = None
@@ -357,6 +359,7 @@ class Supervisor:
             case cmd.KillWorker():
                 worker = self.workers.get(command.worker)
                 if worker is not None:
+                    self._record_held(worker)
                     worker.kill(dump=command.dump, immediate=command.immediate)
             case cmd.RetireWorker():
                 worker = self.workers.get(command.worker)
@@ -472,6 +475,10 @@ class Supervisor:
                 self.happen(ev.GroupOpened(worker_id, message))
             case Log() | DefineMetric() | RecordPoints() | KeepAsset():
                 self._record(worker_id, message)
+            case HoldPoint():
+                execution = self.scheduler.running_on(worker_id)
+                if execution is not None:
+                    self._held_points.hold(execution, message)
             case _:
                 assert_never(message)
 
@@ -484,7 +491,14 @@ class Supervisor:
         if isinstance(message, KeepAsset):
             for blob in message.blobs:
                 self.store.blob_written(self._blobs.path_of(blob))
+        if isinstance(message, RecordPoints):
+            self._held_points.replace(execution, message)
         record(self._batch, execution, message, self._now.wall)
+
+    def _record_held(self, worker: WorkerProcess) -> None:
+        """What it runs ends, without a word of the points that it holds back."""
+        if worker.owner is not None:
+            self._held_points.record(self._batch, worker.owner)
 
     def spec(self, encoded: bytes) -> TargetSpec:
         """Decode a target's spec, each different one once."""
@@ -500,6 +514,7 @@ class Supervisor:
         if worker is None:
             return
         worker.peer.read(sys.maxsize)  # what it said before it ended counts
+        self._record_held(worker)
         del self.workers[worker_id]
         stack = worker.take_stack()
         owner = worker.owner

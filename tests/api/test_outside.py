@@ -215,6 +215,11 @@ def test_metric_with_a_name_or_an_object_for_its_group_and_scale() -> None:
     ("make", "message"),
     [
         (lambda: cf.Metric(""), "key of a metric must not be empty"),
+        (lambda: cf.Metric("\udcff"), r"key of a metric must be text that UTF-8 can encode.*'\\udcff'"),
+        (lambda: cf.MetricGroup("\udcff"), "name of a metric group must be text that"),
+        (lambda: cf.MetricScale("\udcff"), "name of a metric scale must be text that"),
+        (lambda: cf.MetricScale(units="\udcff"), "units of a metric scale must be text that"),
+        (lambda: cf.group("x\udcff").__enter__(), "name of a group must be text that"),
         (lambda: cf.Metric(5), "key of a metric must be a str, not 5"),  # type: ignore[arg-type]
         (lambda: cf.Metric("k", group=5), "group of a metric must be a MetricGroup or its name, not 5"),  # type: ignore[arg-type]
         (lambda: cf.Metric("k", scale=5), "scale of metric 'k' must be a MetricScale or its name, not 5"),  # type: ignore[arg-type]

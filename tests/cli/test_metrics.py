@@ -61,7 +61,7 @@ def test_a_document(coflux: Command, stored: None) -> None:
                 "key": "rows, read",
                 "group": None,
                 "scale": {"name": None, "units": None, "progress": True, "lower": None, "upper": 20.0},
-                "progress": {"value": 5.0, "upper": 20.0, "fraction": 0.25, "rate": 1.0, "eta": 15.0},
+                "progress": {"value": 5.0, "upper": 20.0, "fraction": 0.25, "rate": 1.0, "eta": None},
                 "points": [[0.5, 1.0], [1.5, 2.0], [2.5, 3.0], [3.5, 4.0], [4.5, 5.0]],
             },
         ],
@@ -91,7 +91,7 @@ def test_charts(coflux: Command, stored: None) -> None:
     assert lines[1] == "training"
     second = lines.index("Rbcd:2 load attempt 2 succeeded")
     assert lines[second - 1] == ""
-    assert lines[second + 1] == "rows, read  ███████░░░░░░░░░░░░░░░░░░░░░░░  25% (5/20), 1/s, 15.0s left"
+    assert lines[second + 1] == "rows, read  ███████░░░░░░░░░░░░░░░░░░░░░░░  25% (5/20), 1/s"
     assert lines[second + 3] == "● loss  last inf nats, 0.5 to 1"
     assert lines[second + 4].startswith("1 nats ┤●")
     assert "epochs" in lines[-1]

@@ -184,6 +184,63 @@ def test_metrics_whatever_the_execution_ends_with(shared: ScratchProject) -> Non
     assert [entry.template for entry in shared.logs(document["run"]["id"])] == []
 
 
+def test_the_last_value_of_what_is_killed(shared: ScratchProject) -> None:
+    """Whatever the throttle holds back of it: of code that leaves, crashes, is timed out and cancelled."""
+    shared.write(
+        "flow",
+        """
+        def record(name, throttle=10):
+            metric = cf.Metric(name, throttle=throttle)
+            for number in range(12):
+                metric.record(number)
+                time.sleep(0.045)
+            metric.record(99)
+
+        @cf.task()
+        def leaves():
+            record("left")
+            os._exit(1)
+
+        @cf.task()
+        def crashes():
+            record("crashed", 0.1)
+            os.kill(os.getpid(), 9)
+
+        @cf.task(timeout=1.5)
+        def hangs():
+            record("timed out", 0.1)
+            time.sleep(60)
+
+        @cf.task()
+        def waits():
+            record("cancelled", 0.1)
+            time.sleep(0.2)
+            mark("recorded")
+            time.sleep(60)
+
+        @cf.workflow()
+        def main():
+            waiting = waits.submit()
+            for handle in [leaves.submit(), crashes.submit(), hangs.submit()]:
+                try:
+                    handle.result()
+                except (cf.ExecutionTerminated, cf.ExecutionError):
+                    pass
+            gate("cancel")
+            waiting.cancel()
+        """,
+    )
+    run = shared.detach("flow/main")
+    shared.marked("recorded")
+    shared.open_gate("cancel")
+    shared.settled(run)
+    found = values_of(shared, run)
+    assert {name: values[-1] for name, values in found.items()} == dict.fromkeys(
+        ("left", "crashed", "timed out", "cancelled"), 99
+    )
+    assert found["crashed"] == [0, 99]
+
+
 def test_what_was_sent_is_kept(project: ScratchProject) -> None:
     """Of a worker that is killed while it computes, and of an engine. The attempt after that has its own series."""
     project.write(

@@ -11,15 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import coflux as cf
-from coflux.executor.messages import RecordPoints
+from coflux.executor.messages import HoldPoint, RecordPoints
 from coflux.executor.metric_points import BATCH, INTERVAL, Definitions, Series
 
 STARTED = 100.0
 
 
-def points(*messages: RecordPoints | None) -> list[tuple[float, float]]:
+def points(messages: Sequence[RecordPoints | HoldPoint]) -> list[tuple[float, float]]:
+    """Those that are recorded: what is held back is told of as well, but stays in its place."""
     found: list[tuple[float, float]] = []
-    for message in filter(None, messages):
+    for message in messages:
+        if isinstance(message, HoldPoint):
+            assert message.first == len(found)
+            continue
         assert message.first == len(found)
         at, values = array("d", message.at), array("d", message.values)
         found += zip(at, values, strict=True)
@@ -35,7 +39,7 @@ class Clock:
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self.sent: list[tuple[float, RecordPoints]] = []
+        self.sent: list[tuple[float, RecordPoints | HoldPoint]] = []
 
     def record(self, now: float, value: float) -> None:
         self.pass_time(now)
@@ -47,12 +51,17 @@ class Clock:
             self.send(max(self.series.due, STARTED))
 
     def send(self, now: float) -> None:
-        message = self.series.take(now)
-        assert message is not None, "it was due"
-        self.sent.append((now, message))
+        messages = self.series.take(now)
+        assert messages, "something was due"
+        self.sent += [(now, message) for message in messages]
+
+    def last(self) -> float:
+        """The value of the last point that the supervisor knows of."""
+        message = self.sent[-1][1]
+        return message.value if isinstance(message, HoldPoint) else array("d", message.values)[-1]
 
     def end(self) -> list[tuple[float, float]]:
-        return points(*(message for _, message in self.sent), self.series.end())
+        return points([*(message for _, message in self.sent), *self.series.end()])
 
 
 @pytest.mark.parametrize(
@@ -96,16 +105,38 @@ def test_the_first_and_the_last_value_are_always_sent(throttle: float | None, ga
 
 
 def test_a_held_point_is_due_when_its_window_closes() -> None:
+    """And is told of before: the supervisor keeps it in case that this process is killed."""
     held = series(10)
     assert held.add(1, None, STARTED) <= STARTED
     assert points(held.take(STARTED)) == [(0.0, 1.0)]
     assert held.due == math.inf
-    assert held.add(2, None, STARTED + 0.05) == pytest.approx(STARTED + 0.1)
-    assert held.take(STARTED + 0.06) is None
-    message = held.take(STARTED + 0.1)
-    assert message is not None
-    assert (message.first, list(array("d", message.values))) == (1, [2.0])
+    assert held.add(2, None, STARTED + 0.05) <= STARTED + 0.05
+    assert held.take(STARTED + 0.05) == [HoldPoint(0, 1, STARTED + 0.05 - STARTED, 2.0)]
+    assert held.due == pytest.approx(STARTED + 0.1)
+    assert held.take(STARTED + 0.06) == []
+    assert held.add(3, None, STARTED + 0.06) == pytest.approx(STARTED + 0.05 + INTERVAL)
+    (message,) = held.take(STARTED + 0.1)
+    assert isinstance(message, RecordPoints)
+    assert (message.first, list(array("d", message.values))) == (1, [3.0])
     assert held.due == math.inf
+
+
+@given(
+    st.sampled_from([None, 0.1, 10, 25, 200]),
+    st.lists(st.floats(0.0, 0.12), min_size=1, max_size=60),
+)
+def test_the_supervisor_knows_the_last_value_soon(throttle: float | None, gaps: list[float]) -> None:
+    """Whatever becomes of the process: a point that was recorded is known an interval later, or a later one is."""
+    clock = Clock(series(throttle))
+    now, recorded = STARTED, []
+    for number, gap in enumerate(gaps):
+        now += gap
+        clock.record(now, number)
+        recorded.append(now)
+        known = clock.last()
+        assert all(number <= known for number, at in enumerate(recorded) if at < now - INTERVAL)
+    clock.pass_time(now + INTERVAL + 1e-6)
+    assert clock.last() == len(gaps) - 1
 
 
 def test_points_in_a_tight_loop_share_messages() -> None:
@@ -113,7 +144,8 @@ def test_points_in_a_tight_loop_share_messages() -> None:
     clock = Clock(series())
     for number in range(2 * BATCH + 2):
         clock.record(STARTED, number)
-    assert [len(message.values) // 8 for _, message in clock.sent] == [1, BATCH, BATCH]
+    batches = [message for _, message in clock.sent if isinstance(message, RecordPoints)]
+    assert [len(message.values) // 8 for message in batches] == [1, BATCH, BATCH]
     assert clock.series.due == pytest.approx(STARTED + INTERVAL)
     assert len(clock.end()) == 2 * BATCH + 2
 
@@ -208,7 +240,11 @@ def test_what_was_refused_leaves_nothing_behind() -> None:
     definitions.define(cf.Metric("k", scale=SCALE), STARTED)
     with pytest.raises(ValueError, match="metric scale 's'"):
         definitions.define(cf.Metric("l", group=GROUP, scale="s"), STARTED)
+    withdrawn = definitions.define(cf.Metric("l", group=GROUP), STARTED)
+    definitions.withdraw(withdrawn)
     assert definitions.define(cf.Metric("l", group="g"), STARTED).number == 1
+    with pytest.raises(ValueError, match="metric scale 's'"):
+        definitions.define(cf.Metric("m", scale="s"), STARTED)
 
 
 @pytest.mark.parametrize("throttle", [1e-320, 1e300])

@@ -13,7 +13,7 @@ import pytest
 
 import coflux as cf
 from coflux.executor.channel import ChannelClosed
-from coflux.executor.messages import DefineMetric, RecordPoints
+from coflux.executor.messages import DefineMetric, HoldPoint, RecordPoints
 from coflux.executor.metric_recorder import MetricRecorder
 from tests.engine.scratch import eventually
 
@@ -108,6 +108,35 @@ def test_threads_may_record_at_the_same_time(sent: Sent) -> None:
     assert sorted(sent.values()) == list(range(8000))
 
 
+def test_what_is_held_is_told_soon(sent: Sent) -> None:
+    """However long the throttle holds it, and although the code is busy: the process may be killed at any time."""
+    metric = cf.Metric("m", throttle=0.001)
+    for value in range(5):
+        sent.recorder.record(metric, value, None)
+    while not any(isinstance(message, HoldPoint) for message in list(sent.messages)):
+        sum(range(1000))
+    last = sent.messages[-1]
+    assert isinstance(last, HoldPoint)
+    assert (last.metric, last.first, last.value) == (0, 1, 4.0)
+    assert sent.values() == [0]
+
+
+def test_a_definition_that_cannot_be_sent_leaves_nothing_behind() -> None:
+    messages: list[object] = []
+
+    def send(message: object) -> None:
+        if isinstance(message, DefineMetric) and message.key == "refused":
+            raise ValueError("no")
+        messages.append(message)
+
+    recorder = MetricRecorder(time.monotonic(), send, lambda key, at: None)
+    with pytest.raises(ValueError, match="no"):
+        recorder.record(cf.Metric("refused", group=cf.MetricGroup("g", units="epochs")), 1, None)
+    recorder.record(cf.Metric("m", group="g"), 1, None)
+    recorder.end()
+    assert messages[0] == DefineMetric(0, "m", cf.MetricGroup("g"), None)
+
+
 def test_one_warning_for_all_that_is_dropped(sent: Sent) -> None:
     metric = cf.Metric("m")
     for at in (3.0, 2.0, 1.0, math.nan):
@@ -142,7 +171,7 @@ def test_a_channel_that_is_closed_ends_the_thread_quietly(capfd: pytest.CaptureF
     messages: list[object] = []
 
     def send(message: object) -> None:
-        if len(messages) == 2:
+        if sum(isinstance(message, RecordPoints) for message in messages):
             raise ChannelClosed
         messages.append(message)
 

@@ -89,9 +89,13 @@ def test_a_limit_that_is_too_low() -> None:
         (Point(0, 0), Point(10, 50), 10.0, None, Progress(50, None, None, 5.0, None)),  # a counter
         (Point(0, 20), Point(10, 5), 10.0, 20, Progress(5, 20, 0.25, None, None)),  # it has begun anew
         (Point(0, 0), Point(1, 1), 1.0, 0, Progress(1, 0, 1.0, 1.0, 0.0)),
+        (Point(0, 0), Point(10, 50), None, 100, Progress(50, 100, 0.5, 5.0, None)),  # it has ended
+        (Point(0, 0), Point(10, 100), None, 100, Progress(100, 100, 1.0, 10.0, None)),
     ],
 )
-def test_progress(earlier: Point | None, last: Point, now: float, upper: float | None, expected: Progress) -> None:
+def test_progress(
+    earlier: Point | None, last: Point, now: float | None, upper: float | None, expected: Progress
+) -> None:
     assert progress_of(earlier, last, now, upper=upper) == expected
 
 
