@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
-from coflux.executor.blobs import MARKED_SIZE, FileBlobs
+from coflux.executor.blobs import CONCURRENT_SIZE, MARKED_SIZE, SLICE, FileBlobs
 from coflux.values import BlobDamaged, BlobMissing, decode, encode
 from tests.values.conftest import RunScript
 
@@ -161,6 +161,23 @@ def test_short_writes_are_continued(blobs: FileBlobs, monkeypatch: pytest.Monkey
 def test_more_parts_than_one_call_takes(blobs: FileBlobs) -> None:
     digest = blobs.write([bytes([number % 256]) for number in range(5_000)])
     assert size_of(blobs, digest) == 5_000
+
+
+@pytest.mark.parametrize("size", [3 * SLICE, 3 * CONCURRENT_SIZE], ids=["hashed before", "hashed meanwhile"])
+def test_no_system_call_writes_more_than_a_slice(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """The kernel would take whole blocks of pages for it, which are slow to get in a virtual machine."""
+    written: list[int] = []
+    write = os.writev
+
+    def writev(descriptor: int, views: list[memoryview]) -> int:
+        written.append(sum(view.nbytes for view in views))
+        return write(descriptor, views)
+
+    monkeypatch.setattr(os, "writev", writev)
+    parts = [b"a" * 100, b"b" * SLICE, b"c" * 10, bytes(size), b"d" * (SLICE - 110), b"e"]
+    digest = blobs.write(parts)
+    assert written == [SLICE] * (size // SLICE + 2) + [1]
+    assert Path(blobs.path_of(digest)).read_bytes() == b"".join(parts)
 
 
 def test_a_full_disk_leaves_nothing_behind(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
