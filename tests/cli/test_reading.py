@@ -219,7 +219,7 @@ def test_logs_as_json(coflux: Command) -> None:
     ]
     assert json.loads(coflux("logs", "Rbcd:3", "--json")[1]) == {"version": 1, "logs": []}
     lines = coflux("logs", "Rbcd", "--json", "--follow")[1].splitlines()
-    assert [json.loads(line)["text"] for line in lines] == ["reading", "cannot read a.txt", "done"]
+    assert [json.loads(line)["text"] for line in lines] == ["reading", "cannot read a.txt again=True", "done"]
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------
