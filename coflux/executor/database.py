@@ -87,7 +87,7 @@ class Database:
         except sqlite3.Error as error:
             raise _explain(error, self.path) from error
 
-    def define(self, functions: Mapping[str, Callable[..., object]]) -> None:
+    def define(self, functions: Mapping[str, Callable[..., str | bool | None]]) -> None:
         """Let SQL call pure functions by these names. A row for which one of them raises is damaged."""
         for name, function in functions.items():
             self._connection.create_function(name, -1, function, deterministic=True)

@@ -92,17 +92,14 @@ def _equals(value: object) -> Condition:
         return f"(field.type = 'text' AND field.atom = ? OR {shown})", (value, value)
     projected = (
         "CASE field.type WHEN 'array' THEN field.value WHEN 'object' THEN"
-        f" CASE {_TYPE} WHEN '' THEN field.value WHEN 'array' THEN {_PROJECTION} WHEN 'object' THEN {_PROJECTION} END END"
+        f" CASE WHEN {_TYPE} = '' THEN field.value WHEN {_TYPE} IN ('array', 'object') THEN {_PROJECTION} END END"
     )
     return f"canonical_json({projected}) = ?", (_canonical_json(json.dumps(value)),)
 
 
 def _shows(text: str, template: str | None, values: bytes | None, logger: str | None) -> bool:
     """Whether an entry is shown with `text`, which is case-folded. Most have no values: nothing is built for them."""
-    if values:
-        shown = render(template, log_values.texts(values), literal=logger is not None)
-    else:
-        shown = template or ""
+    shown = render(template, log_values.texts(values), literal=logger is not None) if values else template or ""
     return text in shown.casefold()
 
 
@@ -116,5 +113,5 @@ def _number(text: str) -> int | float:
     return int(number) if number.is_integer() else number
 
 
-FUNCTIONS: Mapping[str, Callable[..., object]] = {"log_shows": _shows, "canonical_json": _canonical_json}
+FUNCTIONS: Mapping[str, Callable[..., str | bool | None]] = {"log_shows": _shows, "canonical_json": _canonical_json}
 """What `conditions` need of a database, by name. They are pure."""
