@@ -157,14 +157,14 @@ class Asset:
 
     def __repr__(self) -> str:
         from coflux.encoded import BlobDamaged, BlobMissing
-        from coflux.previews import byte_size
+        from coflux.previews import byte_size, one_line
 
         shown = self.id[:SHOWN_ID]
         try:
             name, files, size = self.metadata
         except (BlobMissing, BlobDamaged):
             return f"<Asset {shown}, lost>"
-        return f"<Asset {name or shown}: {files:,} {'file' if files == 1 else 'files'}, {byte_size(size)}>"
+        return f"<Asset {one_line(name or shown)}: {files:,} {'file' if files == 1 else 'files'}, {byte_size(size)}>"
 
     def __copy__(self) -> Asset:
         return self

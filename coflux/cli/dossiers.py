@@ -23,6 +23,8 @@ CAUSES = 5
 MESSAGE_LINES = 12
 SUMMARY_LINES = 12
 LOG_LINES = 10
+ENTRY_LINES = 10  # of one log entry
+ARGUMENTS = 20
 NAMED = 5  # steps that failed alike
 ATTEMPTS = 20
 
@@ -50,7 +52,9 @@ class Dossiers:
         symbol = mark.unicode if self._unicode else mark.ascii
         state = row.status.replace("_", " ")
         yield f"{paint(f'{symbol} {call}', mark.style)} {state}{count}{paint(_measures(row), 'dim')}"
-        yield from self._indented(self.arguments(dossier.arguments))
+        yield from self._indented(self.arguments(dossier.arguments[:ARGUMENTS]))
+        if len(dossier.arguments) > ARGUMENTS:
+            yield paint(f"  {self._ellipsis} {len(dossier.arguments) - ARGUMENTS} more arguments", "dim")
         yield from self._indented(self.error(dossier))
         if same:
             yield self._cropped(f"  the same error in {len(same)} more: {self._named(same)}")
@@ -128,7 +132,10 @@ class Dossiers:
         clock = time.strftime("%H:%M:%S", time.localtime(entry.at)) + f".{int(entry.at % 1 * 1000):03d}"
         label = "" if level in (Level.STDOUT, Level.STDERR) else f"{level.name.lower()}: "
         paint = self._painter.paint
-        for line in log_text(entry).splitlines() or [""]:
+        lines = log_text(entry).splitlines() or [""]
+        if len(lines) > ENTRY_LINES:
+            lines[ENTRY_LINES:] = [f"{self._ellipsis} {len(lines) - ENTRY_LINES} more lines"]
+        for line in lines:
             text = fit(f"{label}{visible(line)}", max(self._width - len(clock) - 5, 20), self._ellipsis)
             yield f"  {paint(clock, 'dim')} {paint(text, _LEVEL_STYLES.get(level, ''))}"
 

@@ -30,7 +30,16 @@ from coflux.cli.why import why_lines, why_object
 from coflux.encoded import preview_of
 from coflux.executor.document import VERSION, error_object, result_fields, run_object, step_objects
 from coflux.executor.dossier import Dossier, dossier_of
-from coflux.executor.dossier_document import argument_object, dossier_object
+from coflux.executor.dossier_document import (
+    EVERYTHING,
+    WIDEST,
+    Limits,
+    argument_object,
+    dossier_object,
+    fitting,
+    shortened,
+    shortened_step,
+)
 from coflux.executor.history import History
 from coflux.executor.launch import engine_runs
 from coflux.executor.messages import Outcome, Succeeded
@@ -41,8 +50,7 @@ __all__ = ["command"]
 
 PIPE_WIDTH = 120  # columns where there is no terminal
 FAILURES = 3  # different ones that are told in detail
-ALIKE = 20  # ids in JSON of steps that failed alike
-STEPS = 8  # in the document of what failed
+TREE_LINES = 60  # of what failed and what led there
 RESULT_LINES = 30
 PROBLEMS = ("failed", "timed_out", "abandoned", "cancelled")
 
@@ -50,7 +58,9 @@ PROBLEMS = ("failed", "timed_out", "abandoned", "cancelled")
 @click.command(short_help="Show a run as a tree with what went wrong, or all about a step.")
 @click.argument("identifier", metavar="RUN[:STEP[:ATTEMPT]]", shell_complete=complete_runs)
 @click.option("--depth", metavar="NUMBER", type=click.IntRange(min=1), help="Only so many levels of the tree.")
-@click.option("--failed", is_flag=True, help="Only what failed, and the steps that lead there.")
+@click.option(
+    "--failed", is_flag=True, help="Only what failed, and the steps that lead there; of what failed alike, some."
+)
 @json_option
 @project_option
 def command(project: Project, identifier: str, depth: int | None, failed: bool, as_json: bool) -> None:
@@ -58,7 +68,8 @@ def command(project: Project, identifier: str, depth: int | None, failed: bool, 
 
     RUN:STEP shows one step: its arguments, attempts, result or error, why it was executed, metrics and assets.
 
-    With --failed --json the document holds what one needs to mend a failure, cut to a few kilobytes.
+    With --failed --json the document has what one needs to mend a failure, in 8 KiB at most: where texts or lists are
+    cut for that, it says so, and "cut" is true.
     """
     streams = open_streams()
     engine = engine_runs(project)
@@ -78,7 +89,7 @@ def command(project: Project, identifier: str, depth: int | None, failed: bool, 
         elif not as_json:
             _print_run(streams, project, inspected, depth, failed)
         elif failed:
-            streams.out.json(msgspec.json.encode(_failed_document(inspected)))
+            streams.out.json(_failed_document(inspected))
         else:
             streams.out.json(history.document_json(row.id, engine))
     if not as_json and not (engine or row.settled):
@@ -157,8 +168,12 @@ def _print_run(streams: Streams, project: Project, inspected: _Inspected, depth:
     shown = list(fold(branches, depth=depth, failed=failed))
     if shown:
         streams.out.line(drawing.header())
-    for branch in shown:
+    end_of_tree = TREE_LINES if failed else len(shown)
+    for branch in shown[:end_of_tree]:
         streams.out.line(drawing.line(branch))
+    if len(shown) > end_of_tree:
+        more = f"and {len(shown) - end_of_tree} more (`coflux runs inspect {inspected.row.id}` shows all)"
+        streams.out.line(painter.paint(f"  {more}", "dim"))
     end, outcome = end_of_step(inspected.history, inspected.row.id)
     failures = _failures(branches)
     dossiers = Dossiers(painter, terminal.unicode, width, project.root)
@@ -204,31 +219,46 @@ def _heading(inspected: _Inspected, branches: list[Branch], painter: Painter) ->
 # -- a run, what failed of it as JSON ---------------------------------------------------------------------------------
 
 
-def _failed_document(inspected: _Inspected) -> dict[str, Any]:
-    """The document of a run without what went well: the steps that lead to a failure, each with its last attempt."""
+def _failed_document(inspected: _Inspected) -> bytes:
+    """The document of a run without what went well: the steps that lead to a failure, each with its last attempt, as
+    much of it as fits."""
     history, row, _ = inspected
     branches = _tree(inspected)
     _, outcome = end_of_step(history, row.id)
-    result = {**result_fields(outcome), "error": error_object(outcome)}  # its traceback would say the same again
+    result = result_fields(outcome)
+    # The traceback of the error would say the same again.
+    head = {"run": run_object(row, interrupted=inspected.interrupted), "error": error_object(outcome)}
     failures = _failures(branches)
-    told = failures[:FAILURES]
-    first = [alike.first for alike in told]
+    told = [(dossier_of(history, alike.execution), alike) for alike in failures[: WIDEST.failures]]
+    first = [alike.first for _, alike in told]
     led = [branch for branch in fold(branches, failed=True) if branch in first or not branch.failed or branch.children]
     rows = [branch.execution for branch in led if branch.execution is not None]
-    return {
-        "version": VERSION,
-        "run": run_object(row, interrupted=inspected.interrupted),
-        **result,
-        "steps": [_step_object(history, row) for row in rows[:STEPS]],
-        "failures": [
-            dossier_object(dossier_of(history, alike.execution), alike.others[:ALIKE], of=len(told)) for alike in told
-        ],
-        "omitted": {
-            "failures": sum(len(alike.ids) for alike in failures[FAILURES:]),
-            "same_error": sum(max(len(alike.others) - ALIKE, 0) for alike in told),
-            "steps": max(len(rows) - STEPS, 0),
-        },
-    }
+    steps = [_step_object(history, row) for row in rows[: WIDEST.steps]]
+
+    def parts(limits: Limits) -> dict[str, Any]:
+        projection = result["result"]
+        short = told[: limits.failures]
+        return {
+            **shortened(head, limits),
+            "result": projection if len(msgspec.json.encode(projection)) <= limits.message else None,
+            "result_repr": shortened(result["result_repr"], limits),
+            "steps": [shortened_step(step, limits) for step in steps[: limits.steps]],
+            "failures": [dossier_object(dossier, limits, alike.others, of=len(short)) for dossier, alike in short],
+        }
+
+    everything = parts(EVERYTHING)
+
+    def build(limits: Limits) -> dict[str, Any]:
+        document = parts(limits)
+        omitted = {
+            "failures": sum(len(alike.ids) for alike in failures[limits.failures :]),
+            "same_error": sum(max(len(alike.others) - limits.alike, 0) for _, alike in told[: limits.failures]),
+            "steps": max(len(rows) - limits.steps, 0),
+        }
+        cut = document != everything or any(omitted.values())
+        return {"version": VERSION, "cut": cut, **document, "omitted": omitted}
+
+    return fitting(build)
 
 
 def _step_object(history: History, *attempts: ExecutionRow) -> dict[str, object]:

@@ -29,6 +29,9 @@ from coflux.project import Project
 __all__ = ["command"]
 
 
+_SPELLED = {"True": True, "False": False, "None": None}  # as entries show them, beside JSON
+
+
 def _moment(ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
     """A time in seconds since the epoch, from a duration before now or an ISO 8601 time (local, unless it says so)."""
     if text is None:
@@ -51,6 +54,8 @@ def _field(ctx: click.Context, parameter: click.Parameter, text: str) -> Field:
         raise click.BadParameter(f"{text!r} is neither KEY nor KEY=VALUE", ctx, parameter)
     if not separator:
         return Field(name)
+    if word in _SPELLED:
+        return Field(name, _SPELLED[word])
     try:
         value = msgspec.json.decode(word)
     except (msgspec.DecodeError, UnicodeEncodeError):
@@ -69,7 +74,7 @@ def _field(ctx: click.Context, parameter: click.Parameter, text: str) -> Field:
     default="debug",
     help="Only entries of this level or above.",
 )
-@click.option("--grep", metavar="TEXT", help="Only entries with this text, in upper or lower case.")
+@click.option("--grep", metavar="TEXT", help="Only entries shown with this text, in upper or lower case.")
 @click.option("--since", metavar="TIME", callback=_moment, help="Only entries from then on: 10m (ago), or as ISO 8601.")
 @click.option("--until", metavar="TIME", callback=_moment, help="Only entries up to then.")
 @click.option(
@@ -78,7 +83,8 @@ def _field(ctx: click.Context, parameter: click.Parameter, text: str) -> Field:
     metavar="KEY[=VALUE]",
     multiple=True,
     callback=_fields,
-    help="Only entries with this value: as JSON, or a text as it is. Without VALUE, any. Can be repeated.",
+    help="Only entries with this value: as JSON, True, False or None, or a text as it is. Without VALUE, any. Can be"
+    " repeated.",
 )
 @click.option("--logger", metavar="NAME", help="Only entries of this logger of Python's logging, and those below it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, or NDJSON with --follow.")

@@ -1,4 +1,5 @@
-"""The tree of a run as `coflux runs inspect` prints it: what is alike is folded, what went wrong never is.
+"""The tree of a run as `coflux runs inspect` prints it: what is alike is folded. What went wrong is only where nothing
+else is shown.
 
 Pure: branches of a `RunView` go in, lines come out.
 """
@@ -19,7 +20,7 @@ from coflux.cli.view import GROUP, MORE, SHARED, Branch, Line, describe_counts
 
 __all__ = ["Drawing", "failing", "fold"]
 
-FOLD = 8  # quiet siblings from which only the first few are shown
+FOLD = 8  # siblings that are alike from which only the first few are shown
 SHOWN = 3  # of those
 WIDE = 100  # columns of the terminal from which everything that was measured has a column
 INDENT_SHARE = 3  # the indentation takes at most one of so many columns
@@ -56,7 +57,7 @@ def fold(branches: Sequence[Branch], *, depth: int | None = None, failed: bool =
 
     Args:
         depth: levels that are shown; `None`: all.
-        failed: only what went wrong or led there.
+        failed: only what went wrong or led there; of siblings that failed alike, with nothing below them, only some.
     """
     levels = [_level(branches, failed)]
     while levels:
@@ -77,17 +78,15 @@ def fold(branches: Sequence[Branch], *, depth: int | None = None, failed: bool =
 
 def _level(branches: Sequence[Branch], failed: bool) -> Iterator[Branch]:
     if failed:
-        yield from (branch for branch in branches if branch.failed or _has_problems(branch))
-        return
-    quiet = sum(branch.quiet for branch in branches)
-    left = SHOWN if quiet > FOLD else quiet
+        branches = [branch for branch in branches if branch.failed or _has_problems(branch)]
+    kinds = [_way_of_failing(branch) if failed else (branch.quiet or None) for branch in branches]
+    alike = Counter(kinds)
+    shown: Counter[object] = Counter()
     folded: Counter[str] = Counter()
     below: Counter[str] = Counter()
-    for branch in branches:
-        if not branch.quiet:
-            yield branch
-        elif left:
-            left -= 1
+    for branch, kind in zip(branches, kinds, strict=True):
+        shown[kind] += 1
+        if kind is None or alike[kind] <= FOLD or shown[kind] <= SHOWN:
             yield branch
         else:
             folded[branch.line.state] += 1
@@ -95,6 +94,11 @@ def _level(branches: Sequence[Branch], failed: bool) -> Iterator[Branch]:
     if folded:
         steps = below.total()
         yield _more(branches[0].line.depth, _describe(folded), f"with {steps} steps below" if steps else "")
+
+
+def _way_of_failing(branch: Branch) -> tuple[str, str] | None:
+    """What is the same for those that failed alike. `None` for those above others that went wrong."""
+    return None if _has_problems(branch) else (branch.line.title.partition("(")[0], branch.problem)
 
 
 def _has_problems(branch: Branch) -> bool:

@@ -95,20 +95,22 @@ class Client:
         """
         deadline = time.monotonic() + CONNECT_TIMEOUT
         while True:
-            process = None
+            launched = None
             sock = None if launched_ahead(project) else _connect(project.socket_path)
             if sock is None:
                 if not start:
                     raise NoEngine(f"no engine runs for {project.root}")
-                sock, process = launch(project)
+                launched = launch(project)
+                sock = launched.connection
             client = cls(sock)
             try:
                 if client._greet(project, role):
                     return client
             except ConnectionLost:
                 # It was leaving when we came, or another starter was quicker; or it is broken.
-                if process is not None and process.wait(CONNECT_TIMEOUT):
-                    raise EngineError(f"the engine cannot be started: {_last_line(project)}") from None
+                if launched is not None and launched.process.wait(CONNECT_TIMEOUT):
+                    reason = launched.last_words() or "it ended at once"
+                    raise EngineError(f"the engine cannot be started: {reason} (see {launched.log})") from None
             finally:
                 if client.supervisor_pid == 0:
                     client.close()
@@ -194,14 +196,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _last_line(project: Project) -> str:
-    """What a supervisor that ended at once said last."""
-    path = os.path.join(project.data_dir, "supervisor.log")
-    with open(path, "rb") as file:
-        lines = file.read()[-4096:].decode("utf-8", "replace").strip().splitlines()
-    return f"{lines[-1] if lines else 'it ended at once'} (see {path})"
 
 
 def current_context(project: Project) -> Context:

@@ -9,7 +9,7 @@ import os
 import shlex
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -86,6 +86,11 @@ class Database:
             self._connection.executemany(sql, rows)
         except sqlite3.Error as error:
             raise _explain(error, self.path) from error
+
+    def define(self, functions: Mapping[str, Callable[..., str | bool | None]]) -> None:
+        """Let SQL call pure functions by these names. A row for which one of them raises is damaged."""
+        for name, function in functions.items():
+            self._connection.create_function(name, -1, function, deterministic=True)
 
     def roll_back(self) -> None:
         """Undo the open transaction, if there is one."""

@@ -20,7 +20,7 @@ from coflux.executor import decisions
 from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
-from coflux.executor.log_search import LogFilter, conditions
+from coflux.executor.log_search import FUNCTIONS, LogFilter, conditions
 from coflux.executor.messages import Outcome, Usage
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.reading import (
@@ -474,6 +474,8 @@ class History:
         if self._logs is None:
             self._logs_inode = _inode(self._logs_path)
             self._logs = _open_database(self._logs_path, LOGS)
+            if self._logs is not None:
+                self._logs.define(FUNCTIONS)
         return self._logs
 
     # -- metrics ------------------------------------------------------------------------------------------------------

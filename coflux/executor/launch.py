@@ -11,14 +11,16 @@ import os
 import socket
 import sys
 import time
+from typing import NamedTuple
 
 from coflux.errors import ClientError
 from coflux.executor.signals import OWN_FAULT
 from coflux.executor.spawning import ChildProcess, start_python
 from coflux.project import ConfigError, Project, find_project
 
-__all__ = ["EngineError", "engine_runs", "launch", "launch_ahead", "launched_ahead", "main"]
+__all__ = ["EngineError", "Launched", "engine_runs", "launch", "launch_ahead", "launched_ahead", "main"]
 
+LAST_WORDS = 4096  # bytes that are looked at
 LOCK_PATIENCE = 15.0  # seconds that a starter waits for a supervisor that is leaving
 
 
@@ -26,11 +28,30 @@ class EngineError(ClientError):
     """The supervisor cannot be started or used. One line, for people."""
 
 
-def _launch(project: Project) -> tuple[socket.socket, ChildProcess]:
+class Launched(NamedTuple):
+    """A supervisor that was started, and a connection to it. What it writes is in the file `log` from `log_start` on,
+    in bytes."""
+
+    connection: socket.socket
+    process: ChildProcess
+    log: str
+    log_start: int
+
+    def last_words(self) -> str:
+        """The last line that it wrote, "" for none."""
+        with open(self.log, "rb") as file:
+            file.seek(self.log_start)
+            lines = file.read()[-LAST_WORDS:].decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+def _launch(project: Project) -> Launched:
+    log = os.path.join(project.data_dir, "supervisor.log")
     try:
         project.prepare()
     except ConfigError as error:
         raise EngineError(str(error)) from None
+    log_start = os.path.getsize(log) if os.path.exists(log) else 0
     ours, theirs = socket.socketpair()
     try:
         process = start_python(
@@ -39,22 +60,22 @@ def _launch(project: Project) -> tuple[socket.socket, ChildProcess]:
             [str(theirs.fileno()), project.root, project.data_dir],
             os.environ,
             keep=theirs.fileno(),
-            log=os.path.join(project.data_dir, "supervisor.log"),
+            log=log,
         )
     except OSError as error:
         raise EngineError(f"the engine cannot be started with {sys.executable}: {error.strerror}") from None
     finally:
         theirs.close()
-    return ours, process
+    return Launched(ours, process, log, log_start)
 
 
-_ahead: tuple[str, socket.socket, ChildProcess] | None = None
+_ahead: tuple[str, Launched] | None = None  # with its data directory
 
 
 def launch_ahead(project: Project) -> None:
     """Start a supervisor that the next `launch` for the same project takes. Raises `EngineError`."""
     global _ahead
-    _ahead = (project.data_dir, *_launch(project))
+    _ahead = (project.data_dir, _launch(project))
 
 
 def launched_ahead(project: Project) -> bool:
@@ -62,12 +83,12 @@ def launched_ahead(project: Project) -> bool:
     return _ahead is not None and _ahead[0] == project.data_dir
 
 
-def launch(project: Project) -> tuple[socket.socket, ChildProcess]:
-    """Start a supervisor; return a connection to it and its process. Raises `EngineError`."""
+def launch(project: Project) -> Launched:
+    """Start a supervisor, or take the one that was started ahead. Raises `EngineError`."""
     global _ahead
     ahead, _ahead = _ahead, None
     if ahead is not None and ahead[0] == project.data_dir:
-        return ahead[1:]
+        return ahead[1]
     return _launch(project)
 
 

@@ -39,7 +39,7 @@ class Picture(NamedTuple):
 class _Line:
     """A line that the cursor may come back to."""
 
-    __slots__ = ("bar", "changed_at", "drawn", "dropped", "earlier", "fresh", "settled", "text")
+    __slots__ = ("bar", "changed_at", "drawn", "dropped", "earlier", "final", "fresh", "settled", "text")
 
     def __init__(self) -> None:
         self.text = bytearray()
@@ -48,7 +48,8 @@ class _Line:
         self.earlier = b""  # the last text that it had before this one and that was not blank
         self.bar: int | None = None  # once it has been shown as a bar
         self.fresh = False  # it has not been shown as it is now
-        self.settled = False  # it has been shown as finished
+        self.settled = False  # it has come to rest, and has been shown as finished
+        self.final: Picture | None = None  # the last picture that was given, if it was as finished
         self.changed_at = 0.0
 
     def add(self, data: bytes) -> None:
@@ -69,6 +70,14 @@ class _Line:
         """As it looks; one that was wiped at its end, as it looked before."""
         wiped = self.earlier and not self.text.strip()
         return Picture(self.earlier if wiped else bytes(self.text), self.bar, live, 0 if wiped else self.dropped)
+
+    def give(self, *, live: bool = False) -> list[Picture]:
+        """Its picture, but for one that was given as finished and is still the same."""
+        picture = self.picture(live=live)
+        if self.final == picture._replace(live=False):
+            return []
+        self.final = None if live else picture
+        return [picture]
 
 
 class LineScreen:
@@ -160,7 +169,7 @@ class LineScreen:
             return []
         if line.bar is None:
             line.bar = next(self._bars)
-        return [line.picture(live=not settles)]
+        return line.give(live=not settles)
 
     def close(self) -> list[Picture]:
         """Finish everything: nothing more will come."""
@@ -221,7 +230,7 @@ class LineScreen:
         """Let the first `count` lines go."""
         for line in self._lines[: max(count, 0)]:
             if line.text or line.earlier:
-                finished.append(line.picture())
+                finished += line.give()
             self._above = min(self._above + 1, WINDOW)
         if count > 0:
             del self._lines[:count]

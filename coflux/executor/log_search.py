@@ -1,13 +1,16 @@
-"""Conditions on log entries, in SQL."""
+"""Conditions on log entries, in SQL, with functions of our own for what SQL cannot tell (see `FUNCTIONS`)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["Field", "LogFilter", "Present", "conditions"]
+from coflux.executor import log_values
+from coflux.logs import render
+
+__all__ = ["FUNCTIONS", "Field", "LogFilter", "Present", "conditions"]
 
 Condition = tuple[str, tuple[object, ...]]  # SQL and its parameters
 
@@ -20,7 +23,7 @@ class Present(Enum):
 
 class Field(NamedTuple):
     """An entry has a value of this name, and it is equal to `value`, a JSON value. Numbers are equal as numbers, texts
-    also to how a value that JSON cannot hold is shown."""
+    also to how a value that JSON cannot hold is shown, objects whatever the order of their keys."""
 
     name: str
     value: object = Present.ANY
@@ -30,7 +33,7 @@ class LogFilter(NamedTuple):
     """What entries must be like.
 
     levels: of one of these levels.
-    text: with this text in template or values, in upper or lower case.
+    text: with this text in what is shown, the template with its values filled in; in upper or lower case.
     since, until: made at these times or between them, in seconds since the epoch.
     logger: of this logger of the standard library or one below it (`app` has `app.db`).
     fields: with all of these values.
@@ -44,7 +47,6 @@ class LogFilter(NamedTuple):
     fields: Sequence[Field] = ()
 
 
-_CONTAINS = r"""(template LIKE ? ESCAPE '\' OR CAST("values" AS TEXT) LIKE ? ESCAPE '\')"""
 # What JSON does not hold as it is, is an object: its preview, and its projection if it has one (see `log_values`).
 _HAS_FIELD = 'EXISTS (SELECT 1 FROM json_each(CAST("values" AS TEXT)) AS field WHERE field.key = ? AND {})'
 _TYPE = "coalesce(json_type(field.value, '$.\"$json\"'), '')"
@@ -57,7 +59,7 @@ def conditions(wanted: LogFilter) -> Iterator[Condition]:
     if wanted.levels is not None:
         yield f"level IN ({', '.join('?' * len(wanted.levels))})", tuple(wanted.levels)
     if wanted.text is not None:
-        yield _CONTAINS, (_pattern(wanted.text), _pattern(wanted.text))
+        yield 'log_shows(?, template, "values", logger)', (wanted.text.casefold(),)
     if wanted.since is not None:
         yield "at >= ?", (wanted.since,)
     if wanted.until is not None:
@@ -88,10 +90,28 @@ def _equals(value: object) -> Condition:
     if isinstance(value, str):
         shown = f"CASE WHEN field.type = 'object' THEN ? IN ({_SHOWN}, {_PROJECTION}) END"
         return f"(field.type = 'text' AND field.atom = ? OR {shown})", (value, value)
-    projected = f"CASE field.type WHEN 'object' THEN coalesce({_PROJECTION}, field.value) ELSE field.value END"
-    return f"(field.type IN ('object', 'array') AND {projected} = json(?))", (json.dumps(value, ensure_ascii=False),)
+    projected = (
+        "CASE field.type WHEN 'array' THEN field.value WHEN 'object' THEN"
+        f" CASE WHEN {_TYPE} = '' THEN field.value WHEN {_TYPE} IN ('array', 'object') THEN {_PROJECTION} END END"
+    )
+    return f"canonical_json({projected}) = ?", (_canonical_json(json.dumps(value)),)
 
 
-def _pattern(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
-    return f"%{escaped}%"
+def _shows(text: str, template: str | None, values: bytes | None, logger: str | None) -> bool:
+    """Whether an entry is shown with `text`, which is case-folded. Most have no values: nothing is built for them."""
+    shown = render(template, log_values.texts(values), literal=logger is not None) if values else template or ""
+    return text in shown.casefold()
+
+
+def _canonical_json(text: str | None) -> str | None:
+    """The same text for all JSON texts of one value: as in `Field`, in all its depths. `None` for none."""
+    return None if text is None else json.dumps(json.loads(text, parse_float=_number), sort_keys=True)
+
+
+def _number(text: str) -> int | float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+FUNCTIONS: Mapping[str, Callable[..., str | bool | None]] = {"log_shows": _shows, "canonical_json": _canonical_json}
+"""What `conditions` need of a database, by name. They are pure."""

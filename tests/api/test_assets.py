@@ -185,6 +185,7 @@ def test_equal_names_and_files_make_equal_assets(blobs: FileBlobs, engine: FakeE
         list(asset)  # type: ignore[call-overload]
     assert copy.deepcopy(asset) is copy.copy(asset) is asset
     assert repr(asset) == "<Asset texts: 2 files, 2 bytes>"
+    assert repr(cf.asset("a.txt", name="a\x1b[2J\nb")) == r"<Asset a\x1b[2J\nb: 1 file, 1 byte>"
     assert repr(others[1]["a.txt"]) == "<AssetEntry 'a.txt', 1 byte>"
     with pytest.raises(TypeError, match="cannot pickle <Asset texts"):
         pickle.dumps([asset["a.txt"]])

@@ -82,9 +82,16 @@ class Recorder:
         self._batch.runs.append(row)
 
     def step(
-        self, number: int, name: str, *arguments: str, run: str = "Rbcd", parent: int = 1, group: int | None = None
+        self,
+        number: int,
+        name: str,
+        *arguments: str,
+        parameters: Sequence[str] = ("x", "y"),
+        run: str = "Rbcd",
+        parent: int = 1,
+        group: int | None = None,
     ) -> None:
-        spec = TargetSpec("app.flows", name, "task", ("x", "y")[: len(arguments)], TaskOptions())
+        spec = TargetSpec("app.flows", name, "task", tuple(parameters)[: len(arguments)], TaskOptions())
         values = tuple(Value("json", argument.encode(), len(argument)) for argument in arguments)
         submitter = None if number == 1 else f"{run}:{parent}:1"
         encode = msgspec.msgpack.encode

@@ -19,6 +19,7 @@ from coflux.encoded import Failure, Frame
 from coflux.executor.messages import Failed, Outcome
 from coflux.executor.rows import ExecutionRow
 from coflux.logs import Level
+from coflux.tracebacks import CAUSE
 from tests.cli.samples import TIMEOUT, Command, recording, succeeded
 
 CAUSED = Failed(
@@ -91,6 +92,18 @@ def test_levels_and_failures_alone() -> None:
     assert shown(tree, depth=1) == ["root (no)", "  1 failed, 2 succeeded below"]
     assert shown(tree, depth=2)[-1] == "    1 failed, 1 succeeded below"
     assert shown(tree, failed=True) == ["root (no)", "  batch", "    item (no)"]
+    alike = [branch(f"failed item({number}): no") for number in range(85)]
+    others = [branch("failed item(x): other"), branch("failed above: no", branch("failed below: no"))]
+    assert shown(branch("failed root: no", *alike, *others), failed=True) == [
+        "root (no)",
+        "  item(0) (no)",
+        "  item(1) (no)",
+        "  item(2) (no)",
+        "  item(x) (other)",
+        "  above (no)",
+        "    below (no)",
+        "  82 more failed",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +228,7 @@ def test_what_failed_comes_in_one_small_document(coflux: Command) -> None:
     document = json.loads(out)
     assert (status, document["version"], document["run"]["status"], len(out) < 8 << 10) == (0, 1, "failed", True)
     assert document["error"] == {"type": "builtins.RuntimeError", "message": "cannot load\nit is no number"}
+    assert document["cut"] is False
     assert [step["id"] for step in document["steps"]] == ["Rbcd:1", "Rbcd:2", "Rbcd:3", "Rbce:1", "Rbce:2"]
     first, second = document["failures"]
     assert (first["id"], first["attempts"], first["arguments"]) == ("Rbcd:3:2", 2, {"x": "'x'", "y": "2"})
@@ -224,6 +238,49 @@ def test_what_failed_comes_in_one_small_document(coflux: Command) -> None:
     ]
     assert (first["same_error"], first["causes"][0]["omitted_frames"]) == (["Rbcd:4:1"], 1)
     assert (second["id"], second["error"]["message"], second["causes"]) == ("Rbce:2:1", "no outcome after 2 s", [])
+
+
+def failure(message: str) -> Failed:
+    frame = Frame("/project/app.py", 8, "load", "raise ValueError")
+    cause = f"Traceback (most recent call last):\nKeyError: {message}\n{CAUSE}"
+    return Failed(Failure("builtins.ValueError", message, f"{cause}Traceback …\nValueError: {message}\n", (frame,) * 9))
+
+
+@pytest.mark.parametrize(
+    ("failures", "arguments", "message"),
+    [
+        (1, 60, "x" * 5000),
+        (1, 2, "x" * 20_000),
+        (85, 2, "x" * 3000),
+        (300, 60, "\x1b" * 3000),
+        (1, 2, "東" * 3000),
+    ],
+)
+def test_whatever_failed_comes_in_one_small_document(
+    coflux: Command, tmp_path: Path, failures: int, arguments: int, message: str
+) -> None:
+    """C12, and the text is not long either."""
+    (tmp_path / ".coflux").mkdir()
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.run("failed", settled=True)
+        recorder.step(1, "nightly")
+        recorder.execution(1, "failed", failure(f"{message} 2"))
+        for step in range(2, failures + 2):
+            names = [f"parameter_{number}" for number in range(arguments)]
+            recorder.step(step, "load", *[f'"{message[:50].strip(chr(27))}"'] * arguments, parameters=names)
+            recorder.execution(step, "failed", failure(f"{message} {step}"))
+            recorder.log(step, Level.STDOUT, f"{message}\n" * 50)
+        recorder.commit()
+    out = coflux("runs", "inspect", "Rbcd", "--failed", "--json")[1]
+    document = json.loads(out)
+    assert (len(out.encode()) <= 8 << 10, document["cut"]) == (True, True)
+    first = document["failures"][0]
+    assert re.fullmatch(r"(.)\1+… \(\d+ more characters\)", first["error"]["message"])
+    assert (first["id"], first["causes"][0]["frames"][-1]["line"]) == ("Rbcd:2:1", 8)
+    assert len(first["arguments"]) + first["omitted"]["arguments"] == arguments
+    told = len(document["failures"]) + sum(len(one["same_error"]) for one in document["failures"])
+    assert told + document["omitted"]["failures"] + document["omitted"]["same_error"] == failures
+    assert len(coflux("runs", "inspect", "Rbcd", "--failed")[1].splitlines()) < 250
 
 
 @pytest.mark.usefixtures("failed")

@@ -38,7 +38,7 @@ def stored(tmp_path: Path) -> None:
         recorder.step(4, "wait")
         recorder.execution(4, "running", reason="")
         recorder.log(2, Level.STDOUT, "reading")
-        recorder.log(2, Level.ERROR, "cannot read {file}", values=b'{"file":"a.txt"}')
+        recorder.log(2, Level.ERROR, "cannot read {file}", values=b'{"file":"a.txt","again":true}')
         recorder.log(1, Level.INFO, "done")
         recorder.commit()
 
@@ -166,18 +166,20 @@ def test_cancelling_what_has_ended_is_no_error(coflux: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "texts"),
     [
-        (["Rbcd"], ["load | reading", "load error: cannot read a.txt", "nightly info: done"]),
-        (["Rbcd:2"], ["load | reading", "load error: cannot read a.txt"]),
+        (["Rbcd"], ["load | reading", "load error: cannot read a.txt again=True", "nightly info: done"]),
+        (["Rbcd:2"], ["load | reading", "load error: cannot read a.txt again=True"]),
         (["Rbcd:2:2"], []),
-        (["Rbcd", "--level", "warning"], ["load error: cannot read a.txt"]),
-        (["Rbcd", "--grep", "READ"], ["load | reading", "load error: cannot read a.txt"]),
+        (["Rbcd", "--level", "warning"], ["load error: cannot read a.txt again=True"]),
+        (["Rbcd", "--grep", "READ"], ["load | reading", "load error: cannot read a.txt again=True"]),
         (["Rbcd", "-n", "1"], ["nightly info: done"]),
-        (["Rbcd", "--since", "2023-11-14T22:13:20Z", "--where", "file"], ["load error: cannot read a.txt"]),
+        (["Rbcd", "--since", "2023-11-14T22:13:20Z", "--where", "file"], ["load error: cannot read a.txt again=True"]),
         (["Rbcd", "--since", "10m"], []),
         (["Rbcd", "--until", "2023-11-14"], []),
-        (["Rbcd", "--where", "file=a.txt"], ["load error: cannot read a.txt"]),
-        (["Rbcd", "--where", 'file="a.txt"'], ["load error: cannot read a.txt"]),
+        (["Rbcd", "--where", "file=a.txt"], ["load error: cannot read a.txt again=True"]),
+        (["Rbcd", "--where", 'file="a.txt"'], ["load error: cannot read a.txt again=True"]),
         (["Rbcd", "--where", "file=1", "--where", "file=100000000000000000000"], []),
+        (["Rbcd", "--where", "again=True"], ["load error: cannot read a.txt again=True"]),
+        (["Rbcd", "--where", "again=False"], []),
         (["Rbcd", "--logger", "app"], []),
     ],
 )
@@ -212,12 +214,12 @@ def test_logs_as_json(coflux: Command) -> None:
     document = json.loads(coflux("logs", "Rbcd", "--json")[1])
     assert [(entry["execution"], entry["level"], entry["text"]) for entry in document["logs"]] == [
         ("Rbcd:2:1", "stdout", "reading"),
-        ("Rbcd:2:1", "error", "cannot read a.txt"),
+        ("Rbcd:2:1", "error", "cannot read a.txt again=True"),
         ("Rbcd:1:1", "info", "done"),
     ]
     assert json.loads(coflux("logs", "Rbcd:3", "--json")[1]) == {"version": 1, "logs": []}
     lines = coflux("logs", "Rbcd", "--json", "--follow")[1].splitlines()
-    assert [json.loads(line)["text"] for line in lines] == ["reading", "cannot read a.txt", "done"]
+    assert [json.loads(line)["text"] for line in lines] == ["reading", "cannot read a.txt again=True", "done"]
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------

@@ -89,6 +89,21 @@ def test_a_bar_is_shown_as_it_is_until_it_has_settled() -> None:
     assert screen.close() == [Picture(b" 40%", 7)]
 
 
+def test_what_was_given_as_final_is_given_again_only_after_a_change() -> None:
+    screen = LineScreen(count(7))
+    screen.feed(b"\r 99%\r100%\n", 0.0)
+    assert screen.settle(0.2, 0.2) == [Picture(b"100%", 7, live=True)]
+    assert screen.settle(1.2, 0.2) == [Picture(b"100%", 7)]
+    screen.feed(b"\x1b[A\r100%\n", 2.0)  # drawn again, and still the same
+    assert [screen.settle(2.2, 0.2), screen.settle(3.2, 0.2), screen.open] == [[], [], False]
+    screen.feed(b"\x1b[A\r  1%\n", 4.0)
+    assert screen.settle(4.2, 0.2) == [Picture(b"  1%", 7, live=True)]
+    screen.feed(b"\x1b[A\r100%\n", 4.3)
+    assert screen.settle(6.0, 0.2) == [Picture(b"100%", 7)]
+    screen.feed(b"end\n", 6.1)
+    assert [picture.text for picture in screen.close()] == [b"end"]
+
+
 def test_a_prompt_is_shown_when_it_rests() -> None:
     screen = LineScreen(count())
     screen.feed(b"name? ", 0.0)

@@ -7,12 +7,16 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
+from coflux.executor.client import Client, EngineError
 from coflux.executor.peers import Poller
+from coflux.project import find_project
 from tests.engine.scratch import SLACK, Mark, ScratchProject, eventually, kinds
 
 SEED = 20240817
@@ -227,3 +231,19 @@ def test_a_run_outlives_fifteen_murders_of_its_engine(project: ScratchProject) -
     document = project.settled(run, timeout=30.0)
     assert (document["run"]["status"], document["result"]) == ("succeeded", sum(range(30)))
     assert len(project.marks("step 29")) >= 1
+
+
+def test_only_what_a_dying_engine_wrote_itself_is_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what earlier ones have left in the log."""
+    project = find_project(str(tmp_path), str(tmp_path / "data"))
+    project.prepare()
+    log = Path(project.data_dir, "supervisor.log")
+    log.write_text("coflux: collected garbage: 2 runs\n")
+    interpreter = tmp_path / "python"
+    for script, reason in (("exit 3", "it ended at once"), ("echo first; echo no memory >&2; exit 3", "no memory")):
+        interpreter.write_text(f"#!/bin/sh\n{script}\n")
+        interpreter.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(interpreter))
+        with pytest.raises(EngineError) as raised:
+            Client.connect(project, "command")
+        assert str(raised.value) == f"the engine cannot be started: {reason} (see {log})"

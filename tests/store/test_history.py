@@ -160,11 +160,14 @@ def test_logs_come_in_order_and_filtered(store: Store, history: History) -> None
     assert found(step=2, attempt=2) == [4]
     assert wanted(levels=[0, 5]) == [1, 4]
     assert wanted(levels=[]) == []
-    assert wanted(text="page") == [1, 5]
+    assert wanted(text="page") == [5]
     assert wanted(text="café") == [1]
     assert wanted(text="% done") == [2]
     assert wanted(text="done_now") == [2]
     assert wanted(text="\\") == []
+    assert wanted(text="fetching CAFÉ") == [1]
+    assert wanted(text="PAGE=7") == [5]
+    assert wanted(text="{page}") == []
     entry = history.logs("Rtest", limit=1)[0]
     assert (entry.step, entry.at, entry.level, entry.template, entry.values) == (
         1,
@@ -188,6 +191,10 @@ def test_logs_come_in_order_and_filtered(store: Store, history: History) -> None
         (LogFilter(fields=[Field("done", 1)]), []),
         (LogFilter(fields=[Field("tags", ["a", {"b": 1}])]), [3]),
         (LogFilter(fields=[Field("tags", [1, 2])]), [4]),
+        (LogFilter(fields=[Field("tags", [1.0, 2])]), [4]),
+        (LogFilter(fields=[Field("tags", [True, 2])]), []),
+        (LogFilter(fields=[Field("price", [1.5])]), []),
+        (LogFilter(fields=[Field("odd", {"a": 2, "b": [{"d": 1, "c": "é"}]})]), [5]),
         (LogFilter(fields=[Field("tags", "(1, 2)")]), [4]),
         (LogFilter(fields=[Field("price", 1.5)]), [4]),
         (LogFilter(fields=[Field("price", "Decimal('1.5')")]), [4]),
@@ -215,10 +222,41 @@ def test_logs_are_searched_by_values_logger_and_time(
                 b'"price":{"$repr":"Decimal(\'1.5\')","$json":1.5}}',
                 logger="app.db",
             ),
-            log_row(at=14.0, values=None, logger="apple"),
+            log_row(at=14.0, values='{"odd":{"b":[{"c":"é","d":1.0}],"a":2}}'.encode(), logger="apple"),
         )
     )
     assert [entry.id for entry in history.logs("Rtest", wanted=wanted)] == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("entry 5", [1]),
+        ("5 of 10", [1]),
+        ("{i}", [3]),
+        ("count=7", [2]),
+        ("école", [4]),
+        ("after-nul", [5]),
+        ('said "no\\way"', [6]),
+        ("b'x'", [7]),
+        ("$repr", []),
+        ("line 3\nraw=", [8]),
+    ],
+)
+def test_logs_are_searched_as_they_are_shown(store: Store, history: History, text: str, ids: list[int]) -> None:
+    store.commit(
+        batch(
+            log_row(template="entry {i} of {n}", values=b'{"i":5,"n":10}'),
+            log_row(template="extra", values=b'{"count":7}'),
+            log_row(template="{i}", values=b'{"i":5}', logger="app"),
+            log_row(template="ÉCOLE"),
+            log_row(template="before\0after-nul"),
+            log_row(template="he said {text}", values=rb'{"text":"said \"no\\way\""}'),
+            log_row(template="raw {value}", values=b'{"value":{"$repr":"b\'x\'"}}'),
+            log_row(template="line 3\nRAW={n}", logger="app"),
+        )
+    )
+    assert [entry.id for entry in history.logs("Rtest", wanted=LogFilter(text=text))] == ids
 
 
 def test_a_progress_bar_is_one_row(store: Store, history: History) -> None:
