@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import NamedTuple
 
+from coflux.cli.axis_labels import Counts, labels, number
 from coflux.cli.lines import Painter
-from coflux.cli.text import crop, duration, visible
+from coflux.cli.text import fit, visible
 
-__all__ = ["Axis", "Series", "chart", "number"]
+__all__ = ["Axis", "Series", "chart"]
 
 HEIGHT = 11  # rows of the picture; odd, so that one of them is the middle
 NARROWEST = 10  # columns of the picture, however narrow the terminal is
+SHORTEST_KEY = 8  # cells of a series' key that its last value and range leave to it
+UNITS = 12  # cells of units
+MINUTE = 60.0  # seconds that the axis of a single time shows
 
 _MARKS = ("●○■□▲△◆◇", "*o#x@+%&")  # in Unicode, in ASCII
 _STYLES = ("cyan", "yellow", "green", "red", "blue")
@@ -27,16 +31,12 @@ _RIGHT = ("├│┘", "||+")
 
 @dataclass(frozen=True)
 class Axis:
-    """`lower` and `upper` are where it has to begin and end; `None`: where the points do. `seconds`: it counts them,
-    and is labelled with durations."""
+    """`lower` and `upper` are where it has to begin and end; `None`: where the points do."""
 
     units: str = ""
     lower: float | None = None
     upper: float | None = None
-    seconds: bool = False
-
-    def label(self, value: float) -> str:
-        return duration(value) if self.seconds else number(value)
+    counts: Counts = "numbers"
 
 
 class Series(NamedTuple):
@@ -65,23 +65,18 @@ class _Range(NamedTuple):
 _Cell = tuple[str, int]  # a character and the index of its series
 
 
-def number(value: float) -> str:
-    """A number in a few characters: `12345`, `0.25`, `1.5e+09`."""
-    whole = abs(value) < 1e6 and value == int(value)
-    return str(int(value)) if whole else f"{value:.4g}"
-
-
 def chart(all_series: Sequence[Series], x: Axis, width: int, painter: Painter, *, unicode: bool) -> list[str]:
     """The lines of a chart, at most `width` characters wide if that is enough for a picture."""
     places = {series.scale: index for index, series in reversed(list(enumerate(all_series)))}
     scales = {name: _scale(all_series, name) for name in sorted(places, key=places.__getitem__)}
-    lines = _legend(all_series, scales, painter, unicode=unicode)
     horizontal = _range(x, [at for series in all_series for at in _finite_at(series)])
     if horizontal is None:
-        return lines
+        return _legend(all_series, scales, width, painter, unicode=unicode)
     left, right = ([_labels(axis, shown) for axis, shown in scales.values() if shown] + [[""] * HEIGHT] * 2)[:2]
-    margin, beside = (max(map(len, labels)) for labels in (left, right))
-    columns = max(width - margin - 2 - (beside and beside + 3), NARROWEST)
+    margin, beside = (max(map(len, side)) for side in (left, right))
+    around = margin + 2 + (beside and beside + 3)
+    columns = max(width - around, NARROWEST)
+    lines = _legend(all_series, scales, columns + around, painter, unicode=unicode)
     rows = _picture(all_series, scales, horizontal, columns, unicode=unicode)
     frame, frame_right = _FRAME[not unicode], _RIGHT[not unicode]
     for row, label, label_right in zip(rows, left, right, strict=True):
@@ -91,8 +86,7 @@ def chart(all_series: Sequence[Series], x: Axis, width: int, painter: Painter, *
         lines.append((start + drawn + " " * (columns - len(row)) + end).rstrip() if beside else start + drawn)
     corner = frame_right[2] if beside else ""
     lines.append(" " * (margin + 1) + frame[2] + frame[3] * columns + corner)
-    lines.append(" " * (margin + 2) + _below(x, horizontal, columns))
-    return lines
+    return lines + [" " * (margin + 2) + line for line in _below(x, horizontal, columns)]
 
 
 # -- axes -------------------------------------------------------------------------------------------------------------
@@ -116,28 +110,34 @@ def _range(axis: Axis, numbers: list[float]) -> _Range | None:
     lower = min(numbers) if axis.lower is None else axis.lower
     upper = max(numbers) if axis.upper is None else axis.upper
     if lower >= upper:  # one number only, or all of them beyond the bound
-        padding = abs(lower) / 2 or 0.5
+        padding = MINUTE / 2 if axis.counts == "times" else abs(lower) / 2 or 0.5
         lower, upper = (lower - padding, lower + padding) if axis.lower is None else (lower, lower + padding)
     return _Range(lower, upper)
 
 
 def _labels(axis: Axis, shown: _Range) -> list[str]:
     """The labels of the rows, from above: the ends, the middle, and the units below the upper end."""
-    labels = [""] * HEIGHT
-    labels[0] = axis.label(shown.upper)
-    labels[HEIGHT // 2] = axis.label(shown.upper / 2 + shown.lower / 2)
-    labels[-1] = axis.label(shown.lower)
+    rows = [""] * HEIGHT
+    middle = shown.upper / 2 + shown.lower / 2
+    rows[0], rows[HEIGHT // 2], rows[-1] = labels((shown.upper, middle, shown.lower), axis.counts)
     if axis.units:
-        labels[0] = f"{labels[0]} {crop(visible(axis.units), 12, '')}"
-    return labels
+        rows[0] = f"{rows[0]} {_units(axis)}"
+    return rows
 
 
-def _below(axis: Axis, shown: _Range, columns: int) -> str:
-    """The labels of the x-axis: its ends, and the units between them."""
-    lower, upper = axis.label(shown.lower), axis.label(shown.upper)
+def _units(axis: Axis) -> str:
+    return fit(visible(axis.units), UNITS, "")
+
+
+def _below(axis: Axis, shown: _Range, columns: int) -> list[str]:
+    """The labels of the x-axis: its ends, with the units between them if there is room; below each other if there is
+    not even room for both."""
+    lower, upper = (fit(label, columns, "") for label in labels((shown.lower, shown.upper), axis.counts))
     between = columns - len(lower) - len(upper)
-    units = visible(axis.units) if len(axis.units) + 2 <= between else ""
-    return f"{lower}{units:^{max(between, 1)}}{upper}"
+    if between < 1:
+        return [lower, f"{upper:>{columns}}"]
+    units = visible(axis.units)
+    return [f"{lower}{units if len(units) + 2 <= between else '':^{between}}{upper}"]
 
 
 # -- the picture ------------------------------------------------------------------------------------------------------
@@ -198,27 +198,33 @@ def _style(index: int) -> str:
 def _legend(
     all_series: Sequence[Series],
     scales: dict[str, tuple[Axis, _Range | None]],
+    width: int,
     painter: Painter,
     *,
     unicode: bool,
 ) -> list[str]:
     """A line for each series: its mark, its key, its last value and where it lies; and its scale where there is none
     beside the picture."""
+    ellipsis = "…" if unicode else "..."
     beside = [name for name, (_, shown) in scales.items() if shown is not None][:2]
     lines = []
     for index, series in enumerate(all_series):
         mark = painter.paint(_MARKS[not unicode][index % len(_MARKS[0])], _style(index))
-        units = f" {visible(series.axis.units)}" if series.axis.units else ""
-        finite = [value for value in series.values if isfinite(value)]
-        line = f"{mark} {visible(series.key)}"
-        if not finite:
-            lines.append(f"{line}  no values" if not series.values else f"{line}  gaps only")
-            continue
-        line += f"  last {number(series.values[-1])}{units}, {number(min(finite))} to {number(max(finite))}"
-        if len(scales) > 1:
-            line += f"  ({_side(series.scale, beside, scales)})"
-        lines.append(line)
+        told = _told(series)
+        if len(scales) > 1 and scales[series.scale][1] is not None:
+            told += f"  ({_side(series.scale, beside, scales)})"
+        key = fit(visible(series.key), max(width - 4 - len(told), SHORTEST_KEY), ellipsis)
+        lines.append(f"{mark} {fit(f'{key}  {told}', width - 2, ellipsis)}")
     return lines
+
+
+def _told(series: Series) -> str:
+    """Its last value, and where it lies."""
+    finite = [value for value in series.values if isfinite(value)]
+    if not finite:
+        return "gaps only" if series.values else "no values"
+    units = f" {_units(series.axis)}" if series.axis.units else ""
+    return f"last {number(series.values[-1])}{units}, {number(min(finite))} to {number(max(finite))}"
 
 
 def _side(name: str, beside: list[str], scales: dict[str, tuple[Axis, _Range | None]]) -> str:
@@ -226,4 +232,5 @@ def _side(name: str, beside: list[str], scales: dict[str, tuple[Axis, _Range | N
         return ("left", "right")[beside.index(name)] + " axis"
     axis, shown = scales[name]
     assert shown is not None
-    return f"drawn from {axis.label(shown.lower)} to {axis.label(shown.upper)}"
+    lower, upper = labels((shown.lower, shown.upper), axis.counts)
+    return f"drawn from {lower} to {upper}"

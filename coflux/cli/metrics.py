@@ -14,7 +14,8 @@ import msgspec
 
 from coflux.cli import exits
 from coflux.cli.app import did_you_mean
-from coflux.cli.bars import bar, progress_text
+from coflux.cli.axis_labels import Counts
+from coflux.cli.bars import bar_lines
 from coflux.cli.charts import Axis, Series, chart
 from coflux.cli.engine import open_history, resolve_id
 from coflux.cli.lines import Painter
@@ -22,9 +23,9 @@ from coflux.cli.ndjson import VERSION
 from coflux.cli.options import complete_runs, json_option, project_option
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.terminal import Output
-from coflux.cli.text import visible
+from coflux.cli.text import fit, visible
 from coflux.executor.history import History
-from coflux.executor.recorded_metrics import MetricInfo, PointsPage, counts_seconds
+from coflux.executor.recorded_metrics import MetricInfo, PointsPage, counts_seconds, counts_times
 from coflux.executor.rows import ExecutionRow
 from coflux.executor.series import Progress
 from coflux.project import Project
@@ -32,7 +33,6 @@ from coflux.project import Project
 __all__ = ["command"]
 
 CHART_POINTS = 2000  # of a metric, at most
-BAR_CELLS = 30
 
 
 @click.command()
@@ -181,12 +181,11 @@ class Charts:
         if self._begun:
             self._out.line("")
         self._begun = True
-        self._out.line(self._painter.paint(self._heading(row), "bold"))
+        self._title(self._heading(row))
         progress = _progress(self._history, row)
-        width = max((len(visible(metric.key)) for metric in metrics if metric.number in progress), default=0)
-        for metric in metrics:
-            if metric.number in progress:
-                self._out.line(f"{visible(metric.key):<{width}}  {self._bar(progress[metric.number])}".rstrip())
+        told = [(metric.key, progress[metric.number]) for metric in metrics if metric.number in progress]
+        for line in bar_lines(told, self._terminal.width, self._painter, unicode=self._terminal.unicode):
+            self._out.line(line)
         charts: dict[str | int, list[MetricInfo]] = {}
         for metric in metrics:
             if not metric.is_progress:
@@ -203,29 +202,33 @@ class Charts:
         attempt = f" attempt {row.attempt}" if row.attempt > 1 else ""
         return f"{row.run}:{row.step} {name}{attempt} {row.status.replace('_', ' ')}"
 
-    def _bar(self, progress: Progress) -> str:
-        text = progress_text(progress)
-        if progress.fraction is None:
-            return text
-        drawn = bar(progress.fraction, BAR_CELLS, unicode=self._terminal.unicode)
-        return f"{self._painter.paint(drawn, 'cyan')}  {text}"
+    def _title(self, text: str) -> None:
+        ellipsis = "…" if self._terminal.unicode else "..."
+        self._out.line(self._painter.paint(fit(text, self._terminal.width, ellipsis), "bold"))
 
     def _chart(self, metrics: list[MetricInfo]) -> None:
         group = metrics[0].group
         if group is not None:
-            self._out.line(self._painter.paint(visible(group.name), "bold"))
+            self._title(visible(group.name))
         members = []
-        seconds = False
         for metric in metrics:
             at, values = self._history.thinned_points(metric, CHART_POINTS)
-            seconds = seconds or counts_seconds(metric, at)
             members.append(Series(metric.key, _scale_name(metric), _y_axis(metric), at, values))
-        x = Axis(seconds=seconds)
+        counts = _x_counts(list(zip(metrics, members, strict=True)))
+        x = Axis(counts=counts)
         if group is not None:
-            x = Axis(group.units or "", group.lower, group.upper, seconds=seconds)
+            x = Axis(group.units or "", group.lower, group.upper, counts)
         lines = chart(members, x, self._terminal.width, self._painter, unicode=self._terminal.unicode)
         for line in lines:
             self._out.line(line)
+
+
+def _x_counts(members: Sequence[tuple[MetricInfo, Series]]) -> Counts:
+    """What the x-axis of a chart counts, by its points."""
+    drawn = [(metric, series.at) for metric, series in members if series.at]
+    if drawn and all(counts_times(metric, at) for metric, at in drawn):
+        return "times"
+    return "seconds" if any(counts_seconds(metric, at) for metric, at in drawn) else "numbers"
 
 
 def _scale_name(metric: MetricInfo) -> str:

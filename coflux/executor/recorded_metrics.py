@@ -20,6 +20,7 @@ __all__ = [
     "MetricInfo",
     "PointsPage",
     "counts_seconds",
+    "counts_times",
     "metrics_of",
     "points_of",
     "progress_among",
@@ -28,6 +29,7 @@ __all__ = [
 
 PAGE = 65_536  # points, give or take a row
 LOOK_BACK = 100  # rows of points, for the rate of late: ten seconds and more of a metric with the usual throttle
+YEAR_1990, YEAR_2100 = 631_152_000.0, 4_102_444_800.0  # seconds since the epoch
 KEYS_AT_ONCE = 300  # executions that one query asks for
 
 _GROUP: msgspec.json.Decoder[MetricGroup] = msgspec.json.Decoder(MetricGroup)
@@ -145,6 +147,12 @@ def counts_seconds(metric: MetricInfo, at: Iterable[float]) -> bool:
     """Whether the x-values `at` of a metric are seconds since its execution started. Of those that the user's code
     gave, nothing says what they are, if not the group's units; but they are mostly whole, and times never are."""
     return (metric.group is None or metric.group.units is None) and not all(x.is_integer() for x in at)
+
+
+def counts_times(metric: MetricInfo, at: Iterable[float]) -> bool:
+    """Whether the x-values `at` of a metric are most probably times that the user's code gave, in seconds since the
+    epoch: all of them lie in the decades of computers that keep time so."""
+    return (metric.group is None or metric.group.units is None) and all(YEAR_1990 <= x < YEAR_2100 for x in at)
 
 
 # -- progress ---------------------------------------------------------------------------------------------------------

@@ -57,6 +57,10 @@ class HeldPoints:
         if held is not None and held.pop(message.metric, None) is not None and not held:
             del self._of[attempt]
 
+    def record_all(self, batch: Batch) -> None:
+        for attempt in list(self._of):
+            self.record(batch, attempt)
+
     def record(self, batch: Batch, attempt: tuple[str, int, int]) -> None:
         """Add to `batch` what is held of an attempt that ends."""
         for point in self._of.pop(attempt, {}).values():

@@ -166,6 +166,7 @@ class Supervisor:
         try:
             while not (self.leaving and not self._batch and not self._events):
                 self._turn()
+            self._record_all_held()
         finally:
             self._shut_down()
 
@@ -499,6 +500,13 @@ class Supervisor:
         """What it runs ends, without a word of the points that it holds back."""
         if worker.owner is not None:
             self._held_points.record(self._batch, worker.owner)
+
+    def _record_all_held(self) -> None:
+        """What still runs ends with us: it goes on in other attempts, at the next start."""
+        self._held_points.record_all(self._batch)
+        self.wake_within(0.0)
+        while self._batch:
+            self._turn()
 
     def spec(self, encoded: bytes) -> TargetSpec:
         """Decode a target's spec, each different one once."""

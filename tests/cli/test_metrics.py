@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import math
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 import coflux as cf
 from coflux.cli import exits
-from coflux.cli.bars import bar, progress_text
-from coflux.cli.charts import Axis, Series, chart, number
+from coflux.cli.axis_labels import Counts, labels, number
+from coflux.cli.bars import bar, bar_lines, progress_text
+from coflux.cli.charts import Axis, Series, chart
 from coflux.cli.lines import Painter
 from coflux.executor.series import Progress
 from tests.cli.samples import Command, recording
@@ -98,6 +102,40 @@ def test_charts(coflux: Command, stored: None) -> None:
     assert max(map(len, lines)) <= 80
 
 
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_charts_of_anything_fit_the_terminal(coflux: Command, tmp_path: Path, utc: None) -> None:
+    """With x-values that are times, one that is absurd, and keys, units and names of any length."""
+    long = "long " * 20_000
+    (tmp_path / ".coflux").mkdir()
+    with recording(tmp_path / ".coflux") as recorder:
+        recorder.run("succeeded")
+        recorder.step(1, long)
+        recorder.execution(1, "succeeded")
+        recorder.metric(1, 0, cf.Metric("timed"), [1, 2, 3], [1795442551.5, 1795442560.0, 1795442572.25])
+        recorder.metric(1, 1, cf.Metric("absurd"), [1, 2], [0.5, 1e300])
+        group, scale = cf.MetricGroup(long, units=long), cf.MetricScale(units=long)
+        recorder.metric(1, 2, cf.Metric(long, group=group, scale=scale), [1, 2])
+        recorder.metric(1, 3, cf.Metric(long + "2", scale=cf.MetricScale(progress=True, upper=4)), [1, 2])
+        recorder.commit()
+    status, out, _ = coflux("metrics", "Rbcd")
+    assert status == 0
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("long long long long")
+    assert lines[1].endswith("50% (2/4), 1/s")
+    below = [line.split() for line in lines if line.startswith("  ") and "─" not in line and "│" not in line]
+    assert ["14:02:31", "14:02:52"] in below
+    assert ["0.5", "1e+300"] in below
+
+
 def test_metrics_of_one_key(coflux: Command, stored: None) -> None:
     status, out, _ = coflux("metrics", "Rbcd:2", "--key", "loss")
     assert status == 0
@@ -177,7 +215,7 @@ def test_without_values_there_is_no_picture() -> None:
 
 
 def test_ascii_and_narrow_terminals() -> None:
-    lines = drawn(Series("a\x1b", "#0", Axis(), [0, 1], [0, 1]), x=Axis(seconds=True), width=5, unicode=False)
+    lines = drawn(Series("a\x1b", "#0", Axis(), [0, 1], [0, 1]), x=Axis(counts="seconds"), width=5, unicode=False)
     assert all(line.isascii() and line.isprintable() for line in lines)
     assert lines[0].startswith("* a^[")
     assert lines[-1].split() == ["0ms", "1.0s"]
@@ -194,6 +232,37 @@ def test_colours_are_those_of_the_series() -> None:
 )
 def test_numbers(value: float, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("counts", "values", "expected"),
+    [
+        ("numbers", [0, 20], ["0", "20"]),
+        ("numbers", [1795442551, 1795442552], ["1795442551", "1795442552"]),
+        ("numbers", [1.0, 1.0 + 2**-52], ["1", "1.0000000000000002"]),
+        ("numbers", [5, 5], ["5", "5"]),
+        ("seconds", [0, 3725], ["0ms", "1h02m"]),
+        ("seconds", [100.01, 100.02], ["100.01s", "100.02s"]),
+        ("seconds", [-3.5, -1], ["-3.5", "-1"]),
+        ("seconds", [0, 1795442551.5], ["0", "1.795e+09"]),
+        ("times", [1795442551.5, 1795442572.25], ["14:02:31", "14:02:52"]),
+        ("times", [1795442551.25, 1795442551.5], ["14:02:31.250000", "14:02:31.500000"]),
+        ("times", [1795442551, 1795542551], ["2026-11-23 14:02", "2026-11-24 17:49"]),
+        ("times", [1795442551, 1805442551], ["2026-11-23", "2027-03-19"]),
+        ("times", [0, 1e300], ["0", "1e+300"]),  # bounds of the group
+    ],
+)
+def test_labels_differ_where_values_do(counts: Counts, values: list[float], expected: list[str], utc: None) -> None:
+    assert labels(values, counts) == expected
+
+
+def test_labels_without_room_for_both_are_below_each_other(utc: None) -> None:
+    series = Series("a", "#0", Axis(), [1795442551.5, 1795442572.25], [0, 1])
+    lines = drawn(series, x=Axis(counts="times"), width=15)
+    assert [line.strip() for line in lines[-2:]] == ["14:02:31", "14:02:52"]
+    assert max(map(len, lines)) <= 15
+    single = drawn(Series("a", "#0", Axis(), [1795442551.0], [1]), x=Axis(counts="times"))
+    assert single[-1].split() == ["14:02:01", "14:03:01"]
 
 
 # -- bars -------------------------------------------------------------------------------------------------------------
@@ -219,3 +288,15 @@ def test_a_bar_is_full_at_the_end_only(fraction: float, drawn: str) -> None:
 def test_progress_in_words(progress: Progress, text: str) -> None:
     assert progress_text(progress) == text
     assert "/s" not in progress_text(progress, rate=False)
+
+
+@pytest.mark.parametrize("width", [0, 5, 20, 40, 80])
+@pytest.mark.parametrize("unicode", [True, False])
+def test_bars_fit_the_terminal(width: int, unicode: bool) -> None:
+    told = [("k" * 100_000, Progress(21, 50, 0.42, 3.1, 9.4)), ("更新", Progress(21, None, None, None, None))]
+    lines = bar_lines(told, width, PLAIN, unicode=unicode)
+    assert all(cell_len(line) <= max(width, 3) for line in lines)
+    if width >= 20:
+        assert "42%" in lines[0]
+    assert (("█" if unicode else "#") in lines[0]) == (width >= 80)
+    assert bar_lines([], width, PLAIN, unicode=unicode) == []

@@ -276,3 +276,27 @@ def test_what_was_sent_is_kept(project: ScratchProject) -> None:
     project.hold()
     project.settled(run)
     assert values_of(project, run) == {"main": [1], "killed": [1, 2], "main#2": [2]}
+
+
+def test_the_last_value_of_what_an_engine_that_stops_leaves_running(project: ScratchProject) -> None:
+    project.write(
+        "flow",
+        """
+        @cf.workflow(retries=1)
+        def main():
+            metric = cf.Metric("main", throttle=0.1)
+            for number in range(3):
+                metric.record(number)
+            if attempt("main") == 1:
+                time.sleep(0.2)
+                mark("recorded")
+                gate("never")
+        """,
+    )
+    run = project.detach("flow/main")
+    project.marked("recorded")
+    os.kill(project.supervisor_pid(), signal.SIGTERM)
+    eventually(lambda: not project.processes(), timeout=15.0)
+    project.hold()
+    project.settled(run)
+    assert values_of(project, run) == {"main": [0, 2], "main#2": [0, 2]}
