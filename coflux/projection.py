@@ -26,6 +26,7 @@ TEXT_LIMIT = 64 * 1024  # bytes
 DEPTH_LIMIT = 200  # deeper JSON makes parsers give up
 
 _KEPT = frozenset({int, bool, type(None)})
+_TEXTS = frozenset({"name", "path"})  # of an asset
 
 
 class _NoProjection(Exception):
@@ -39,11 +40,13 @@ def project(value: object, handles: Sequence[object] = (), *, limited: bool) -> 
     `handles` becomes `{"$execution": index}`; `with_execution_ids` replaces the index when the id is known. A secret
     becomes `{"$secret": name}`, with the name of its environment variable or `null`. An asset
     becomes `{"$asset": id, "name": …, "files": …, "size": …}`, an entry of one `{"$asset": id, "path": …, "size": …}`.
+    Strings and keys show no secret, and no number is one.
     """
     try:
-        text = without_secrets(_json(_Projector(handles, limited).plain(value, 0)))
-        if THIS_PROCESS.finds(text):
-            return None
+        plain = _Projector(handles, limited).plain(value, 0)
+        text = _json(plain)
+        if THIS_PROCESS.finds(text):  # in a string, perhaps, or what is found is the JSON around them
+            text = _json(THIS_PROCESS.data(plain, exact_numbers=True))
     except Exception:  # noqa: BLE001  # _NoProjection, or the user's own code (properties, `model_dump`) raised
         return None
     return None if limited and len(text.encode()) > TEXT_LIMIT else text
@@ -66,12 +69,12 @@ def without_secrets(text: str) -> str:
     return _json(THIS_PROCESS.data(json.loads(text, object_hook=_with_handles)))
 
 
-class _Handle(dict[str, Any]):
-    """In the place of a handle: no plain data, so its index is left as it is."""
+class _Reference(dict[str, Any]):
+    """In the place of a handle, an asset or a secret: no plain data, so it is left as it is."""
 
 
 def _with_handles(item: dict[str, Any]) -> dict[str, Any]:
-    return _Handle(item) if len(item) == 1 and type(item.get("$execution")) is int else item
+    return _Reference(item) if len(item) == 1 and type(item.get("$execution")) is int else item
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -126,12 +129,13 @@ class _Projector:
             if isinstance(value, kinds):
                 return self.plain(convert(value), depth + 1)
         if isinstance(value, Secret):
-            return {"$secret": value.variable}
+            return _Reference({"$secret": value.variable})
         assets = sys.modules.get("coflux.assets")
         if assets is not None and isinstance(value, (assets.Asset, assets.AssetEntry)):
-            return value.projection()
+            fields = value.projection()
+            return _Reference({**fields, **{name: THIS_PROCESS.data(fields[name]) for name in fields.keys() & _TEXTS}})
         if id(value) in self._handles:
-            return {"$execution": self._handles[id(value)]}
+            return _Reference({"$execution": self._handles[id(value)]})
         pydantic = sys.modules.get("pydantic")
         if pydantic is not None and isinstance(value, pydantic.BaseModel):
             return self.plain(value.model_dump(mode="json"), depth + 1)

@@ -36,6 +36,10 @@ class Secret:
     stored: after a restart of the engine, what needs it fails. `Secret.env(name)` holds the name of an environment
     variable, which is read where `value` is asked for, so it outlives the engine.
 
+    What this does not cover: values, and the paths and contents of assets, are data, and stored as they are. What was
+    written before a text became a secret stays. A `Secret(value)` has another cache key in each engine, so results
+    that were cached with it as an argument are found only until the engine ends.
+
     Two secrets are equal when they hold the same text, or the same name.
     """
 

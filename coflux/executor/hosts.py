@@ -210,6 +210,7 @@ class ModuleHost:
         self.imported = imported
         self.sources.add(imported.sources)
         self.secrets |= set(imported.secrets)
+        self._shell.redactor.add(imported.secrets)  # its targets' options may hold them
         if imported.no_fork:
             self.spawn_from_now_on(imported.no_fork)
         self._drain()

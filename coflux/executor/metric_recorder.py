@@ -15,15 +15,19 @@ import time
 # What `signal` wraps around it costs more than all else that the thread does at its start.
 from _signal import pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
+from typing import Any, TypeVar
 
 from coflux.executor.channel import ChannelClosed
 from coflux.executor.messages import DefineMetric
 from coflux.executor.metric_points import Definitions, Series
-from coflux.metrics import Metric
+from coflux.metrics import Metric, MetricGroup, MetricScale
 from coflux.redaction import THIS_PROCESS
 
 __all__ = ["MetricRecorder"]
+
+_Axis = TypeVar("_Axis", MetricGroup | None, MetricScale | None)
 
 _LONGEST_WAIT = 3600.0  # seconds; a throttle may ask for more than a lock can wait
 
@@ -82,8 +86,9 @@ class MetricRecorder:
             self._definitions.redefine(series, metric)
             return series
         series = self._definitions.define(metric, self._started)
+        key, group, scale = THIS_PROCESS.text(metric.key), _redacted(metric.group), _redacted(metric.scale)
         try:
-            self._send(DefineMetric(series.number, THIS_PROCESS.text(metric.key), metric.group, metric.scale))
+            self._send(DefineMetric(series.number, key, group, scale))
         except BaseException:
             self._definitions.withdraw(series)
             raise
@@ -160,6 +165,15 @@ class MetricRecorder:
             self._stopping = self._ended
             if not self._ended and (due := self._next_due()) < inf:
                 self._wake(due)
+
+
+def _redacted(axis: _Axis) -> _Axis:
+    """A group or a scale as it may be shown."""
+    if axis is None:
+        return None
+    texts = {"name": axis.name, "units": axis.units}
+    shown: dict[str, Any] = {field: THIS_PROCESS.text(text) for field, text in texts.items() if text is not None}
+    return replace(axis, **shown)
 
 
 _recorder: MetricRecorder | None = None  # whose thread a fork must not meet

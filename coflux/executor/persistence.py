@@ -30,6 +30,7 @@ from coflux.executor.rows import (
 )
 from coflux.executor.store import Store
 from coflux.logs import Level
+from coflux.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,11 +43,12 @@ _Decoded = TypeVar("_Decoded")
 # -- to the store -----------------------------------------------------------------------------------------------------
 
 
-def to_batch(effects: Effects, batch: Batch, wall: float) -> None:
-    """Add the rows of one turn to `batch`; `wall` is when it was, in seconds since the epoch."""
+def to_batch(effects: Effects, batch: Batch, wall: float, redactor: Redactor) -> None:
+    """Add the rows of one turn to `batch`; `wall` is when it was, in seconds since the epoch. Its texts are redacted:
+    they name tags and modules, which the user's code has made."""
     batch.runs += [_run_row(run) for run in effects.runs]
     batch.steps += [_step_row(step) for step in effects.steps]
-    batch.executions += [_execution_row(execution) for execution in effects.executions]
+    batch.executions += [_execution_row(execution, redactor) for execution in effects.executions]
     for execution, group in effects.groups:
         step = execution.step
         batch.groups.append(
@@ -56,7 +58,8 @@ def to_batch(effects: Effects, batch: Batch, wall: float) -> None:
         SharedRow(*_attempt(execution), number, child.id, group) for execution, number, child, group in effects.shared
     ]
     batch.logs += [
-        LogRow(*_attempt(execution), wall, Level.WARNING, text, None) for execution, text in effects.warnings
+        LogRow(*_attempt(execution), wall, Level.WARNING, redactor.text(text), None)
+        for execution, text in effects.warnings
     ]
     for execution in effects.pruned:
         submitted = [child.step.number for child in execution.children]
@@ -113,16 +116,19 @@ def _step_row(step: Step) -> StepRow:
     )
 
 
-def _execution_row(execution: Execution) -> ExecutionRow:
+def _execution_row(execution: Execution, redactor: Redactor) -> ExecutionRow:
     step, state = execution.step, execution.state
     usage = execution.usage
     outcome = None if state is State.CACHED else execution.outcome  # that is its source's
+    reason = execution.reason
+    if reason and reason != SUSPENDING:  # by which `restore` knows it
+        reason = redactor.text(reason)
     return ExecutionRow(
         step.run.id,
         step.number,
         execution.attempt,
         state.value,
-        execution.reason,
+        reason,
         (execution.cached_from or None) if execution.successor is None else execution.successor.id,
         execution.created_at,
         execution.due_wall,

@@ -214,6 +214,7 @@ class Runtime:
 
     def _record(self, at: float, level: int, text: str | None, values: dict[str, object], logger: str | None) -> None:
         encoded, references = log_values.encode(values)
+        logger = None if logger is None else THIS_PROCESS.text(logger)
         entry = Log(at, level, None if text is None else log_values.clip(text), encoded, references, logger)
         if self._send_lock._is_owned():  # type: ignore[attr-defined]  # as `threading.Condition` asks
             self._unsent.append(entry)  # a signal handler logs, or a finalizer, in the middle of another message

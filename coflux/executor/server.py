@@ -51,6 +51,7 @@ from coflux.executor.rerunning import Rerunner
 from coflux.executor.starting import RunStarter
 from coflux.executor.subscriptions import Subscriptions
 from coflux.executor.vitals import Vitals, worker_state
+from coflux.redaction import environment_secrets
 
 if TYPE_CHECKING:
     from coflux.executor.hosts import ModuleHost
@@ -102,7 +103,7 @@ class Session:
             self.send(Notice("info", printed.rstrip("\n")))
 
     def fail(self, request: int, kind: Literal["usage", "not_found", "failed"], text: str) -> None:
-        self.send(RequestFailed(request, kind, text))
+        self.send(RequestFailed(request, kind, self._server.supervisor.redactor.text(text)))
 
 
 class Server:
@@ -192,6 +193,7 @@ class Server:
     def _hello(self, session: Session, message: Hello) -> None:
         if message.version == __version__:
             session.context = message.context
+            self.supervisor.redactor.add(environment_secrets(message.context.environment))
             session.role = message.role
             session.send(Welcome(__version__, os.getpid()))
             untold, self._untold = self._untold, []
@@ -231,7 +233,7 @@ class Server:
             if run.root is not None and not run.root.end().unfinished:
                 session.send(RunFinished(run_id, run.root.end().state.value))
             if run.family.unroutable and run.family.stuck:
-                session.send(RunStuck(run_id, run.family.stuck))
+                session.send(RunStuck(run_id, self.supervisor.redactor.text(run.family.stuck)))
             return
         loaded = self.supervisor.store.load_run(run_id)
         if loaded is not None and loaded.run.settled:
@@ -373,7 +375,7 @@ class Server:
         for session in self._sessions:
             if run in session.follows:
                 self._advance(session)
-                session.send(RunStuck(run, message))
+                session.send(RunStuck(run, self.supervisor.redactor.text(message)))
 
     def notice(self, level: Literal["info", "warning", "error"], text: str) -> None:
         for session in self._sessions:
@@ -382,6 +384,7 @@ class Server:
 
     def warn(self, text: str) -> None:
         """Tell everybody, who comes next if nobody is there, and the engine's log."""
+        text = self.supervisor.redactor.text(text)
         print(text, file=sys.stderr, flush=True)
         if all(session.context is None for session in self._sessions):
             self._untold.append(text)

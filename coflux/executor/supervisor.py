@@ -114,7 +114,7 @@ class Supervisor:
         self.poller = Poller()
         self.started_at = time.time()
         self.vault = Vault()
-        self.redactor = self.vault.redactor(environment_secrets(os.environ))  # of what is said to all clients
+        self.redactor = self.vault.redactor(environment_secrets(os.environ))  # of what it says itself
         self._blobs = FileBlobs(project.blobs_dir)
         self.archive = StoreArchive(store, self._blobs, lambda text: self.server.notice("warning", text))
         self.imported = ImportedModules()
@@ -208,7 +208,7 @@ class Supervisor:
         effects = self.scheduler.drain(self._now)
         for digest in blobs_of(effects):
             self.store.blob_written(self._blobs.path_of(digest))
-        to_batch(effects, self._batch, self._now.wall)
+        to_batch(effects, self._batch, self._now.wall, self.redactor)
         self._commands += self._without_kills(effects)
 
     def _is_idle(self) -> bool:

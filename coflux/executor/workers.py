@@ -18,6 +18,7 @@ from coflux.executor.sampling import ProcessTrees, more, sample, since
 from coflux.executor.signals import DUMP_SIGNAL
 from coflux.executor.vault import Vault
 from coflux.logs import Level
+from coflux.redaction import Redactor
 
 __all__ = ["DUMP_TIME", "RETIRE_TIME", "WorkerProcess", "crash_file", "pipe_ends"]
 
@@ -32,6 +33,7 @@ class Shell(Protocol):
 
     poller: Poller
     vault: Vault
+    redactor: Redactor
 
     def later(self, seconds: float, call: Callable[[], None]) -> None: ...
     def wall(self) -> float: ...

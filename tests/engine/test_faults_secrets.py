@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -16,13 +17,14 @@ MADE = "made-in-the-run-Zq7"
 # What would be left of a secret if a part of it were shown.
 TELLING = (
     *("tök", "t\\u00f6k", "t\\xf6k", "t\\xc3\\xb6k", "environment-0123"),
+    *("t%C3%B6k", "environment-0123%", base64.b64encode(PLAIN.encode())[4:-4].decode()),
     *("plain-pass", "password-9", "made-in-the", "run-Zq7", "set-while", "it-runs-77"),
 )
 
 ENVIRONMENT = {"FLOW_TOKEN": TOKEN, "DB_PASSWORD": PLAIN}
 
 FLOW = """
-import ctypes, dataclasses, json, logging, subprocess
+import base64, ctypes, dataclasses, json, logging, subprocess, urllib.parse
 
 TOKEN = os.environ["FLOW_TOKEN"]
 PLAIN = os.environ["DB_PASSWORD"]
@@ -40,6 +42,7 @@ class Refused(Exception):
 @cf.task()
 def prints(made):
     print("whole", TOKEN, PLAIN, made.value)
+    print("basic", base64.b64encode(("user:" + PLAIN).encode()).decode(), urllib.parse.quote(TOKEN, safe=""))
     print("escaped", repr(TOKEN), json.dumps({"t": TOKEN}), ascii([TOKEN]), TOKEN.encode(), repr(json.dumps(TOKEN)))
     sys.stdout.write("halves " + PLAIN[:7])
     sys.stdout.flush()
@@ -54,9 +57,11 @@ def prints(made):
 def logs(made):
     cf.log_info("template " + TOKEN + made.value, text=json.dumps([TOKEN]), nested=[{PLAIN: (TOKEN, b"x")}])
     cf.log_info("object {login}", login=Login("me", PLAIN), long="x" * 180 + PLAIN, cut={"x" * 190 + PLAIN})
-    logging.getLogger("flow").error("logging %s", PLAIN)
+    logging.getLogger("flow." + PLAIN).error("logging %s", PLAIN)
     with cf.group("group " + PLAIN):
-        cf.Metric("metric " + PLAIN).record(1)
+        group, scale = cf.MetricGroup("chart " + PLAIN, units=PLAIN), cf.MetricScale("axis " + PLAIN, units=PLAIN)
+        cf.Metric("metric " + PLAIN, group=group, scale=scale).record(1)
+        cf.Metric("metric " + made.value).record(2)
     open("report.txt", "w").close()
     cf.asset("report.txt", name="asset " + PLAIN)
 
@@ -111,6 +116,8 @@ def _shown_by(project: ScratchProject, run: str) -> list[str]:
         ("runs", "result", run),
         ("logs", run),
         ("logs", run, "--json"),
+        ("metrics", run),
+        ("metrics", run, "--json"),
         ("why", f"{run}:2"),
     ]
     outputs = [project.coflux(*command).out for command in commands]
@@ -153,6 +160,9 @@ def test_f14_o06_a_secret_is_in_no_text_and_not_on_the_disk(project: ScratchProj
     assert [line for line in lines if line.endswith("plain")] == []
     assert attempts(project.read(run), "fails")[0]["status"] == "failed"
     assert attempts(project.read(run), "sets")[0]["status"] == "succeeded"
+    metrics = json.loads(outputs[5])["metrics"]
+    assert [metric["key"] for metric in metrics] == ["metric ***"] * 2  # two, though nobody can tell them apart
+    assert (metrics[0]["group"]["units"], metrics[0]["scale"]["name"]) == ("***", "axis ***")
     assert json.loads(outputs[1])[:2] == [{"$secret": None}, {"$secret": "DB_PASSWORD"}]
 
 
@@ -281,3 +291,39 @@ def test_after_a_restart_only_names_are_left(project: ScratchProject) -> None:
     [by_name] = attempts(document, "by_name")
     assert by_name["status"] == "succeeded"
     assert json.loads(project.coflux("runs", "result", f"{run}:3").out) == [True, len("a-new-one")]
+
+
+TAGGED = """
+PLAIN = os.environ["DB_PASSWORD"]
+
+@cf.task(requires={"region": [PLAIN], "k" + PLAIN: True})
+def nowhere():
+    pass
+
+@cf.task()
+def waits():
+    gate("waits")
+
+@cf.workflow()
+def main(n: int = 1):
+    waits.submit()
+    nowhere()
+"""
+
+
+def test_reasons_show_no_secret_that_is_a_tag(project: ScratchProject) -> None:
+    """Nor do refusals show one that is an idempotency key. (Both are stored as options, which are exact.)"""
+    project.write("flow", TAGGED)
+    key = ("--idempotency-key", PLAIN)
+    process = project.start("run", "--no-ui", "--events", *key, "flow/main", **ENVIRONMENT)
+    run = project.only_run()
+    eventually(lambda: "no worker group" in project.coflux("queue").out)
+    refused = project.coflux("run", *key, "flow/main", "2", **ENVIRONMENT)
+    assert "idempotency key '***'" in refused.err
+    commands = [("queue", "--json"), ("why", f"{run}:3"), ("runs", "inspect", run), ("runs", "inspect", run, "--json")]
+    outputs = [project.coflux(*command).out for command in commands]
+    assert all("no worker group provides region=*** and k***" in output for output in outputs), outputs
+    project.open_gate("waits")
+    finished = project.drained(process)()
+    assert "no worker group provides region=*** and k***" in finished.err
+    assert _telling(refused.out, refused.err, finished.out, finished.err, *outputs) == []

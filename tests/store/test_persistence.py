@@ -16,6 +16,7 @@ from coflux.executor.persistence import blobs_of, load_family, restore, to_batch
 from coflux.executor.rows import Batch, LogRow, PrunedRow, SharedRow
 from coflux.executor.store import Store
 from coflux.logs import Level
+from coflux.redaction import Redactor
 from tests.core.bench import new_scheduler
 from tests.core.factories import instant, spec
 from tests.store.factories import batch, execution_row, json_value, run_row, step_row, succeeded
@@ -51,7 +52,7 @@ def new_run(run_id: str = "Rtest", workspace: str = "default") -> tuple[Run, Exe
 
 def rows_of(outbox: Outbox) -> Batch:
     result = Batch()
-    to_batch(outbox.take(), result, 77.0)
+    to_batch(outbox.take(), result, 77.0, Redactor())
     return result
 
 

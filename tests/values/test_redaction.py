@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import closing
 from itertools import count
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -96,6 +98,50 @@ def test_escaped_secrets_are_found(write: Callable[[str], str]) -> None:
     assert MARK in shown
     assert [word for word in ("quote", "slash", "line", "mlaut") if word in shown] == []
     assert (shown[:7], shown[-6:]) == ("before ", " after")
+
+
+LONG = st.text("abé/+ ?>", min_size=8, max_size=16).filter(lambda secret: secret.strip() == secret)
+
+
+@given(LONG, st.binary(max_size=6), st.binary(max_size=6), st.sampled_from([b64encode, urlsafe_b64encode]))
+def test_base64_shows_none_of_the_bits_that_are_the_secrets_alone(
+    secret: str, before: bytes, after: bytes, encode: Callable[[bytes], bytes]
+) -> None:
+    """A character of six bits is left where another byte has a part in it, unless that is no more than zeros."""
+    data = before + secret.encode() + after
+    begin, end = len(before) * 8, (len(data) - len(after)) * 8
+    bits = "".join([f"{byte:08b}" for byte in data]) + "0000"
+    expected = "".join(
+        [
+            "." if begin <= at < end and "1" not in bits[max(end, at) : at + 6] else character
+            for at, character in zip(range(0, len(bits), 6), encode(data).decode().rstrip("="), strict=False)
+        ]
+    )
+    shown = Redactor([secret]).text(encode(data).decode())
+    assert shown.rstrip("=") == re.sub(r"\.+", MARK, expected)
+
+
+@given(LONG, st.sampled_from([lambda text: quote(text, safe=""), quote, quote_plus, lambda text: text.encode().hex()]))
+def test_secrets_in_urls_and_in_hex_are_found(secret: str, encode: Callable[[str], str]) -> None:
+    redactor = Redactor([secret])
+    assert redactor.text(f"<{encode(secret)}>") == "<***>"
+    assert redactor.finds(f"<{encode(secret)}>".encode())
+
+
+@given(LONG, st.binary(max_size=4), st.binary(max_size=4))
+def test_encoded_secrets_that_are_written_in_two_parts(secret: str, before: bytes, after: bytes) -> None:
+    redactor = Redactor([secret])
+    data = b64encode(before + secret.encode() + after)
+    for end in range(len(data) + 1):
+        shown = end - redactor.held(data[:end])
+        assert MARK in redactor.text(data[:shown].decode()) + redactor.text(data[shown:].decode())
+        apart = redactor.text(data[:shown].decode()) + redactor.text(data[shown:].decode())
+        assert re.sub(r"(\*{3})+", MARK, apart) == redactor.text(data.decode())
+
+
+def test_short_secrets_count_only_as_they_are() -> None:
+    assert Redactor(["a/b"]).text(f"a/b {quote('a/b', safe='')} {b64encode(b'a/b').decode()}") == "*** a%2Fb YS9i"
+    assert Redactor(["long secret"]).text("chance 6", cut=1) == "chance 6"  # hex would begin so
 
 
 def test_longer_lines_count_by_themselves() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,27 @@ def test_previews_and_projections_show_none(blobs: FileBlobs, value: object, pre
     encoded = encode(value, blobs)
     assert (preview_of(encoded), json_of(encoded)) == (preview, json)
     assert decode(encoded, blobs) == value
+
+
+@dataclass
+class Holder:
+    note: str
+    held: list[Any]
+
+
+@pytest.mark.parametrize("secret", ["e", "n", "t", '"', "*", "$", "1", "[", "null", "secret"])
+def test_a_short_secret_leaves_the_json_around_strings_alone(blobs: FileBlobs, secret: str) -> None:
+    THIS_PROCESS.add([secret])
+    value = [None, True, False, 1, 1.5, 10**20, "***", Holder(f"<{secret}>", [cf.Secret.env("VARIABLE"), {}])]
+    projection = json_of(encode(value, blobs))
+    assert projection is not None
+    *plain, mark, holder = json.loads(projection)
+    assert (plain, mark) == ([None, True, False, 1, 1.5, 10**20], "***")
+    assert list(holder.values()) == ["<***>", [{"$secret": "VARIABLE"}, {}]]
+    assert json_of(encode({secret: [1, "x"], "1.0": 2}, blobs)) in (
+        '{"***":[1,"x"],"1.0":2}',
+        '{"***":[1,"x"],"***.0":2}',
+    )
 
 
 @pytest.mark.parametrize("before", range(180, 202))
