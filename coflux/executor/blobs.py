@@ -22,7 +22,7 @@ __all__ = ["BlobFile", "FileBlobs"]
 
 PIECES_PER_WRITE = 1024  # what one writev takes (IOV_MAX)
 CONCURRENT_SIZE = 8 << 20  # bytes from which hashing and writing go on at the same time
-SLICE = 512 << 10  # bytes that one system call writes; see `_slices`
+SLICE = 256 << 10  # bytes that one system call writes; see `_slices`
 HASHED_SIZE = 16 << 20  # bytes up to which `check` looks at the content
 PIECE = 1 << 20  # bytes of a blob that are read at a time, where it is not mapped
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -414,7 +414,8 @@ def _slices(views: list[memoryview]) -> Iterator[list[memoryview]]:
 
     Linux gives a file memory in pieces as big as the write, up to a whole block of pages (2 MiB). Free blocks are what
     a virtual machine may hand back to its host, and getting them again takes ten times as long as filling them: on
-    ext4 in such a machine, 256 MiB took 600 ms in writes of 4 MiB, and 60 in writes of 1 MiB or less.
+    ext4 in such a machine, 256 MiB took 600 ms in writes of 4 MiB, and 60 in smaller ones, as long as there were
+    smaller free pieces. The smaller the write, the more of these do; below 128 KiB it takes longer again.
     """
     some: list[memoryview] = []
     room = SLICE
