@@ -39,7 +39,7 @@ def check_pipeline(result: Any) -> None:
     assert result["functions"] > 10
     assert "cached_pipeline.py:measure" in result["most_complicated"]
     assert result["imports"].keys() == {"standard library", "installed"}
-    assert result["imports"]["installed"] == result["files"]
+    assert result["imports"]["installed"] >= result["files"]  # coflux in each, and what the training needs
 
 
 def check_mails(result: Any) -> None:

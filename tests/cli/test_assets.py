@@ -182,7 +182,7 @@ def test_what_the_store_has_lost_is_told(coflux: Command, kept: Kept) -> None:
     os.unlink(kept.blobs.path_of(kept.first["a.txt"].blob))
     status, _, err = coflux("assets", "download", kept.first.id, "--to", "x")
     assert (status, err.count("\n")) == (exits.FAILED, 1)
-    assert "the content of 'a.txt' in <Asset first^[: 3 files, 1.21 KiB>" in err
+    assert "the content of 'a.txt' in <Asset first\\x1b: 3 files, 1.21 KiB>" in err
     os.unlink(kept.blobs.path_of(kept.composed.id))
     status, _, err = coflux("assets", "inspect", "Rbcd")
     assert status == exits.FAILED

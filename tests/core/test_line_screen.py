@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from coflux.executor.line_screen import LINE_LIMIT, LineScreen, Picture
 
+tqdm.monitor_interval = 0  # no thread of its own, which other tests of this process would find
+
 
 def lines_of(*chunks: bytes) -> list[bytes]:
     """What is finished in the end, in order."""
