@@ -17,6 +17,7 @@ from coflux.project import ConfigError
 __all__ = ["COMMANDS", "cli", "run"]
 
 COMMANDS = {
+    "dev": "Watch and start runs in an interactive terminal.",
     "run": "Run a workflow or task and print its result.",
     "runs": "List, inspect, repeat, cancel and delete runs.",
     "logs": "Show the log and output of a run, a step or an execution.",
@@ -30,6 +31,7 @@ COMMANDS = {
     "gc": "Remove old runs and what nothing needs any more.",
     "discover": "List the workflows and tasks of modules or files.",
     "doctor": "Check that coflux can work here, and say what to do where it cannot.",
+    "attach": "Open the interactive terminal on a running engine.",
     "stop": "Stop the project's engine.",
     "completion": "Print the shell's completion script.",
 }
@@ -116,7 +118,7 @@ def run(arguments: Sequence[str], program: str = "coflux") -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    from coflux.cli.text import visible
+    from coflux.display.text import visible
 
     text = "\n".join(visible(line) for line in message.splitlines())
     try:

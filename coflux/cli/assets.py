@@ -23,7 +23,7 @@ from coflux.cli.ndjson import VERSION
 from coflux.cli.options import complete_runs, json_option, project_option
 from coflux.cli.result import outcome_of
 from coflux.cli.streams import Streams, open_streams
-from coflux.cli.text import visible
+from coflux.display.text import visible
 from coflux.encoded import BlobDamaged, BlobMissing
 from coflux.executor.blobs import FileBlobs
 from coflux.executor.document import iso_time

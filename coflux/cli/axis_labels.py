@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Literal
 
-from coflux.cli.text import duration
+from coflux.display.text import duration
 
 __all__ = ["Counts", "labels", "number"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from coflux.cli.axis_labels import number
 from coflux.cli.lines import Painter
-from coflux.cli.text import duration, fit, visible
+from coflux.display.text import duration, fit, visible
 from coflux.executor.series import Progress
 
 __all__ = ["bar", "bar_lines", "progress_text"]

@@ -10,7 +10,7 @@ import click
 
 from coflux.cli import exits
 from coflux.cli.options import project_option
-from coflux.cli.text import visible
+from coflux.display.text import visible
 from coflux.encoded import BlobDamaged, BlobMissing
 from coflux.executor.blobs import FileBlobs
 from coflux.project import Project

@@ -8,7 +8,7 @@ from coflux.cli.engine import connect, open_history, requested
 from coflux.cli.exits import CommandError
 from coflux.cli.options import complete_targets, project_option, workspace_option
 from coflux.cli.targets import parse_target
-from coflux.cli.text import visible
+from coflux.display.text import visible
 from coflux.executor.requests import ClearCache, Done
 from coflux.project import Project, module_of_file
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from coflux.cli.axis_labels import Counts, labels, number
 from coflux.cli.lines import Painter
-from coflux.cli.text import fit, visible
+from coflux.display.text import fit, visible
 
 __all__ = ["Axis", "Series", "chart"]
 

@@ -17,7 +17,7 @@ from coflux.cli.options import json_option, project_option
 from coflux.cli.streams import open_streams
 from coflux.cli.targets import Sources, parse_sources
 from coflux.cli.terminal import Output
-from coflux.cli.text import visible, visible_lines
+from coflux.display.text import visible, visible_lines
 from coflux.executor.messages import ModuleError, ParameterInfo, TargetInfo
 from coflux.executor.requests import Discover, Discovered
 from coflux.project import Project

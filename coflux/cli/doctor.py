@@ -24,7 +24,7 @@ from coflux.cli.options import json_option, project_option
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import Sources
 from coflux.cli.terminal import Output
-from coflux.cli.text import visible
+from coflux.display.text import visible
 from coflux.executor.client import Client, NoEngine
 from coflux.executor.database import NoStore, StoreError
 from coflux.executor.history import History

@@ -6,9 +6,10 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
-from coflux.cli.lines import Painter, log_text, problem_of
-from coflux.cli.marks import MARKS
-from coflux.cli.text import duration, fit, size, visible, visible_lines
+from coflux.cli.lines import Painter, log_text
+from coflux.display.marks import MARKS
+from coflux.display.reasons import problem_of
+from coflux.display.text import duration, fit, size, visible, visible_lines
 from coflux.encoded import Frame
 from coflux.executor.causes import Cause, users_frames
 from coflux.executor.dossier import Argument, Dossier

@@ -10,7 +10,7 @@ from coflux.cli import exits
 from coflux.cli.app import did_you_mean
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import RunId, parse_id
-from coflux.cli.text import visible_lines
+from coflux.display.text import visible_lines
 from coflux.executor.client import Client, ConnectionLost, EngineError, NoEngine, RequestError
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, NoStore, RunNotFound

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from coflux.cli import exits
 from coflux.cli.engine import connect, open_history, requested, show_notices
-from coflux.cli.feed import Event, Feed
 from coflux.cli.following import Form
 from coflux.cli.ndjson import Events
 from coflux.cli.progress import Display, open_display
@@ -17,6 +16,7 @@ from coflux.cli.session import EngineLost, Session
 from coflux.cli.signals import hangup_postponed, listening
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import Target
+from coflux.display.feed import Event, Feed
 from coflux.executor.client import Client
 from coflux.executor.history import History
 from coflux.executor.messages import RunOptions

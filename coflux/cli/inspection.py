@@ -15,18 +15,19 @@ import msgspec
 
 from coflux.cli.dossiers import Dossiers
 from coflux.cli.engine import open_history, resolve_id
-from coflux.cli.feed import ExecutionChanged, Feed, GroupOpened, HandleShared, StepSubmitted
 from coflux.cli.interrupted import advice, known_until, state_of
-from coflux.cli.lines import Painter, problem_of
-from coflux.cli.marks import MARKS
+from coflux.cli.lines import Painter
 from coflux.cli.options import complete_runs, json_option, project_option
 from coflux.cli.outline import Drawing, failing, fold
 from coflux.cli.result import describe_end, end_of_step, print_result
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import RunId
-from coflux.cli.text import duration, size, visible
 from coflux.cli.view import Branch, RunView, describe_counts
 from coflux.cli.why import why_lines, why_object
+from coflux.display.feed import ExecutionChanged, Feed, GroupOpened, HandleShared, StepSubmitted
+from coflux.display.marks import MARKS
+from coflux.display.reasons import problem_of
+from coflux.display.text import duration, size, visible
 from coflux.encoded import preview_of
 from coflux.executor.document import VERSION, error_object, result_fields, run_object, step_objects
 from coflux.executor.dossier import Dossier, dossier_of

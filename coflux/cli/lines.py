@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Logged, RunChanged, StepSubmitted
-from coflux.cli.marks import MARKS
 from coflux.cli.terminal import Terminal
-from coflux.cli.text import crop, duration, visible
+from coflux.display.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Logged, RunChanged, StepSubmitted
+from coflux.display.marks import MARKS
+from coflux.display.reasons import problem_of
+from coflux.display.text import crop, duration, visible
 from coflux.executor import log_values
 from coflux.executor.history import LogEntry
-from coflux.executor.messages import Failed, Outcome, Terminated
+from coflux.executor.messages import Failed, Outcome
 from coflux.executor.rows import ExecutionRow
 from coflux.logs import Level, render
 
-__all__ = ["Narrator", "Painter", "log_lines", "log_text", "problem_of"]
+__all__ = ["Narrator", "Painter", "log_lines", "log_text"]
 
 ARGUMENT_LENGTH = 40  # characters of an argument in a line that mentions a call
 CALL_LENGTH = 80
@@ -51,19 +52,6 @@ def log_lines(entry: LogEntry, name: str, painter: Painter) -> list[str]:
     style = _LEVEL_STYLES.get(level, "")
     lines = log_text(entry).splitlines() or [""]
     return [painter.paint(prefix, style or "dim") + painter.paint(visible(line), style) for line in lines]
-
-
-def problem_of(outcome: Outcome | None) -> str:
-    """One line on why an execution did not succeed, "" when it did."""
-    match outcome:
-        case Failed(failure):
-            first, _, _ = failure.message.partition("\n")
-            name = failure.type.removeprefix("builtins.")
-            return f"{name}: {first}" if first else name
-        case Terminated(_, message):
-            return message.partition("\n")[0]
-        case _:
-            return ""
 
 
 def _traceback(outcome: Outcome | None) -> list[str]:

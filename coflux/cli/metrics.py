@@ -23,7 +23,7 @@ from coflux.cli.ndjson import VERSION
 from coflux.cli.options import complete_runs, json_option, project_option
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.terminal import Output
-from coflux.cli.text import fit, visible
+from coflux.display.text import fit, visible
 from coflux.executor.history import History
 from coflux.executor.recorded_metrics import MetricInfo, PointsPage, counts_seconds, counts_times
 from coflux.executor.rows import ExecutionRow

@@ -25,10 +25,19 @@ from collections.abc import Mapping
 
 import msgspec
 
-from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Key, Logged, RunChanged, StepSubmitted
 from coflux.cli.lines import log_text
 from coflux.cli.terminal import Output
-from coflux.cli.text import visible_lines
+from coflux.display.feed import (
+    Event,
+    ExecutionChanged,
+    GroupOpened,
+    HandleShared,
+    Key,
+    Logged,
+    RunChanged,
+    StepSubmitted,
+)
+from coflux.display.text import visible_lines
 from coflux.executor import log_values
 from coflux.executor.document import execution_object, iso_time, result_fields
 from coflux.executor.history import LogEntry

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from coflux.cli.lines import Painter
-from coflux.cli.marks import MARKS
-from coflux.cli.text import duration, fit, size, visible
-from coflux.cli.view import GROUP, MORE, SHARED, Branch, Line, describe_counts
+from coflux.cli.view import Branch, Line, describe_counts
+from coflux.display.marks import GROUP, MARKS, MORE, SHARED
+from coflux.display.text import duration, fit, size, visible
 
 __all__ = ["Drawing", "failing", "fold"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from coflux.cli.feed import FAILURES, Event, ExecutionChanged, Key, StepSubmitted
-from coflux.cli.lines import Narrator, problem_of
+from coflux.cli.lines import Narrator
 from coflux.cli.terminal import Output, Terminal
-from coflux.cli.text import visible_lines
+from coflux.display.feed import FAILURES, Event, ExecutionChanged, Key, StepSubmitted
+from coflux.display.reasons import problem_of
+from coflux.display.text import visible_lines
 from coflux.executor.rows import ExecutionRow
 from coflux.executor.series import Progress
 

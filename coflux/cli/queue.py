@@ -12,9 +12,9 @@ from coflux.cli.interrupted import advice
 from coflux.cli.lines import Painter
 from coflux.cli.ndjson import VERSION
 from coflux.cli.options import complete_workspaces, json_option, project_option
-from coflux.cli.reasons import reason_text
 from coflux.cli.streams import open_streams
-from coflux.cli.text import duration, visible
+from coflux.display.reasons import reason_text
+from coflux.display.text import duration, visible
 from coflux.executor.decisions import Queued
 from coflux.executor.document import iso_time
 from coflux.executor.launch import engine_runs

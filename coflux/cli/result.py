@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from coflux.cli import exits
-from coflux.cli.lines import problem_of
 from coflux.cli.targets import RunId
 from coflux.cli.terminal import Output
-from coflux.cli.text import visible
+from coflux.display.reasons import problem_of
+from coflux.display.text import visible
 from coflux.encoded import json_of, preview_of, summary_of
 from coflux.executor.history import History
 from coflux.executor.messages import Outcome, Succeeded

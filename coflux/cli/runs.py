@@ -12,14 +12,15 @@ from coflux.cli import exits, foreground, inspection
 from coflux.cli.engine import NothingStored, check_workspace, connect, open_history, requested, resolve_id
 from coflux.cli.following import following_options, form_of
 from coflux.cli.interrupted import INTERRUPTED, advice, known_until, state_of
-from coflux.cli.lines import Painter, problem_of
-from coflux.cli.marks import MARKS
+from coflux.cli.lines import Painter
 from coflux.cli.ndjson import VERSION, result_fields, run_object
 from coflux.cli.options import complete_runs, complete_workspaces, json_option, project_option
 from coflux.cli.result import newest_attempt, outcome_of, print_result
 from coflux.cli.streams import Streams, open_streams
-from coflux.cli.text import duration, visible
 from coflux.cli.view import usage_text
+from coflux.display.marks import MARKS
+from coflux.display.reasons import problem_of
+from coflux.display.text import duration, visible
 from coflux.executor.document import usage_object
 from coflux.executor.launch import engine_runs
 from coflux.executor.messages import Usage

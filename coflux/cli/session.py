@@ -18,11 +18,11 @@ from typing import NamedTuple, Protocol
 
 from coflux.cli import exits
 from coflux.cli.engine import describe_notice
-from coflux.cli.feed import Event, ExecutionChanged, Feed, Key, RunChanged
 from coflux.cli.progress import Display, Problems
-from coflux.cli.reasons import reason_of
 from coflux.cli.signals import Signals
 from coflux.cli.terminal import BACKLOG, Output
+from coflux.display.feed import Event, ExecutionChanged, Feed, Key, RunChanged
+from coflux.display.reasons import reason_of
 from coflux.executor.client import Client, ConnectionLost, describe_loss
 from coflux.executor.requests import (
     Advanced,

@@ -6,7 +6,7 @@ import click
 
 from coflux.cli.engine import connect, requested
 from coflux.cli.options import project_option
-from coflux.cli.text import visible
+from coflux.display.text import visible
 from coflux.executor.client import NoEngine
 from coflux.executor.requests import Done, Stop
 from coflux.project import Project

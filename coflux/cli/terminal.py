@@ -9,7 +9,7 @@ import select
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["BACKLOG", "Output", "Terminal", "terminal_of"]
+__all__ = ["BACKLOG", "Output", "Terminal", "is_interactive", "takes_unicode", "terminal_of"]
 
 BACKLOG = 64 * 1024  # bytes that wait for a slow reader before whoever writes had better wait, too
 CHUNK = 4096  # bytes; a pipe that polls as writable takes that much without blocking (PIPE_BUF)
@@ -37,10 +37,17 @@ def terminal_of(fd: int, encoding: str, environment: Mapping[str, str]) -> Termi
         width, height = os.get_terminal_size(fd)
     except OSError:
         width, height = 0, 0
-    return Terminal(interactive, color, _takes_unicode(encoding, environment), width or 80, height or 24)
+    return Terminal(interactive, color, takes_unicode(encoding, environment), width or 80, height or 24)
 
 
-def _takes_unicode(encoding: str, environment: Mapping[str, str]) -> bool:
+def is_interactive(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether there is a person at a terminal: a program can draw on it and is sent keys."""
+    terminals = all(os.isatty(fd) for fd in (0, 1, 2))
+    return terminals and environment.get("TERM", "dumb") != "dumb" and not environment.get("CI")
+
+
+def takes_unicode(encoding: str, environment: Mapping[str, str]) -> bool:
+    """Whether our marks can be shown."""
     try:
         "✓►…".encode(encoding)
     except (UnicodeEncodeError, LookupError):

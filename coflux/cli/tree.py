@@ -11,12 +11,22 @@ from rich.live import Live
 from rich.text import Text
 
 from coflux.cli.bars import progress_text
-from coflux.cli.feed import Event, ExecutionChanged, GroupOpened, HandleShared, Key, Logged, RunChanged, StepSubmitted
-from coflux.cli.lines import Narrator, log_text, problem_of
-from coflux.cli.marks import MARKS
+from coflux.cli.lines import Narrator, log_text
 from coflux.cli.terminal import BACKLOG, Output, Terminal
-from coflux.cli.text import duration, fit, visible, visible_lines
 from coflux.cli.view import Line, RunView, describe_counts
+from coflux.display.feed import (
+    Event,
+    ExecutionChanged,
+    GroupOpened,
+    HandleShared,
+    Key,
+    Logged,
+    RunChanged,
+    StepSubmitted,
+)
+from coflux.display.marks import MARKS
+from coflux.display.reasons import problem_of
+from coflux.display.text import duration, fit, visible, visible_lines
 from coflux.executor.history import LogEntry
 from coflux.executor.series import Progress
 

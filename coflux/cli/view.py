@@ -12,18 +12,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from coflux.cli.reasons import reason_of
-from coflux.cli.text import duration
+from coflux.display.marks import GROUP, MORE, SHARED
+from coflux.display.reasons import reason_of
+from coflux.display.text import duration
 from coflux.executor.document import StepInfo
 from coflux.executor.messages import Usage
 from coflux.executor.rows import ExecutionRow, GroupRow, SharedRow, parse_execution_id
 from coflux.previews import byte_size
 
-__all__ = ["GROUP", "MORE", "PROBLEMS", "SHARED", "Branch", "Line", "RunView", "describe_counts", "usage_text"]
+__all__ = ["PROBLEMS", "Branch", "Line", "RunView", "describe_counts", "usage_text"]
 
-GROUP = "group"
-MORE = "more"
-SHARED = "shared"
 PROBLEMS = ("failed", "timed_out", "abandoned")
 _UNCOUNTED = (GROUP, SHARED)
 _UNFINISHED = ("running", "queued")

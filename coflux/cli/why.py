@@ -15,9 +15,9 @@ from coflux.cli.engine import open_history, resolve_id
 from coflux.cli.lines import Painter
 from coflux.cli.ndjson import VERSION
 from coflux.cli.options import complete_runs, json_option, project_option
-from coflux.cli.reasons import reason_text
 from coflux.cli.streams import open_streams
-from coflux.cli.text import duration, visible
+from coflux.display.reasons import reason_text
+from coflux.display.text import duration, visible
 from coflux.executor.decisions import Attempt, Cache, Memo, Miss, Why
 from coflux.executor.document import iso_time
 from coflux.executor.rows import parse_execution_id

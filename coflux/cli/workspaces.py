@@ -12,7 +12,7 @@ from coflux.cli.lines import Painter
 from coflux.cli.ndjson import VERSION
 from coflux.cli.options import complete_workspaces, json_option, project_option
 from coflux.cli.streams import open_streams
-from coflux.cli.text import visible
+from coflux.display.text import visible
 from coflux.executor.document import iso_time
 from coflux.executor.requests import ChangeWorkspace, CreateWorkspace, Done
 from coflux.executor.rows import WorkspaceRow

@@ -20,7 +20,7 @@ from coflux.executor import decisions
 from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
-from coflux.executor.log_search import FUNCTIONS, LogFilter, conditions
+from coflux.executor.log_search import FUNCTIONS, LogFilter, log_query
 from coflux.executor.messages import Outcome, Usage
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.reading import (
@@ -92,6 +92,9 @@ class LogEntry(Row, frozen=True):
     logger: str | None = None
     bar: int | None = None
     live: bool = False
+
+
+LOG_FIELDS = ", ".join(f'"{name}"' for name in LogEntry.__struct_fields__)
 
 
 class LastPoint(Row, frozen=True):
@@ -417,21 +420,33 @@ class History:
         database = self._log_database()
         if database is None:
             return []
-        found: list[tuple[str, tuple[object, ...]]] = [("run = ?", (run_id,)), ("id > ?", (after,))]
-        if before is not None:
-            found.append(("id < ?", (before,)))
-        if step is not None:
-            found.append(("step = ?", (step,)))
-        if attempt is not None:
-            found.append(("attempt = ?", (attempt,)))
-        found += conditions(wanted)
-        fields = ", ".join(f'"{name}"' for name in LogEntry.__struct_fields__)
-        where = " AND ".join(condition for condition, _ in found)
-        order = "id" if before is None else "id DESC"
-        parameters = [parameter for _, parameters in found for parameter in parameters]
-        sql = f"SELECT {fields} FROM logs WHERE {where} ORDER BY {order} LIMIT ?"
+        sql, parameters = log_query(LOG_FIELDS, run_id, step, attempt, after, before, wanted)
         entries = select(database, LogEntry, sql, (*parameters, limit))
         return entries if before is None else entries[::-1]
+
+    def log_ids(
+        self,
+        run_id: str,
+        step: int | None = None,
+        attempt: int | None = None,
+        after: int = 0,
+        limit: int = PAGE,
+        wanted: LogFilter = LogFilter(),  # noqa: B008 (immutable)
+    ) -> list[int]:
+        """Return the ids alone of the entries that `logs` would return: of a million, in a second."""
+        database = self._log_database()
+        if database is None:
+            return []
+        sql, parameters = log_query("id", run_id, step, attempt, after, None, wanted)
+        return [number for (number,) in database.run(sql, (*parameters, limit))]
+
+    def log_entries(self, ids: Sequence[int]) -> list[LogEntry]:
+        """Return the log entries with these ids, as far as they are there, in order."""
+        database = self._log_database()
+        if database is None:
+            return []
+        sql = f"SELECT {LOG_FIELDS} FROM logs WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        return select(database, LogEntry, sql, (json.dumps(list(ids)),))
 
     def newest_log_id(self) -> int:
         """Return the id of the newest log entry of all runs, 0 when there is none."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from coflux.executor import log_values
 from coflux.logs import render
 
-__all__ = ["FUNCTIONS", "Field", "LogFilter", "Present", "conditions"]
+__all__ = ["FUNCTIONS", "Field", "LogFilter", "Present", "conditions", "log_query"]
 
 Condition = tuple[str, tuple[object, ...]]  # SQL and its parameters
 
@@ -52,6 +52,31 @@ _HAS_FIELD = 'EXISTS (SELECT 1 FROM json_each(CAST("values" AS TEXT)) AS field W
 _TYPE = "coalesce(json_type(field.value, '$.\"$json\"'), '')"
 _PROJECTION = "json_extract(field.value, '$.\"$json\"')"
 _SHOWN = "json_extract(field.value, '$.\"$repr\"')"
+
+
+def log_query(
+    columns: str,
+    run: str,
+    step: int | None,
+    attempt: int | None,
+    after: int,
+    before: int | None,
+    wanted: LogFilter,
+) -> tuple[str, list[object]]:
+    """The query for rows of the table `logs`, by id, backwards from `before` if that is given; its last parameter, the
+    limit, is left to the caller."""
+    found: list[Condition] = [("run = ?", (run,)), ("id > ?", (after,))]
+    if before is not None:
+        found.append(("id < ?", (before,)))
+    if step is not None:
+        found.append(("step = ?", (step,)))
+    if attempt is not None:
+        found.append(("attempt = ?", (attempt,)))
+    found += conditions(wanted)
+    where = " AND ".join(condition for condition, _ in found)
+    order = "id" if before is None else "id DESC"
+    sql = f"SELECT {columns} FROM logs WHERE {where} ORDER BY {order} LIMIT ?"
+    return sql, [parameter for _, parameters in found for parameter in parameters]
 
 
 def conditions(wanted: LogFilter) -> Iterator[Condition]:

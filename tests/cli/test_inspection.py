@@ -14,7 +14,8 @@ from rich.cells import cell_len
 from coflux.cli import exits
 from coflux.cli.lines import Painter
 from coflux.cli.outline import Drawing, failing, fold
-from coflux.cli.view import GROUP, Branch, Line
+from coflux.cli.view import Branch, Line
+from coflux.display.marks import GROUP
 from coflux.encoded import Failure, Frame
 from coflux.executor.messages import Failed, Outcome
 from coflux.executor.rows import ExecutionRow

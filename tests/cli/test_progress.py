@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from coflux.cli.feed import Event, Feed, RunChanged
 from coflux.cli.lines import Narrator
 from coflux.cli.ndjson import Events
 from coflux.cli.progress import Lines, Problems
 from coflux.cli.tree import Tree
+from coflux.display.feed import Event, Feed, RunChanged
 from coflux.executor.history import History
 from coflux.executor.series import Progress
 from coflux.logs import Level

@@ -9,8 +9,8 @@ import pytest
 
 from coflux.cli.lines import Painter
 from coflux.cli.queue import queue_lines, queued_object
-from coflux.cli.reasons import reason_text
 from coflux.cli.why import why_lines, why_object
+from coflux.display.reasons import reason_text
 from coflux.executor.decisions import Attempt, Cache, Memo, Miss, Queued, Retry, Why
 
 NOW = 1_700_000_000.0

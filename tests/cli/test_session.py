@@ -17,12 +17,12 @@ from typing import cast
 import pytest
 
 from coflux.cli import exits, session
-from coflux.cli.feed import Event, Feed, Key, Logged
 from coflux.cli.progress import Lines
 from coflux.cli.result import end_of_step
 from coflux.cli.session import Session
 from coflux.cli.signals import listening
 from coflux.cli.terminal import Output
+from coflux.display.feed import Event, Feed, Key, Logged
 from coflux.executor.client import Client, ConnectionLost
 from coflux.executor.history import History
 from coflux.executor.messages import Terminated

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coflux.cli.terminal import Output, Terminal, terminal_of
-from coflux.cli.text import crop, duration, visible
+from coflux.display.text import crop, duration, visible
 
 
 @pytest.mark.parametrize(

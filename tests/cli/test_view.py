@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coflux.cli.view import GROUP, MORE, SHARED, Line, RunView, describe_counts
+from coflux.cli.view import Line, RunView, describe_counts
+from coflux.display.marks import GROUP, MORE, SHARED
 from coflux.executor.document import StepInfo
 from coflux.executor.rows import ExecutionRow, GroupRow, SharedRow, Status
 

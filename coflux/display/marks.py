@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from coflux.cli.view import GROUP, MORE, SHARED
+__all__ = ["GROUP", "MARKS", "MORE", "SHARED", "Mark"]
 
-__all__ = ["MARKS", "Mark"]
+GROUP = "group"
+MORE = "more"  # a line that stands for several
+SHARED = "shared"  # a handle that is elsewhere, too
 
 
 class Mark(NamedTuple):

@@ -92,12 +92,13 @@ def _by_run(keys: Iterable[Key]) -> dict[str, list[Key]]:
 class Feed:
     """Reads a run and its child runs from the store, each time from where it stopped."""
 
-    def __init__(self, history: History, run: str) -> None:
+    def __init__(self, history: History, run: str, *, entries: bool = True) -> None:
+        """With `entries` false, log entries are left out."""
         self._history = history
         self._top = run
         self._positions = {run: _Position()}
         self._told: dict[str, tuple[str, str, str | None]] = {}  # execution -> its state, as it was told last
-        self._skipping = False
+        self._skipping = not entries
         self._logged = 0  # the newest log entry of any run when they were looked through last
 
     def events(self, changed: Collection[Key] | None = None) -> Iterator[Event]:

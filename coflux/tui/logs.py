@@ -1,0 +1,82 @@
+"""The log on the screen as data: the ids of the entries that are shown, and of the entries themselves a few pages.
+
+A run may have a million entries, and a filter may leave any of them. What is held of each is its id, 8 bytes; entries
+are asked for a page at a time when they come near the screen, and until they are there their lines say so.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+from coflux.executor.history import LogEntry
+
+__all__ = ["PAGE", "LogModel"]
+
+PAGE = 200  # entries
+KEPT_PAGES = 40
+
+
+class LogModel:
+    """Entries in order of arrival; a new one for every filter.
+
+    Attributes:
+        complete: whether all ids that there were when it was filled are known.
+    """
+
+    def __init__(self) -> None:
+        self.complete = False
+        self._ids = array("q")
+        self._pages: OrderedDict[int, list[LogEntry | None]] = OrderedDict()
+        self._wanted: dict[int, None] = {}
+        self._asked: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def last_id(self) -> int:
+        return self._ids[-1] if self._ids else 0
+
+    def extend(self, ids: Iterable[int]) -> None:
+        """More entries match."""
+        last_page = len(self._ids) // PAGE
+        self._ids.extend(ids)
+        # It may have been asked for, or be held, with fewer entries.
+        self._pages.pop(last_page, None)
+        self._asked.discard(last_page)
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Entries that others have taken the place of (progress bars)."""
+        gone = set(ids)
+        self._ids = array("q", (one for one in self._ids if one not in gone))
+        self._pages.clear()
+        self._asked.clear()
+
+    def entry(self, index: int) -> LogEntry | None:
+        """The entry on a line; `None` while it is not here, and then it is wanted."""
+        number, offset = divmod(index, PAGE)
+        page = self._pages.get(number)
+        if page is None:
+            self._wanted[number] = None
+            return None
+        self._pages.move_to_end(number)
+        return page[offset] if offset < len(page) else None
+
+    def take_wanted(self) -> list[tuple[int, Sequence[int]]]:
+        """Pages that have come to be needed: the number of each, and the ids of its entries."""
+        wanted = [number for number in self._wanted if number not in self._asked and number not in self._pages]
+        self._wanted.clear()
+        self._asked.update(wanted)
+        return [(number, self._ids[number * PAGE : (number + 1) * PAGE]) for number in wanted]
+
+    def supply(self, number: int, entries: Iterable[LogEntry]) -> range:
+        """A page is here. Returns its lines."""
+        self._asked.discard(number)
+        ids = self._ids[number * PAGE : (number + 1) * PAGE]
+        by_id = {entry.id: entry for entry in entries}
+        self._pages[number] = [by_id.get(one) for one in ids]
+        if len(self._pages) > KEPT_PAGES:
+            self._pages.popitem(last=False)
+        return range(number * PAGE, number * PAGE + len(ids))

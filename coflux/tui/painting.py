@@ -1,0 +1,290 @@
+"""How rows look: pieces of text, each with the name of a style. No Textual in here; `styles.py` knows the colours."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from coflux.display.marks import MARKS, Mark
+from coflux.display.reasons import reason_of
+from coflux.display.text import duration
+from coflux.executor import log_values
+from coflux.executor.history import LogEntry
+from coflux.executor.messages import TargetInfo
+from coflux.executor.rows import ExecutionRow, RunRow
+from coflux.logs import Level, render
+from coflux.tui.text import cell_len, clean, fit, pad
+from coflux.tui.tree import PROBLEMS, Kind, Node, RunTree, TreeRow
+
+__all__ = [
+    "Glyphs",
+    "Piece",
+    "bar",
+    "counts_text",
+    "mark_of",
+    "paint_log_entry",
+    "paint_run",
+    "paint_tree_row",
+    "seconds_of",
+]
+
+Piece = tuple[str, str]
+"""Text, and the name of its style; "" for none."""
+
+DEEPEST = 12  # levels that are told apart by their indentation
+TIME_WIDTH = 7  # cells of a duration
+BAR_WIDTH = 8  # cells
+DAY = 86_400.0  # seconds
+STEP_WIDTH = 14  # cells of the step that a log entry belongs to
+
+_RETRYING = Mark("↻", "r", "yellow")
+_DELAYED = Mark("◷", "d", "dim")
+_WAITING = Mark("…", "~", "cyan dim")
+
+
+class Glyphs(NamedTuple):
+    """What stands for what on a terminal: one that cannot show everything gets ASCII."""
+
+    unicode: bool
+
+    def mark(self, mark: Mark) -> str:
+        return mark.unicode if self.unicode else mark.ascii
+
+    @property
+    def ellipsis(self) -> str:
+        return "…" if self.unicode else "~"
+
+    @property
+    def open(self) -> str:
+        return "▾" if self.unicode else "-"
+
+    @property
+    def closed(self) -> str:
+        return "▸" if self.unicode else "+"
+
+    @property
+    def full(self) -> str:
+        return "█" if self.unicode else "#"
+
+    @property
+    def empty(self) -> str:
+        return "░" if self.unicode else "-"
+
+    @property
+    def rule(self) -> str:
+        return "─" if self.unicode else "-"
+
+
+def mark_of(row: ExecutionRow | None, status: str) -> Mark:
+    """The mark of a state; of what is queued, it tells what it waits for."""
+    if row is not None and row.status == "queued":
+        if row.trigger == "retry":
+            return _RETRYING
+        if row.due_at is not None:
+            return _DELAYED
+    if row is not None and row.status == "running" and row.reason:
+        return _WAITING
+    return MARKS[status]
+
+
+def seconds_of(row: ExecutionRow | RunRow | None, now: float) -> float | None:
+    """How long it has been running, or ran; `None` if it never began."""
+    if row is None or row.started_at is None:
+        return None
+    return max((now if row.finished_at is None else row.finished_at) - row.started_at, 0.0)
+
+
+def bar(fraction: float, width: int, glyphs: Glyphs) -> str:
+    full = round(max(0.0, min(fraction, 1.0)) * width)
+    return glyphs.full * full + glyphs.empty * (width - full)
+
+
+def counts_text(counts: dict[str, int], glyphs: Glyphs) -> list[Piece]:
+    """`✗1 ►3 ○1 ✓41`: how many steps are in which state, problems first."""
+    pieces: list[Piece] = []
+    for state in sorted(filter(counts.get, counts), key=_ORDER.index):
+        mark = MARKS[state]
+        pieces.append((f"{glyphs.mark(mark)}{counts[state]} ", mark.style))
+    return pieces
+
+
+_ORDER = [
+    "failed", "timed_out", "abandoned", "running", "queued", "suspended", "cancelled", "deferred", "spawned",
+    "cached", "recurred", "succeeded",
+]  # fmt: skip
+
+
+def paint_tree_row(tree: RunTree, row: TreeRow, width: int, now: float, glyphs: Glyphs) -> list[Piece]:
+    """A row of the run tree in `width` cells. The time always fits, then the note in up to a third of the width, then
+    as much of the call as there is room for."""
+    node = row.node
+    indent = "  " * min(row.depth, DEEPEST)
+    if row.folded or row.earlier:
+        text = f"{row.folded:,} ended well" if row.folded else f"{row.earlier:,} of earlier attempts"
+        return [(indent + "  ", ""), (fit(f"{glyphs.closed} {text}", width - len(indent) - 2), "dim")]
+    fold = " "
+    if node.children:
+        fold = glyphs.open if tree.is_open(node) else glyphs.closed
+    shown = node.shared or node
+    execution = shown.execution
+    time_taken = "" if node.kind is not Kind.STEP else _time(seconds_of(execution, now))
+    mark, title, style = _head(node, shown, glyphs)
+    pieces: list[Piece] = [
+        (f"{indent}{fold} ", "dim"),
+        (f"{glyphs.mark(mark)} " if mark else "", mark.style if mark else ""),
+    ]
+    room = width - sum(cell_len(text) for text, _ in pieces) - TIME_WIDTH - 1
+    notes = _group_notes(node, glyphs) if node.kind is Kind.GROUP else _step_notes(node, shown, now, glyphs)
+    taken = sum(cell_len(text) + 1 for text, _ in notes)
+    title = fit(title, max(room - taken, room * 2 // 3), glyphs.ellipsis)
+    pieces.append((title, style))
+    room -= cell_len(title)
+    for text, note_style in notes:
+        fitted = fit(f" {text}", room, glyphs.ellipsis)
+        pieces.append((fitted, note_style))
+        room -= cell_len(fitted)
+    pieces += [(" " * max(room, 0), ""), (time_taken.rjust(TIME_WIDTH) + " ", "dim")]
+    return pieces
+
+
+def _head(node: Node, shown: Node, glyphs: Glyphs) -> tuple[Mark | None, str, str]:
+    if node.kind is Kind.GROUP:
+        return None, f"[{clean(node.title)}]", "bold"
+    arguments = "" if shown.info is None else ", ".join(_arguments(shown))
+    title = f"{clean(shown.title)}({clean(arguments, 300)})"
+    if node.kind is Kind.LINK:
+        return Mark("≈", "m", "green"), title, ""
+    style = "bold" if shown.info is not None and shown.info.type == "workflow" else ""
+    return mark_of(shown.execution, shown.state), title, style
+
+
+def _arguments(node: Node) -> list[str]:
+    """`page=3`: a single argument needs no name."""
+    info = node.info
+    assert info is not None
+    if len(info.arguments) == 1:
+        return list(info.arguments)
+    return [f"{name}={text}" for name, text in zip(info.parameters, info.arguments, strict=False)]
+
+
+def _group_notes(node: Node, glyphs: Glyphs) -> list[Piece]:
+    counts = {state: count for state, count in node.below.items() if count}
+    total = sum(counts.values())
+    notes = [(text.rstrip(), style) for text, style in counts_text(counts, glyphs)]
+    if total and node.unfinished:
+        done = 1 - node.unfinished / total
+        notes.append((f"{bar(done, BAR_WIDTH, glyphs)} {done:4.0%}", ""))
+    return notes
+
+
+def _step_notes(node: Node, shown: Node, now: float, glyphs: Glyphs) -> list[Piece]:
+    row = shown.execution
+    if node.kind is Kind.LINK:
+        (run, step), *_ = shown.keys
+        return [(f"memoised {glyphs.mark(MARKS['cached'])} {run}:{step}", "green dim")]
+    if row is None:
+        return []
+    notes: list[Piece] = []
+    style = mark_of(row, shown.state).style
+    if shown.tries > 1:
+        notes.append((f"try {shown.tries}", "yellow" if row.status == "queued" else "dim"))
+    if shown.progress is not None and row.status == "running":
+        notes.append((f"{bar(shown.progress, BAR_WIDTH, glyphs)} {shown.progress:4.0%}", ""))
+    if shown.problem:
+        notes.append((clean(shown.problem, 200), "red" if row.status in PROBLEMS else style))
+    elif why := reason_of(row, now):
+        notes.append((clean(why, 200), "dim"))
+    if row.status not in ("queued", "running", "succeeded", "failed"):
+        notes.append((_state_word(row), style))
+    if row.older_code:
+        notes.append(("older code", "yellow"))
+    return notes
+
+
+def _state_word(row: ExecutionRow) -> str:
+    word = row.status.replace("_", " ")
+    return f"{word} {row.next}" if row.status in ("cached", "spawned", "deferred") and row.next else word
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)
+
+
+def paint_run(row: RunRow, width: int, now: float, glyphs: Glyphs) -> list[Piece]:
+    """A run in one line: its state, id and target, how many steps it has, when it began and how long it took."""
+    mark = MARKS[row.status]
+    pieces: list[Piece] = [(f"{glyphs.mark(mark)} ", mark.style), (f"{row.id} ", "dim")]
+    steps = f"{row.steps:,} step{'s' if row.steps != 1 else ''}" if width >= 60 else ""
+    ending = f"{steps:>12} {_began(row.created_at, now):>11} {_time(seconds_of(row, now)).rjust(TIME_WIDTH)} "
+    room = width - sum(cell_len(text) for text, _ in pieces) - len(ending)
+    title = fit(clean(f"{row.module}/{row.name}"), room, glyphs.ellipsis)
+    word = row.status.replace("_", " ") if row.status not in ("succeeded", "running") else ""
+    note = fit(f"  {word}", room - cell_len(title), glyphs.ellipsis)
+    return [*pieces, (title, ""), (pad(note, room - cell_len(title)), mark.style), (ending, "dim")]
+
+
+def paint_target(info: TargetInfo, runs: list[RunRow], width: int, now: float, glyphs: Glyphs) -> list[Piece]:
+    """A target in one line: its name and parameters, how its last runs ended and how long they usually take."""
+    spec = info.spec
+    parameters = ", ".join(
+        parameter.name + ("" if parameter.default is None else f"={parameter.default}") for parameter in info.parameters
+    )
+    marks = [MARKS[row.status] for row in reversed(runs)]
+    times = sorted(seconds for row in runs if (seconds := seconds_of(row, now)) is not None and row.finished_at)
+    usual = f"~{duration(times[len(times) // 2])}" if times else "never run"
+    ending: list[Piece] = [(glyphs.mark(mark), mark.style) for mark in marks]
+    taken = len(ending) + 12
+    room = width - taken
+    name = fit(clean(f"{spec.module}/{spec.name}"), room, glyphs.ellipsis)
+    rest = fit(f"({clean(parameters, 300)})", room - cell_len(name), glyphs.ellipsis)
+    space = " " * (room - cell_len(name) - cell_len(rest))
+    style = "bold" if spec.type == "workflow" else ""
+    return [(name, style), (rest, "dim"), (space, ""), *ending, (f"{usual:>11} ", "dim")]
+
+
+def _began(at: float, now: float) -> str:
+    if now - at >= DAY:
+        return time.strftime("%m-%d %H:%M", time.localtime(at))
+    return _ago(now - at)
+
+
+_LEVELS = {
+    Level.DEBUG: ("D", "dim"),
+    Level.STDOUT: ("│", ""),
+    Level.INFO: ("I", "blue"),
+    Level.STDERR: ("┆", ""),
+    Level.WARNING: ("W", "yellow bold"),
+    Level.ERROR: ("E", "red bold"),
+}
+_ASCII_LEVELS = {Level.STDOUT: "|", Level.STDERR: ":"}
+
+
+def paint_log_entry(entry: LogEntry, name: str, began: float, width: int, glyphs: Glyphs) -> list[Piece]:
+    """An entry in one line: seconds since `began`, level, step, text."""
+    level = Level(entry.level)
+    mark, style = _LEVELS[level]
+    if not glyphs.unicode:
+        mark = _ASCII_LEVELS.get(level, mark)
+    pieces: list[Piece] = [(f"{entry.at - began:8.3f} ", "dim")]
+    if width >= 60:
+        step = fit(f"{entry.step} {clean(name, 40)}", STEP_WIDTH, glyphs.ellipsis)
+        pieces.append((pad(step, STEP_WIDTH) + " ", "cyan"))
+    pieces.append((mark + " ", style))
+    text = render(entry.template, log_values.texts(entry.values))
+    first, newline, _ = text.partition("\n")
+    room = width - sum(cell_len(piece) for piece, _ in pieces)
+    first = clean(first, 4 * width) + (f" {glyphs.ellipsis}" if newline else "")
+    pieces.append((fit(first, room, glyphs.ellipsis), "" if level < Level.WARNING else style.removesuffix(" bold")))
+    return pieces
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 5:
+        return "now"
+    return (
+        f"{duration(round(seconds))} ago"
+        if seconds < 60
+        else f"{seconds / 60:.0f}m ago"
+        if seconds < 3600
+        else f"{seconds / 3600:.0f}h ago"
+    )

@@ -1,0 +1,1 @@
+"""The screens: home, a run, and what opens above them."""

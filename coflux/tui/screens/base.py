@@ -1,0 +1,41 @@
+"""What all screens have in common: they are told to `flush` what has changed, and to `tick` once a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.screen import Screen
+
+from coflux.tui.state import State
+from coflux.tui.widgets.key_bar import Hint
+
+if TYPE_CHECKING:
+    from coflux.tui.app import Dashboard
+
+__all__ = ["View"]
+
+
+class View(Screen[None]):
+    PROSE = ""
+    """What the screen shows, for its help."""
+
+    ready = False
+    """Whether its widgets are there."""
+
+    @property
+    def dashboard(self) -> Dashboard:
+        return cast("Dashboard", self.app)
+
+    @property
+    def state(self) -> State:
+        return self.dashboard.state
+
+    def flush(self) -> None:
+        """Draw what has changed."""
+
+    def tick(self) -> None:
+        """A second has gone by."""
+
+    def hints(self) -> list[Hint]:
+        """The keys that are named at the bottom."""
+        return []

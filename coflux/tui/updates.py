@@ -1,0 +1,185 @@
+"""What the screen asks for and what it is told: the messages between it and the thread that speaks to the engine.
+
+The screen never waits: it asks, goes on, and takes in what has come at its next look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal, NamedTuple
+
+from coflux.display.feed import Event
+from coflux.encoded import Value
+from coflux.executor.history import LogEntry
+from coflux.executor.messages import ModuleError, Outcome, TargetInfo
+from coflux.executor.requests import StatusReport
+from coflux.executor.rows import ExecutionRow, RunRow
+
+__all__ = [
+    "CancelAsked",
+    "Connected",
+    "Details",
+    "DetailsAsked",
+    "Disconnected",
+    "Failed",
+    "LogFilter",
+    "LogIds",
+    "LogPage",
+    "LogPageAsked",
+    "LogsAsked",
+    "Request",
+    "RerunAsked",
+    "RunOpened",
+    "RunProgressed",
+    "RunStarted",
+    "RunsRead",
+    "Said",
+    "StartAsked",
+    "StatusRead",
+    "TargetsRead",
+    "Update",
+]
+
+
+class LogFilter(NamedTuple):
+    """Which entries of a run are shown: those of all steps or of one, of these levels, with this text in them."""
+
+    run: str
+    step: int | None = None
+    attempt: int | None = None
+    levels: Collection[int] | None = None
+    text: str | None = None
+
+
+# -- asked ------------------------------------------------------------------------------------------------------------
+
+
+class RunOpened(NamedTuple):
+    """Follow this run from now on, in place of the one before; "" for none."""
+
+    run: str
+
+
+class LogsAsked(NamedTuple):
+    """Follow these entries from now on. `number` tells the answers from those to earlier requests."""
+
+    number: int
+    filter: LogFilter
+
+
+class LogPageAsked(NamedTuple):
+    number: int
+    page: int
+    ids: Sequence[int]
+
+
+class DetailsAsked(NamedTuple):
+    execution: str
+
+
+class StartAsked(NamedTuple):
+    module: str
+    name: str
+    words: tuple[str, ...]
+
+
+class RerunAsked(NamedTuple):
+    run: str
+    step: int
+    resume: bool = False
+
+
+class CancelAsked(NamedTuple):
+    id: str
+
+
+Request = RunOpened | LogsAsked | LogPageAsked | DetailsAsked | StartAsked | RerunAsked | CancelAsked
+
+
+# -- told -------------------------------------------------------------------------------------------------------------
+
+
+class Connected(NamedTuple):
+    pid: int
+
+
+class Disconnected(NamedTuple):
+    why: str
+
+
+class RunsRead(NamedTuple):
+    """Runs that are new or have changed, in no order."""
+
+    rows: Sequence[RunRow]
+
+
+class RunProgressed(NamedTuple):
+    """What has happened in the run that is open."""
+
+    run: str
+    events: Sequence[Event]
+
+
+class LogIds(NamedTuple):
+    """The next entries that match; `complete` when there are no more for now."""
+
+    number: int
+    ids: Sequence[int]
+    complete: bool
+
+
+class LogPage(NamedTuple):
+    number: int
+    page: int
+    entries: Sequence[LogEntry]
+
+
+class Details(NamedTuple):
+    """All that is stored of an execution."""
+
+    row: ExecutionRow
+    arguments: Sequence[Value]
+    outcome: Outcome | None
+
+
+class TargetsRead(NamedTuple):
+    targets: Sequence[TargetInfo]
+    errors: Sequence[ModuleError]
+
+
+class StatusRead(NamedTuple):
+    report: StatusReport
+
+
+class RunStarted(NamedTuple):
+    run: str
+
+
+class Said(NamedTuple):
+    """A line for people."""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+class Failed(NamedTuple):
+    """A request was refused, or could not be carried out."""
+
+    request: Request
+    why: str
+
+
+Update = (
+    Connected
+    | Disconnected
+    | RunsRead
+    | RunProgressed
+    | LogIds
+    | LogPage
+    | Details
+    | TargetsRead
+    | StatusRead
+    | RunStarted
+    | Said
+    | Failed
+)

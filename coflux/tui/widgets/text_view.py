@@ -1,0 +1,35 @@
+"""Lines that are made all at once: what there is to know about a step, help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from coflux.tui.details import Line
+from coflux.tui.painting import Piece
+from coflux.tui.widgets.line_view import LineView
+
+__all__ = ["TextView"]
+
+
+class TextView(LineView):
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._write: Callable[[int], list[Line]] = lambda width: []
+        self._lines: list[Line] = []
+
+    def show(self, write: Callable[[int], list[Line]]) -> None:
+        """Show the lines that `write` makes for a width in cells."""
+        self._write = write
+        lines = write(self.size.width)
+        if lines != self._lines:
+            self._lines = lines
+            self.lines_changed()
+
+    def on_resize(self) -> None:
+        self._lines = self._write(self.size.width)  # Textual calls `LineView.on_resize`, too
+
+    def count(self) -> int:
+        return len(self._lines)
+
+    def paint(self, index: int, width: int) -> Sequence[Piece]:
+        return self._lines[index]

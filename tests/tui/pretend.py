@@ -1,0 +1,61 @@
+"""Rows as the store would give them."""
+
+from __future__ import annotations
+
+from coflux.executor.document import StepInfo
+from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, Status, Trigger
+from coflux.tui.tree import RunTree, TreeRow
+
+NOW = 1_000_000.0  # the time of all tests, in seconds since the epoch
+
+
+def step(
+    number: int, parent: str | None = None, *, run: str = "R1", name: str = "", group: int | None = None, text: str = ""
+) -> StepInfo:
+    name = name or f"t{number}"
+    arguments = (text,) if text else ()
+    return StepInfo(run, number, parent, group, "flow", name, "task", ("x",)[: len(arguments)], arguments, 1, NOW)
+
+
+def execution(
+    number: int,
+    status: Status,
+    *,
+    run: str = "R1",
+    attempt: int = 1,
+    next: str | None = None,  # noqa: A002
+    began: float | None = 0.0,
+    took: float | None = 1.0,
+    reason: str = "",
+    trigger: Trigger = "submission",
+) -> ExecutionRow:
+    """`began` and `took` are seconds, from `NOW` and from then; a state that is not final has no end."""
+    started = None if began is None or status == "queued" else NOW + began
+    finished = None if started is None or took is None or status == "running" else started + took
+    return ExecutionRow(run, number, attempt, status, reason, next, NOW, None, started, finished, trigger=trigger)
+
+
+def group(number: int, of: int = 1, *, run: str = "R1", attempt: int = 1, name: str | None = None) -> GroupRow:
+    return GroupRow(run, of, attempt, number, name, None)
+
+
+def run_row(run: str = "R1", status: Status = "running", name: str = "main", **changes: object) -> RunRow:
+    import msgspec
+
+    row = RunRow(run, "default", "flow", name, "workflow", None, run, 1, None, b"", status, NOW, NOW, None, 3)
+    return msgspec.structs.replace(row, **changes)
+
+
+def shown(tree: RunTree) -> list[str]:
+    """The rows as text: indented, folds as counts."""
+    tree.layout()
+    return [_text(row) for row in tree.rows]
+
+
+def _text(row: TreeRow) -> str:
+    indent = "  " * row.depth
+    if row.folded:
+        return f"{indent}{row.folded} folded"
+    if row.earlier:
+        return f"{indent}{row.earlier} earlier"
+    return f"{indent}{row.node.title}"
