@@ -282,7 +282,7 @@ KILLER = """
     def main():
         return kill()
 
-    @cf.workflow(retries=cf.Retries(3, backoff=(0.1, 0.1)))
+    @cf.workflow(retries=cf.Retries(3, backoff=(2, 2)))  # when the others have done what they do
     def innocent():
         if attempt("innocent") == 1:
             time.sleep(30)
