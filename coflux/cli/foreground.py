@@ -13,7 +13,7 @@ from coflux.cli.ndjson import Events
 from coflux.cli.progress import Display, open_display
 from coflux.cli.result import describe_end, end_of, newest_attempt, print_result
 from coflux.cli.session import EngineLost, Session
-from coflux.cli.signals import hangup_postponed, listening
+from coflux.cli.signals import Signals, hangup_postponed, listening
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import Target
 from coflux.display.feed import Event, Feed
@@ -62,14 +62,16 @@ def run(project: Project, request: Request, form: Form) -> int:
             ),
             RunStarted,
         )
-        with open_history(project) as history:
+        # From now on there is a run: an interruption cancels it, and its document is printed.
+        with listening() as signals, open_history(project) as history:
             followed = _Followed(client, history, streams, form, started.run, 1)
             if form.detach:
                 followed.leave(started.run)
                 status = exits.SUCCEEDED
             else:
                 greeting = f"run {started.run} has this idempotency key already" if started.existing else ""
-                status = followed.see_through(Feed(history, started.run), [], greeting, project.settings.grace)
+                feed = Feed(history, started.run)
+                status = followed.see_through(signals, feed, [], greeting, project.settings.grace)
     return _flushed(streams, status)
 
 
@@ -81,12 +83,13 @@ def rerun(project: Project, again: Again, form: Form) -> int:
         past = [] if form.detach else list(feed.skip())
         message = Rerun(client.next_request(), *again, detach=form.detach)
         requested(client, message, RunStarted)
-        followed = _Followed(client, history, streams, form, again.run, again.step)
-        if form.detach:
-            followed.leave(followed.execution)
-            status = exits.SUCCEEDED
-        else:
-            status = followed.see_through(feed, past, "", project.settings.grace)
+        with listening() as signals:
+            followed = _Followed(client, history, streams, form, again.run, again.step)
+            if form.detach:
+                followed.leave(followed.execution)
+                status = exits.SUCCEEDED
+            else:
+                status = followed.see_through(signals, feed, past, "", project.settings.grace)
     return _flushed(streams, status)
 
 
@@ -118,7 +121,7 @@ class _Followed:
         else:
             self._streams.out.line(name)
 
-    def see_through(self, feed: Feed, past: list[Event], greeting: str, grace: float) -> int:
+    def see_through(self, signals: Signals, feed: Feed, past: list[Event], greeting: str, grace: float) -> int:
         """Show what happens until its end, then the result; `past` is what had happened before."""
         form, streams = self._form, self._streams
         display: Display = (
@@ -138,7 +141,7 @@ class _Followed:
                 self._print_result()
 
         try:
-            with closing(display), listening() as signals:
+            with closing(display):
                 status = session.follow(signals, on_finished, wait_children=not form.no_wait_children)
         except EngineLost:
             if form.as_json:
