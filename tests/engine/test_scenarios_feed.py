@@ -116,8 +116,10 @@ def impatient_engine(project: ScratchProject) -> Iterator[None]:
         theirs.close()
         eventually(lambda: os.path.exists(settings.socket_path))
         with engine:
-            yield
-            ours.close()  # nobody is attached any more, so it leaves
+            try:
+                yield
+            finally:
+                ours.close()  # nobody is attached any more, so it leaves
 
 
 @contextmanager

@@ -125,7 +125,7 @@ class Stage:
             await self.look()
 
     async def look(self) -> None:
-        for _ in range(2):  # what is asked for at the first look is there at the second
+        for _ in range(4):  # what is asked for at one look is there at the next, and may lead to more
             self.app.pump()
             await self._pilot.pause()
 
