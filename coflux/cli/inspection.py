@@ -307,12 +307,13 @@ def _step_document(inspected: _Inspected, about: Dossier) -> dict[str, Any]:
         "arguments": [argument_object(argument) for argument in about.arguments],
         "why": None if why is None else why_object(why),
         "metrics": [
-            {"key": point.key, "at": point.at, "value": _json_number(point.value)}
-            for point in history.last_points(execution.run, execution.step, execution.attempt)
+            {"key": metric.key, "at": metric.last.at, "value": _json_number(metric.last.value)}
+            for metric in history.metrics(execution.run, execution.step, execution.attempt)
+            if metric.last is not None
         ],
         "assets": [
             {"id": asset.asset, "name": asset.name, "files": asset.files, "size": asset.size}
-            for asset in history.asset_rows(execution.run, execution.step, execution.attempt)
+            for asset in history.assets(execution.run, execution.step, execution.attempt)
         ],
         "failures": [dossier_object(about)] if execution.status in PROBLEMS else [],
     }
@@ -377,13 +378,14 @@ def _why_lines(history: History, about: Dossier, painter: Painter) -> Iterator[s
 
 
 def _metric_lines(history: History, execution: ExecutionRow) -> Iterator[str]:
-    points = history.last_points(execution.run, execution.step, execution.attempt)
-    width = max((len(point.key) for point in points), default=0)
-    for point in points:
-        yield f"{visible(point.key):<{width}}  {point.value:g} at {point.at:g}"
+    metrics = history.metrics(execution.run, execution.step, execution.attempt)
+    last = [(metric.key, metric.last) for metric in metrics if metric.last is not None]
+    width = max((len(key) for key, _ in last), default=0)
+    for key, point in last:
+        yield f"{visible(key):<{width}}  {point.value:g} at {point.at:g}"
 
 
 def _asset_lines(history: History, execution: ExecutionRow) -> Iterator[str]:
-    for asset in history.asset_rows(execution.run, execution.step, execution.attempt):
+    for asset in history.assets(execution.run, execution.step, execution.attempt):
         files = f"{asset.files} file{'s' * (asset.files != 1)}"
         yield f"{visible(asset.name or asset.asset)}  {files}, {size(asset.size)}"

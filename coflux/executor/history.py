@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,7 +63,7 @@ from coflux.executor.rows import (
 from coflux.executor.series import Progress
 from coflux.executor.workspaces import lineage_of
 
-__all__ = ["History", "LastPoint", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
+__all__ = ["History", "LogEntry", "NoStore", "RunNotFound", "StepInfo"]
 
 PAGE = 1000  # rows, unless the caller says otherwise
 PATIENCE = 5.0  # seconds to wait while a store is being created, recovered or closed
@@ -95,16 +94,6 @@ class LogEntry(Row, frozen=True):
 
 
 LOG_FIELDS = ", ".join(f'"{name}"' for name in LogEntry.__struct_fields__)
-
-
-class LastPoint(Row, frozen=True):
-    """The last point of a metric. `group` and `scale` are JSON objects, as in `MetricRow`."""
-
-    key: str
-    group: bytes | None
-    scale: bytes | None
-    at: float
-    value: float
 
 
 class History:
@@ -460,25 +449,6 @@ class History:
         if database is None or after >= until:
             return set()
         return {run for (run,) in database.run("SELECT run FROM logs WHERE id > ? AND id <= ?", (after, until))}
-
-    def last_points(self, run_id: str, step: int, attempt: int) -> list[LastPoint]:
-        """Return the last point of each metric of an execution, in the order in which the metrics were defined."""
-        database = self._log_database()
-        if database is None:
-            return []
-        last = "SELECT metric, max(first) AS first FROM points WHERE run = ?1 AND step = ?2 AND attempt = ?3 GROUP BY 1"
-        sql = (
-            'SELECT key, "group", scale, substr(at, -8), substr("values", -8)'
-            f" FROM ({last}) AS last JOIN points USING (metric, first) JOIN metrics USING (run, step, attempt)"
-            " WHERE run = ?1 AND step = ?2 AND attempt = ?3 AND metrics.number = metric ORDER BY metric"
-        )
-        rows = database.run(sql, (run_id, step, attempt))
-        return [LastPoint(*columns, *struct.unpack("<2d", at + value)) for *columns, at, value in rows]
-
-    def asset_rows(self, run_id: str, step: int, attempt: int) -> list[AssetRow]:
-        """Return the assets that an execution has made, the oldest first."""
-        sql = "SELECT * FROM assets WHERE run = ? AND step = ? AND attempt = ? ORDER BY created_at, asset"
-        return select(self._main, AssetRow, sql, (run_id, step, attempt))
 
     def _log_database(self) -> Database | None:
         """Logs can be pruned as a whole: a database that was removed has no entries. One that was damaged is replaced,

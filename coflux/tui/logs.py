@@ -35,10 +35,6 @@ class LogModel:
     def __len__(self) -> int:
         return len(self._ids)
 
-    @property
-    def last_id(self) -> int:
-        return self._ids[-1] if self._ids else 0
-
     def extend(self, ids: Iterable[int]) -> None:
         """More entries match."""
         last_page = len(self._ids) // PAGE
@@ -46,13 +42,6 @@ class LogModel:
         # It may have been asked for, or be held, with fewer entries.
         self._pages.pop(last_page, None)
         self._asked.discard(last_page)
-
-    def remove(self, ids: Iterable[int]) -> None:
-        """Entries that others have taken the place of (progress bars)."""
-        gone = set(ids)
-        self._ids = array("q", (one for one in self._ids if one not in gone))
-        self._pages.clear()
-        self._asked.clear()
 
     def entry(self, index: int) -> LogEntry | None:
         """The entry on a line; `None` while it is not here, and then it is wanted."""
