@@ -311,4 +311,4 @@ class _Connection:
         if ids:
             self._log_after = ids[-1]
         self._log_left = len(ids) == LOG_IDS
-        self._link.tell(LogIds(number, ids, not self._log_left))
+        self._link.tell(LogIds(number, ids))

@@ -19,14 +19,9 @@ KEPT_PAGES = 40
 
 
 class LogModel:
-    """Entries in order of arrival; a new one for every filter.
-
-    Attributes:
-        complete: whether all ids that there were when it was filled are known.
-    """
+    """Entries in order of arrival; a new one for every filter."""
 
     def __init__(self) -> None:
-        self.complete = False
         self._ids = array("q")
         self._pages: OrderedDict[int, list[LogEntry | None]] = OrderedDict()
         self._wanted: dict[int, None] = {}

@@ -153,10 +153,9 @@ class State:
             case RunProgressed(run):
                 if self.run is not None and self.run.id == run:
                     self.run.take(update)
-            case LogIds(number, ids, complete):
+            case LogIds(number, ids):
                 if number == self.log_number:
                     self.log.extend(ids)
-                    self.log.complete = complete
                     self.log_grew = True
             case LogPage(number, page, entries):
                 if number == self.log_number:

@@ -121,11 +121,10 @@ class RunProgressed(NamedTuple):
 
 
 class LogIds(NamedTuple):
-    """The next entries that match; `complete` when there are no more for now."""
+    """The next entries that match."""
 
     number: int
     ids: Sequence[int]
-    complete: bool
 
 
 class LogPage(NamedTuple):

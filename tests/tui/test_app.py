@@ -58,7 +58,7 @@ class Engine:
                 ids = [entry.id for entry in ENTRIES if wanted.step in (None, entry.step)]
                 if wanted.text:
                     ids = [entry.id for entry in ENTRIES if wanted.text in (entry.template or "")]
-                self.told.append(LogIds(number, ids, True))
+                self.told.append(LogIds(number, ids))
             case LogPageAsked(number, page, ids):
                 self.told.append(LogPage(number, page, [entry for entry in ENTRIES if entry.id in ids]))
             case DetailsAsked("R1:3:1"):
