@@ -1,7 +1,9 @@
-"""What all tests have in common: which of them share a process (`make test`), and that none knows another's secrets."""
+"""What all tests have in common: signals, which of them share a process (`make test`), that none knows another's
+secrets."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,12 @@ import pytest
 from coflux.redaction import THIS_PROCESS, Redactor
 
 HERE = Path(__file__).parent
+
+
+def pytest_configure() -> None:
+    """Commands that the tests start would inherit that a signal is ignored, as a job in the background has it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -104,8 +104,8 @@ class Dashboard(App[int]):
             severity = {"info": "information"}.get(said.level, said.level)
             self.notify(said.text, severity=severity, markup=False)  # type: ignore[arg-type]
         self.state.said.clear()
-        for run in self.state.started:
-            self.open_run(run)
+        for started in self.state.started:
+            self.open_run(started.run)
         self.state.started.clear()
         screen = self.screen
         if self._undrawn and isinstance(screen, View) and screen.ready and not self._terminal_is_behind():
@@ -147,7 +147,7 @@ class Dashboard(App[int]):
         def start(words: tuple[str, ...] | None) -> None:
             if words is not None:
                 self._typed[place] = form.fields()
-                self.ask(StartAsked(*place, words))
+                self.ask(StartAsked(place[0], "", place[1], words))
 
         self.push_screen(form, start)
 
@@ -207,21 +207,21 @@ class Dashboard(App[int]):
         """The engine in one line."""
         state = self.state
         parts: list[tuple[str, str]] = [(" coflux dev ", "reverse"), (f" {self._what} ", "bold")]
-        if state.lost:
-            parts.append((fit(state.lost, 60), "red"))
-        elif state.errors:
-            error = state.errors[0]
+        engine = state.engine
+        if engine.lost:
+            parts.append((fit(engine.lost, 60), "red"))
+        elif engine.errors:
+            error = engine.errors[0]
             parts.append((fit(f"✗ {error.file}:{error.line} {error.message}", 80), "red bold"))
-        elif state.searched:
+        elif engine.searched:
             parts.append(("✓ loaded ", "green"))
         else:
             parts.append(("… loading ", "dim"))
-        if state.report is not None:
-            report = state.report
-            busy = sum(worker.execution is not None for worker in report.workers)
-            parts.append(
-                (f" workers {busy}/{report.concurrency}  queued {report.queued}  running {report.running}", "dim")
-            )
+        if engine.sample is not None:
+            sample = engine.sample
+            taken = sum(group.taken for group in sample.groups)
+            places = sum(group.concurrency for group in sample.groups)
+            parts.append((f" workers {taken}/{places}  queued {sample.queued}  running {sample.running}", "dim"))
         widget.update(Content.assemble(*parts))
 
 

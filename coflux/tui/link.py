@@ -3,8 +3,8 @@
     screen ── ask() ──▶ inbox ──▶ THREAD ──▶ socket, store
     screen ◀── take() ── outbox ◀──┘
 
-It sleeps until the engine or the screen has something for it. Long readings (the log of a run with a million entries)
-go on a page at a time between other requests.
+It sleeps until the engine or the screen has something for it. What is read from the store, the readers know
+(`coflux.tui.readers`); what takes long they read in portions. They stay when the engine is another one.
 """
 
 from __future__ import annotations
@@ -12,73 +12,75 @@ from __future__ import annotations
 import select
 import socket
 import threading
-import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from coflux.display.feed import Event, Feed, Key
-from coflux.executor import log_search
+import msgspec
+
 from coflux.executor.client import Client, ConnectionLost, EngineError
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, NoStore
 from coflux.executor.messages import RunOptions
+from coflux.executor.news import EVERYTHING, NOTHING
 from coflux.executor.requests import (
     Advanced,
     CancelRun,
+    DeleteRun,
     Discover,
     Discovered,
     Done,
+    Dropped,
+    FromSupervisor,
     Notice,
     RequestFailed,
     Rerun,
+    Sampled,
     StartRun,
-    Status,
-    StatusReport,
     Subscribe,
 )
 from coflux.executor.requests import RunStarted as Started
-from coflux.executor.rows import parse_execution_id
 from coflux.project import Project
+from coflux.tui.readers.base import Reader
+from coflux.tui.readers.details import DetailsReader
+from coflux.tui.readers.logs import LogReader
+from coflux.tui.readers.run import RunReader
+from coflux.tui.readers.runs import RunsReader
 from coflux.tui.updates import (
     CancelAsked,
     Connected,
-    Details,
-    DetailsAsked,
+    DeleteAsked,
     Disconnected,
+    DiscoverAsked,
     Failed,
-    LogIds,
-    LogPage,
-    LogPageAsked,
-    LogsAsked,
     Request,
     RerunAsked,
-    RunOpened,
-    RunProgressed,
-    RunsRead,
     RunStarted,
     Said,
+    SampleRead,
     StartAsked,
-    StatusRead,
     TargetsRead,
     Update,
 )
 
 __all__ = ["Link"]
 
-RUNS = 1000  # newest runs that are listed
-LOG_IDS = 5000  # ids of log entries that are read at a time
-EVENTS = 2000  # events that are told at a time
-STATUS_INTERVAL = 1.0  # seconds
 RECONNECT = 0.5  # seconds between two tries
+
+_Asking = StartRun | Rerun | CancelRun | DeleteRun | Discover
+
+READERS: tuple[type[Reader], ...] = (RunsReader, RunReader, LogReader, DetailsReader)
 
 
 class Link:
     """The engine and the store of a project, for one screen. Targets are those of `modules` and `files`."""
 
-    def __init__(self, project: Project, modules: tuple[str, ...], files: tuple[str, ...]) -> None:
+    def __init__(
+        self, project: Project, modules: tuple[str, ...], files: tuple[str, ...], *, start: bool = True
+    ) -> None:
+        """With `start`, an engine is started where none runs, also when one has ended."""
         self._project = project
-        self._modules = modules
-        self._files = files
+        self._sources = modules, files
+        self._start = start
         self._inbox: deque[Request] = deque()
         self._outbox: deque[Update] = deque()
         self._woken, self._waker = socket.socketpair()
@@ -86,6 +88,12 @@ class Link:
         self._waker.setblocking(False)
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="coflux-link", daemon=True)
+        # The rest is the thread's alone.
+        self._readers = [reader() for reader in READERS]
+        self._history: History | None = None
+        self._news = EVERYTHING
+        self._asked: dict[int, Request] = {}
+        self._complaint = ""  # about the store, the last one
 
     # -- for the screen ----------------------------------------------------------------------------------------------
 
@@ -102,6 +110,7 @@ class Link:
             yield self._outbox.popleft()
 
     def close(self) -> None:
+        """End the thread. What was asked before is sent first, if the engine takes it."""
         self._ended = True
         self._wake()
         self._thread.join()
@@ -117,198 +126,132 @@ class Link:
     # -- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            while not self._ended:
+                try:
+                    with Client.connect(self._project, "dashboard", start=self._start) as client:
+                        self._serve(client)
+                except (EngineError, ConnectionLost) as error:
+                    self._lose(str(error))
+                    self._turn(None)
+                    self._sleep(None, RECONNECT)
+        finally:
+            if self._history is not None:
+                self._history.close()
+
+    def _serve(self, client: Client) -> None:
+        self._tell(Connected(client.supervisor_pid))
+        client.send(Subscribe(None))
+        client.send(Discover(client.next_request(), *self._sources))
+        self._news = EVERYTHING
         while not self._ended:
-            try:
-                with Client.connect(self._project, "dashboard") as client:
-                    _Connection(self, client).serve()
-            except (EngineError, ConnectionLost, StoreError) as error:
-                self.tell(Disconnected(str(error)))
-                select.select([self._woken], [], [], RECONNECT)
+            while (message := client.receive(0)) is not None:
+                self._receive(client, message)
+            self._turn(client)
+            if not any(reader.busy for reader in self._readers):
+                self._sleep(client, None)
 
-    def tell(self, update: Update) -> None:
-        self._outbox.append(update)
+    def _turn(self, client: Client | None) -> None:
+        for _ in range(len(self._inbox)):
+            self._answer(client, self._inbox.popleft())
+        self._read()
 
-    @property
-    def ended(self) -> bool:
-        return self._ended
-
-    def next_request(self) -> Request | None:
-        return self._inbox.popleft() if self._inbox else None
-
-    def sleep(self, client: Client, seconds: float) -> None:
+    def _sleep(self, client: Client | None, seconds: float | None) -> None:
         """Wait for something to do."""
-        if self._inbox:
-            return
-        select.select([client.fileno(), self._woken.fileno()], [], [], max(seconds, 0.0))
+        wakers = [self._woken.fileno()] + ([] if client is None else [client.fileno()])
+        if not self._inbox:
+            select.select(wakers, [], [], seconds)
         try:
             while self._woken.recv(4096):
                 pass
         except BlockingIOError:
             pass
 
+    def _lose(self, why: str) -> None:
+        """There is no engine: what was asked of it, nobody will answer any more."""
+        self._tell(Disconnected(why))
+        for request in self._asked.values():
+            self._tell(Failed(request, "the engine has ended before it answered"))
+        self._asked.clear()
 
-class _Connection:
-    """What is read over one connection, from its beginning to its end."""
+    def _tell(self, update: Update) -> None:
+        self._outbox.append(update)
 
-    def __init__(self, link: Link, client: Client) -> None:
-        self._link = link
-        self._client = client
-        self._project = link._project
-        self._history: History | None = None
-        self._known_runs = False
-        self._changed: dict[Key, None] | None = None  # executions that have changed; None for any
-        self._advanced = True
-        self._feed: Feed | None = None
-        self._run = ""
-        self._events: Iterator[Event] | None = None  # of a pass that is not over
-        self._log: LogsAsked | None = None
-        self._log_after = 0
-        self._log_left = False
-        self._asked: dict[int, Request] = {}
-        self._status_at = 0.0
+    def _receive(self, client: Client, message: FromSupervisor) -> None:  # an arm for each kind
+        match message:
+            case Advanced():
+                self._news = self._news.merge(message)
+            case Dropped(reason):
+                self._tell(Said("warning", reason))
+                client.send(Subscribe(None))  # our readings are short: whatever kept one from its end is over
+            case Sampled():
+                self._tell(SampleRead(message))
+            case Notice(level, text):
+                self._tell(Said(level, text))
+            case Discovered(number, targets, errors):
+                self._asked.pop(number, None)
+                self._tell(TargetsRead(targets, errors))
+            case Started(number, run):
+                self._tell(RunStarted(run, self._asked.pop(number)))
+            case RequestFailed(number, _, text):
+                asked = self._asked.pop(number, None)
+                self._tell(Failed(asked, text) if asked is not None else Said("error", text))
+            case Done(number, text):
+                self._asked.pop(number, None)
+                self._tell(Said("info", text))
+            case _:
+                pass  # what only those are told who run something in the foreground
 
-    def serve(self) -> None:
-        link = self._link
-        link.tell(Connected(self._client.supervisor_pid))
-        self._client.send(Subscribe(None))
-        self._client.send(Discover(self._client.next_request(), link._modules, link._files))
-        try:
-            while not link.ended:
-                self._receive()
-                while (request := link.next_request()) is not None:
-                    self._answer(request)
-                self._read()
-                self._ask_status()
-                busy = self._events is not None or self._log_left
-                link.sleep(self._client, 0.0 if busy else self._status_at - time.monotonic())
-        finally:
-            if self._history is not None:
-                self._history.close()
+    def _answer(self, client: Client | None, request: Request) -> None:
+        message = self._message(request)
+        if message is not None and client is None:
+            self._tell(Failed(request, "there is no engine now"))
+        elif message is not None and client is not None:
+            number = client.next_request()
+            self._asked[number] = request
+            client.send(msgspec.structs.replace(message, request=number))
+        else:
+            self._with_store(lambda reader, history: reader.answer(history, request))
 
-    def _receive(self) -> None:
-        while (message := self._client.receive(0)) is not None:
-            match message:
-                case Advanced(executions=executions):
-                    self._advanced = True
-                    if executions is None:
-                        self._changed = None
-                    elif self._changed is not None:
-                        self._changed.update(dict.fromkeys(executions))
-                case Notice(level, text):
-                    self._link.tell(Said(level, text))
-                case Discovered(targets=targets, errors=errors):
-                    self._link.tell(TargetsRead(targets, errors))
-                case StatusReport():
-                    self._link.tell(StatusRead(message))
-                case Started(number, run):
-                    if isinstance(self._asked.pop(number, None), StartAsked):
-                        self._link.tell(RunStarted(run))
-                case RequestFailed(number, _, text):
-                    request = self._asked.pop(number, None)
-                    self._link.tell(Failed(request, text) if request is not None else Said("error", text))
-                case Done(number, text):
-                    self._asked.pop(number, None)
-                    self._link.tell(Said("info", text))
-                case _:
-                    pass
-
-    def _ask_status(self) -> None:
-        if time.monotonic() >= self._status_at:
-            self._status_at = time.monotonic() + STATUS_INTERVAL
-            self._client.send(Status(self._client.next_request()))
-
-    # -- what the screen asks for ------------------------------------------------------------------------------------
-
-    def _answer(self, request: Request) -> None:
+    def _message(self, request: Request) -> _Asking | None:
+        """What asks the engine for that; `None` if it is asked of the store."""
         match request:
-            case RunOpened(run):
-                self._run, self._feed, self._events = run, None, None
-                self._advanced = True
-                self._log = None
-            case LogsAsked():
-                self._log, self._log_after, self._log_left = request, 0, True
-            case LogPageAsked(number, page, ids):
-                if self._history is not None and self._log is not None and self._log.number == number:
-                    self._link.tell(LogPage(number, page, self._history.log_entries(ids)))
-            case DetailsAsked(execution):
-                self._tell_details(execution)
-            case StartAsked(module, name, words):
-                self._send(request, StartRun(0, module, "", name, RunOptions(), words))
+            case StartAsked(module, file, name, words):
+                return StartRun(0, module, file, name, RunOptions(), words)
             case RerunAsked(run, step, resume):
-                self._send(request, Rerun(0, run, step, "", resume, detach=True))
+                return Rerun(0, run, step, "", resume, detach=True)
             case CancelAsked(id):
-                self._send(request, CancelRun(0, id))
-
-    def _send(self, request: Request, message: StartRun | Rerun | CancelRun) -> None:
-        import msgspec
-
-        number = self._client.next_request()
-        self._asked[number] = request
-        self._client.send(msgspec.structs.replace(message, request=number))
-
-    def _tell_details(self, execution: str) -> None:
-        history = self._history
-        row = None if history is None else history.execution(execution)
-        if history is None or row is None:
-            return
-        run, step, _ = parse_execution_id(execution)
-        self._link.tell(Details(row, history.arguments(run, step), history.outcome(execution)))
-
-    # -- what is new in the store ------------------------------------------------------------------------------------
+                return CancelRun(0, id)
+            case DeleteAsked(run):
+                return DeleteRun(0, run)
+            case DiscoverAsked():
+                return Discover(0, *self._sources)
+            case _:
+                return None
 
     def _read(self) -> None:
-        history = self._open()
-        if history is None:
-            return
-        if self._events is not None:
-            self._tell_events()
-        elif self._advanced:
-            self._advanced = False
-            changed, self._changed = self._changed, {}
-            self._read_runs(history, changed)
-            self._log_left = self._log_left or self._log is not None
-            if self._run:
-                first = self._feed is None
-                self._feed = self._feed or Feed(history, self._run, entries=False)
-                self._events = self._feed.events(None if first else changed)
-                self._tell_events()
-        self._read_log(history)
+        news, self._news = self._news, NOTHING
+        self._with_store(
+            lambda reader, history: reader.read(history, news) if reader.busy or news is not NOTHING else ()
+        )
 
-    def _open(self) -> History | None:
-        if self._history is None:
+    def _with_store(self, ask: Callable[[Reader, History], Iterable[Update]]) -> None:
+        """Let each reader tell something."""
+        try:
+            self._history = self._history or History.open(self._project.data_dir)
+        except NoStore:
+            return
+        except StoreError as error:
+            self._complain(error)
+            return
+        for reader in self._readers:
             try:
-                self._history = History.open(self._project.data_dir)
-            except NoStore:
-                return None
-        return self._history
+                self._outbox.extend(ask(reader, self._history))
+            except StoreError as error:
+                reader.busy = False
+                self._complain(error)
 
-    def _read_runs(self, history: History, changed: Collection[Key] | None) -> None:
-        if changed is None or not self._known_runs:
-            self._known_runs = True
-            self._link.tell(RunsRead(history.runs(RUNS)))
-            return
-        rows = [history.run(run) for run in dict.fromkeys(run for run, _, _ in changed)]
-        self._link.tell(RunsRead([row for row in rows if row is not None]))
-
-    def _tell_events(self) -> None:
-        assert self._events is not None
-        some: list[Event] = []
-        for event in self._events:
-            some.append(event)
-            if len(some) == EVENTS:
-                break
-        else:
-            self._events = None
-        if some:
-            self._link.tell(RunProgressed(self._run, some))
-
-    def _read_log(self, history: History) -> None:
-        if self._log is None or not self._log_left:
-            return
-        number, wanted = self._log
-        search = log_search.LogFilter(wanted.levels, wanted.text)
-        ids = history.log_ids(wanted.run, wanted.step, wanted.attempt, self._log_after, LOG_IDS, search)
-        if ids:
-            self._log_after = ids[-1]
-        self._log_left = len(ids) == LOG_IDS
-        self._link.tell(LogIds(number, ids))
+    def _complain(self, error: StoreError) -> None:
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            self._tell(Said("error", self._complaint))

@@ -11,8 +11,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from coflux.executor.history import LogEntry
+from coflux.tui.updates import LogFilter, LogIds, LogPage, Update
 
-__all__ = ["PAGE", "LogModel"]
+__all__ = ["PAGE", "LogModel", "LogState"]
 
 PAGE = 200  # entries
 KEPT_PAGES = 40
@@ -64,3 +65,38 @@ class LogModel:
         if len(self._pages) > KEPT_PAGES:
             self._pages.popitem(last=False)
         return range(number * PAGE, number * PAGE + len(ids))
+
+
+class LogState:
+    """The log that is shown.
+
+    Attributes:
+        number: tells the answers about it from those about the ones before.
+        lines: which lines look different now; `None` for all.
+        grew: whether there are more.
+    """
+
+    def __init__(self) -> None:
+        self.model = LogModel()
+        self.filter: LogFilter | None = None
+        self.number = 0
+        self.lines: set[int] | None = set()
+        self.grew = False
+
+    def open(self, log_filter: LogFilter) -> int:
+        """Begin another log; returns the number of the request for it."""
+        self.model = LogModel()
+        self.filter = log_filter
+        self.number += 1
+        self.lines = None
+        return self.number
+
+    def take(self, update: Update) -> None:
+        match update:
+            case LogIds(self.number, ids):
+                self.model.extend(ids)
+                self.grew = True
+            case LogPage(self.number, page, entries):
+                lines = self.model.supply(page, entries)
+                if self.lines is not None:
+                    self.lines.update(lines)

@@ -12,6 +12,7 @@ from coflux.executor import log_values
 from coflux.executor.history import LogEntry
 from coflux.executor.messages import TargetInfo
 from coflux.executor.rows import ExecutionRow, RunRow
+from coflux.executor.series import Progress
 from coflux.logs import Level, render
 from coflux.tui.text import cell_len, clean, fit, pad
 from coflux.tui.tree import PROBLEMS, Kind, Node, RunTree, TreeRow
@@ -189,7 +190,7 @@ def _step_notes(node: Node, shown: Node, now: float, glyphs: Glyphs) -> list[Pie
     if shown.tries > 1:
         notes.append((f"try {shown.tries}", "yellow" if row.status == "queued" else "dim"))
     if shown.progress is not None and row.status == "running":
-        notes.append((f"{bar(shown.progress, BAR_WIDTH, glyphs)} {shown.progress:4.0%}", ""))
+        notes.append((_progress_text(shown.progress, glyphs), ""))
     if shown.problem:
         notes.append((clean(shown.problem, 200), "red" if row.status in PROBLEMS else style))
     elif why := reason_of(row, now):
@@ -199,6 +200,14 @@ def _step_notes(node: Node, shown: Node, now: float, glyphs: Glyphs) -> list[Pie
     if row.older_code:
         notes.append(("older code", "yellow"))
     return notes
+
+
+def _progress_text(progress: Progress, glyphs: Glyphs) -> str:
+    """`████░░░░  55% ~18s left`, or `1200` where the end is not known."""
+    if progress.fraction is None:
+        return f"{progress.value:g}"
+    left = "" if progress.eta is None else f" ~{duration(progress.eta)} left"
+    return f"{bar(progress.fraction, BAR_WIDTH, glyphs)} {progress.fraction:4.0%}{left}"
 
 
 def _state_word(row: ExecutionRow) -> str:

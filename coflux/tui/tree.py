@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from coflux.executor.document import StepInfo
 from coflux.executor.rows import ExecutionRow, GroupRow, SharedRow, parse_execution_id
+from coflux.executor.series import Progress
 
 __all__ = ["MANY", "PROBLEMS", "UNFINISHED", "Kind", "Node", "RunTree", "Show", "TreeRow"]
 
@@ -98,7 +99,7 @@ class Node:
         self.problems: dict[Rank, str] = {}  # one line for each attempt that did not succeed
         self.rank: Rank = ()  # of the newest attempt
         self.shared: Node | None = None  # of a link: the step
-        self.progress: float | None = None
+        self.progress: Progress | None = None
         self.opened: bool | None = None
         self.unfolded = False
         self.recalled = False
@@ -242,11 +243,11 @@ class RunTree:
             self._shape = self._shape or bool(node.children)
         self._enter(node, row.status)
 
-    def set_progress(self, run: str, step: int, fraction: float | None) -> None:
-        """How much of a running step is done, from 0 to 1."""
+    def set_progress(self, run: str, step: int, progress: Progress) -> None:
+        """How far a running step has got."""
         node = self._steps.get((run, step))
-        if node is not None and node.progress != fraction:
-            node.progress = fraction
+        if node is not None and node.progress != progress:
+            node.progress = progress
             self.changed.add(node)
 
     def find(self, run: str, step: int) -> Node | None:

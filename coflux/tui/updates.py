@@ -5,28 +5,34 @@ The screen never waits: it asks, goes on, and takes in what has come at its next
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from coflux.display.feed import Event
 from coflux.encoded import Value
 from coflux.executor.history import LogEntry
 from coflux.executor.messages import ModuleError, Outcome, TargetInfo
-from coflux.executor.requests import StatusReport
-from coflux.executor.rows import ExecutionRow, RunRow
+from coflux.executor.news import Key
+from coflux.executor.requests import Sampled
+from coflux.executor.rows import ExecutionRow, RunRow, Status
+from coflux.executor.series import Progress
 
 __all__ = [
     "CancelAsked",
     "Connected",
+    "DeleteAsked",
     "Details",
     "DetailsAsked",
     "Disconnected",
+    "DiscoverAsked",
     "Failed",
     "LogFilter",
     "LogIds",
     "LogPage",
     "LogPageAsked",
     "LogsAsked",
+    "MoreRunsAsked",
+    "ProgressRead",
     "Request",
     "RerunAsked",
     "RunOpened",
@@ -34,8 +40,8 @@ __all__ = [
     "RunStarted",
     "RunsRead",
     "Said",
+    "SampleRead",
     "StartAsked",
-    "StatusRead",
     "TargetsRead",
     "Update",
 ]
@@ -77,8 +83,15 @@ class DetailsAsked(NamedTuple):
     execution: str
 
 
+class MoreRunsAsked(NamedTuple):
+    """List older runs, too."""
+
+
 class StartAsked(NamedTuple):
+    """`words` are those of a command line."""
+
     module: str
+    file: str
     name: str
     words: tuple[str, ...]
 
@@ -93,7 +106,26 @@ class CancelAsked(NamedTuple):
     id: str
 
 
-Request = RunOpened | LogsAsked | LogPageAsked | DetailsAsked | StartAsked | RerunAsked | CancelAsked
+class DeleteAsked(NamedTuple):
+    run: str
+
+
+class DiscoverAsked(NamedTuple):
+    """Look for targets again."""
+
+
+Request = (
+    RunOpened
+    | LogsAsked
+    | LogPageAsked
+    | DetailsAsked
+    | MoreRunsAsked
+    | StartAsked
+    | RerunAsked
+    | CancelAsked
+    | DeleteAsked
+    | DiscoverAsked
+)
 
 
 # -- told -------------------------------------------------------------------------------------------------------------
@@ -108,9 +140,10 @@ class Disconnected(NamedTuple):
 
 
 class RunsRead(NamedTuple):
-    """Runs that are new or have changed, in no order."""
+    """The newest runs, newest first; and how many there are in which state in all."""
 
     rows: Sequence[RunRow]
+    counts: Mapping[Status, int]
 
 
 class RunProgressed(NamedTuple):
@@ -118,6 +151,13 @@ class RunProgressed(NamedTuple):
 
     run: str
     events: Sequence[Event]
+
+
+class ProgressRead(NamedTuple):
+    """How far executions of the run that is open have got: those that run and tell."""
+
+    run: str
+    progress: Mapping[Key, Progress]
 
 
 class LogIds(NamedTuple):
@@ -146,12 +186,17 @@ class TargetsRead(NamedTuple):
     errors: Sequence[ModuleError]
 
 
-class StatusRead(NamedTuple):
-    report: StatusReport
+class SampleRead(NamedTuple):
+    """What the engine and its processes use."""
+
+    sample: Sampled
 
 
 class RunStarted(NamedTuple):
+    """What was asked for is this run, or belongs to it."""
+
     run: str
+    asked: Request
 
 
 class Said(NamedTuple):
@@ -173,11 +218,12 @@ Update = (
     | Disconnected
     | RunsRead
     | RunProgressed
+    | ProgressRead
     | LogIds
     | LogPage
     | Details
     | TargetsRead
-    | StatusRead
+    | SampleRead
     | RunStarted
     | Said
     | Failed

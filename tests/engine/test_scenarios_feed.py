@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +17,7 @@ import psutil
 import pytest
 
 from coflux.executor.client import Client
-from coflux.executor.feed_client import FeedClient, Update
-from coflux.executor.history import History
 from coflux.executor.requests import Advanced, DeleteRun, Done, FromSupervisor, Notice, Sampled, Subscribe, Unsubscribe
-from coflux.executor.run_list import RunList
 from tests.engine.scratch import SLACK, ScratchProject, eventually
 
 FLOW = """
@@ -264,45 +260,3 @@ def warned(client: Client) -> list[Notice]:
         if isinstance(message, Notice) and "transaction" in message.text:
             notices.append(message)
     return notices
-
-
-def test_a_feed_goes_on_with_the_next_engine(project: ScratchProject) -> None:
-    """Everything is to be read again then. A list of runs follows it; closing ends the iteration."""
-    project.write("flow", FLOW)
-    project.hold()
-    run = project.detach("flow/many", "3")
-    project.settled(run)
-    updates: list[Update] = []
-    feed = FeedClient(project.project)
-
-    def last(of: Any) -> Any:
-        return eventually(lambda: next((update for update in reversed(updates) if of(update)), None), 20.0)
-
-    def collect() -> None:
-        for update in feed.updates():
-            updates.append(update)  # noqa: PERF402 (as they come)
-
-    thread = threading.Thread(target=collect)
-    thread.start()
-    try:
-        feed.subscribe(None)
-        last(lambda update: update.advanced and update.runs is None)
-        history = History.open(project.project.data_dir)
-        runs = RunList(history, page=2)
-        assert (runs.update(), [row.id for row in runs.rows]) == (True, [run])
-        second = project.detach("flow/many", "3")
-        project.settled(second)
-        last(lambda update: update.runs and second in update.runs)
-        assert (runs.update({second}), [row.id for row in runs.rows]) == (True, [second, run])
-        assert (runs.count(), runs.count_steps(second)) == ({"succeeded": 2}, {"succeeded": 4})
-        os.kill(project.supervisor_pid(), signal.SIGKILL)
-        last(lambda update: not update.connected)
-        assert "engine" in updates[-1].problem
-        count = len(updates)
-        project.hold()
-        eventually(lambda: any(update.advanced and update.executions is None for update in updates[count:]), 20.0)
-        feed.unsubscribe(None)
-        history.close()
-    finally:
-        feed.close()
-        thread.join()

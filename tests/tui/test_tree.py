@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from coflux.executor.rows import SharedRow, Status
+from coflux.executor.series import Progress
 from coflux.tui.tree import MANY, PROBLEMS, UNFINISHED, Kind, Node, RunTree, Show
 from tests.tui.pretend import execution, group, shown, step
 
@@ -163,7 +164,7 @@ def test_only_what_changed_is_told() -> None:
     tree.update(execution(3, "running"))
     assert tree.take_changed() == {node(tree, 3)}
     assert not tree.layout()
-    tree.set_progress("R1", 3, 0.5)
+    tree.set_progress("R1", 3, Progress(1.0, 2.0, 0.5, None, None))
     assert tree.take_changed() == {node(tree, 3)}
     assert tree.take_changed() == set()
 

@@ -42,14 +42,13 @@ class Home(View):
         self._shown_targets: object = None
         self.set_focus(self._targets)
         self.ready = True
-        self.ready = True
         self.flush()
 
     def flush(self) -> None:
         self._runs.flush()
-        if self._shown_targets is not self.state.targets:
-            self._shown_targets = self.state.targets
-            self._targets.styles.height = max(min(len(self.state.targets), self.size.height // 2 - 2), 1)
+        if self._shown_targets is not self.state.engine.targets:
+            self._shown_targets = self.state.engine.targets
+            self._targets.styles.height = max(min(len(self.state.engine.targets), self.size.height // 2 - 2), 1)
             self._targets.lines_changed()
         self._titles()
 
@@ -60,8 +59,9 @@ class Home(View):
 
     def _titles(self) -> None:
         app, state = self.dashboard, self.state
+        targets = len(state.engine.targets)
         app.draw_status(self.query_one("#status", Static))
-        self.query_one("#targets-title", Static).update(app.rule(f"Targets {len(state.targets)}", self.size.width))
+        self.query_one("#targets-title", Static).update(app.rule(f"Targets {targets}", self.size.width))
         self.query_one("#runs-title", Static).update(app.rule(f"Runs {len(state.runs)}", self.size.width))
         self.query_one(KeyBar).show(self.hints())
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from coflux.executor.messages import TargetInfo
 from coflux.executor.rows import RunRow
 from coflux.tui.painting import Glyphs, Piece, paint_run, paint_target
-from coflux.tui.state import RunList, State
+from coflux.tui.runs import RunsModel
+from coflux.tui.state import State
 from coflux.tui.widgets.line_view import LineView
 
 __all__ = ["RunsView", "TargetsView"]
@@ -23,22 +24,22 @@ class TargetsView(LineView):
         self._clock = clock
 
     def count(self) -> int:
-        return len(self._state.targets)
+        return len(self._state.engine.targets)
 
     def paint(self, index: int, width: int) -> Sequence[Piece]:
-        info = self._state.targets[index]
+        info = self._state.engine.targets[index]
         runs = self._state.runs.of_target(info.spec.module, info.spec.name, HISTORY)
         return paint_target(info, runs, width, self._clock(), self._glyphs)
 
     @property
     def target(self) -> TargetInfo | None:
         """The one under the cursor."""
-        targets = self._state.targets
+        targets = self._state.engine.targets
         return targets[self.cursor] if self.cursor < len(targets) else None
 
 
 class RunsView(LineView):
-    def __init__(self, runs: RunList, glyphs: Glyphs, clock: Callable[[], float], *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, runs: RunsModel, glyphs: Glyphs, clock: Callable[[], float], *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._runs = runs
         self._glyphs = glyphs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -27,12 +27,13 @@ class LogView(LineView):
         super().__init__(id=id, follow=True)
         self.model = LogModel()
         self.began = 0.0  # wall-clock time that entries are timed from
-        self.names: dict[tuple[str, int], str] = {}
+        self.names: Mapping[tuple[str, int], str] = {}
         self._glyphs = glyphs
 
-    def load(self, model: LogModel, began: float) -> None:
-        """Show other entries, from the last one on."""
+    def load(self, model: LogModel, began: float, names: Mapping[tuple[str, int], str]) -> None:
+        """Show other entries, from the last one on; `names` are those of steps."""
         self.model = model
+        self.names = names
         self.began = began
         self.following = True
         self.lines_changed()

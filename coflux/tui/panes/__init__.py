@@ -1,0 +1,1 @@
+"""What the run screen shows of a run beside its tree, a tab each."""
