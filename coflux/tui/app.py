@@ -6,10 +6,9 @@ The model never waits for the screen: when the terminal does not keep up, pictur
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import ClassVar, Protocol
 
@@ -28,6 +27,7 @@ from coflux.tui.screens.home import Home
 from coflux.tui.screens.run import RunScreen
 from coflux.tui.state import State
 from coflux.tui.text import cell_len, fit
+from coflux.tui.themes import DARK, TERMINAL_DARK, THEMES, Sheet
 from coflux.tui.tree import UNFINISHED
 from coflux.tui.updates import CancelAsked, Request, RerunAsked, RunOpened, StartAsked, Update
 
@@ -60,11 +60,20 @@ class Dashboard(App[int]):
         *,
         title: str = "",
         unicode: bool = True,
+        colors: bool = True,
+        theme: str = "",
         clock: Callable[[], float] = time.time,
         live: bool = True,
     ) -> None:
-        """`live` false leaves out all timers: a test calls `pump` and `second` itself."""
-        super().__init__()
+        """`theme` is one of `THEMES`, "" for the default; without `colors` it is the terminal's own. `live` false
+        leaves out all timers: a test calls `pump` and `second` itself."""
+        # Without this said beforehand, Textual turns colours to grey where none are wanted.
+        super().__init__(ansi_color=None if colors else True)
+        self.stylesheet = Sheet(lambda: self.theme, variables=self.get_css_variables())
+        for known in THEMES.values():
+            if colors or known.ansi:
+                self.register_theme(known)
+        self.theme = theme if theme in THEMES and (colors or THEMES[theme].ansi) else DARK if colors else TERMINAL_DARK
         self.source = source
         self.state = State()
         self.glyphs = Glyphs(unicode)
@@ -76,8 +85,6 @@ class Dashboard(App[int]):
         self._typed: dict[tuple[str, str], list[str | None]] = {}  # into the form of each target
 
     def on_mount(self) -> None:
-        if not _has_colors(os.environ):
-            self.theme = "ansi-dark"
         if not self.glyphs.unicode:
             self.add_class("-ascii")
         if self._live:
@@ -223,15 +230,3 @@ class Dashboard(App[int]):
             places = sum(group.concurrency for group in sample.groups)
             parts.append((f" workers {taken}/{places}  queued {sample.queued}  running {sample.running}", "dim"))
         widget.update(Content.assemble(*parts))
-
-
-def _has_colors(environment: Mapping[str, str]) -> bool:
-    """Whether the terminal tells more than the sixteen colours apart, whose meaning themes would be reduced to, and
-    colours are wanted."""
-    if environment.get("NO_COLOR"):
-        return False
-    return (
-        bool(environment.get("COLORTERM"))
-        or "256" in environment.get("TERM", "")
-        or "direct" in environment.get("TERM", "")
-    )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from coflux.project import Project
 from coflux.tui.app import Dashboard
 from coflux.tui.link import Link
+from coflux.tui.themes import has_colors
 
 __all__ = ["show"]
 
@@ -17,7 +18,7 @@ def show(project: Project, modules: Iterable[str], files: Iterable[str], *, unic
     project.prepare()
     modules, files = tuple(modules), tuple(files)
     link = Link(project, modules, files)
-    app = Dashboard(link, title=_title(project, modules, files), unicode=unicode)
+    app = Dashboard(link, title=_title(project, modules, files), unicode=unicode, colors=has_colors(os.environ))
     link.start()
     try:
         app.run()

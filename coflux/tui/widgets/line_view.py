@@ -20,6 +20,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from coflux.tui.painting import Piece
+from coflux.tui.themes import cursor_style, style_of
 
 __all__ = ["LineView"]
 
@@ -65,6 +66,7 @@ class LineView(Widget, can_focus=True):
         self.can_follow = follow
         self._strips: dict[int, Strip] = {}
         self._styles: dict[str, Style] = {}
+        self._theme = ""  # the one that `_styles` and `_strips` are of
 
     # -- what subclasses say -----------------------------------------------------------------------------------------
 
@@ -146,30 +148,44 @@ class LineView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width, line = self.size.width, self.first + y
+        if self._theme != self.app.theme:
+            self._theme = self.app.theme
+            self._forget_styles()
         if line >= self.count():
             return Strip.blank(width, self.rich_style)
-        chosen = line == self.cursor
-        strip = None if chosen else self._strips.get(line)
+        if line == self.cursor:
+            base = self.rich_style + cursor_style(self.app.current_theme, focused=self.has_focus)
+            return self._draw(line, width, base)
+        strip = self._strips.get(line)
         if strip is None:
-            segments = [Segment(text, self._style(style)) for text, style in self.paint(line, width) if text]
-            strip = Strip(segments).adjust_cell_length(width, self.rich_style).simplify()
-            if chosen:
-                return strip.apply_style(Style(reverse=True) if self.has_focus else Style(underline=True))
+            strip = self._draw(line, width, self.rich_style)
             if len(self._strips) >= KEPT_STRIPS:
                 self._strips.clear()
             self._strips[line] = strip
         return strip
 
+    def _draw(self, line: int, width: int, base: Style) -> Strip:
+        pieces = [(text, self._style(name)) for text, name in self.paint(line, width) if text]
+        if base.reverse:  # one bar, not patches of the colours in it
+            pieces = [(text, Style(bold=style.bold)) for text, style in pieces]
+        segments = [Segment(text, base + style) for text, style in pieces]
+        return Strip(segments).adjust_cell_length(width, base).simplify()
+
     def _style(self, name: str) -> Style:
+        """What a name means, on any background."""
         style = self._styles.get(name)
         if style is None:
-            style = self._styles[name] = self.rich_style + Style.parse(name)
+            meant = style_of(self._theme, name)
+            style = self._styles[name] = Style.parse(name) if meant is None else meant.rich_style
         return style
+
+    def _forget_styles(self) -> None:
+        self._styles.clear()
+        self._strips.clear()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._styles.clear()
-        self._strips.clear()
+        self._forget_styles()
 
     def on_resize(self) -> None:
         self.lines_changed()
