@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 import click
 
 from coflux.cli import exits
-from coflux.cli.dev import require_terminal
+from coflux.cli.dev import dashboard_options, has_unicode, require_terminal
 from coflux.cli.discover import sources_of
-from coflux.cli.engine import connect
+from coflux.cli.engine import connect, open_history, resolve_id
+from coflux.cli.guard import guard_terminal
 from coflux.cli.options import project_option
-from coflux.cli.terminal import takes_unicode
 from coflux.executor.client import NoEngine
 from coflux.project import Project
 
@@ -20,15 +17,22 @@ __all__ = ["command"]
 
 
 @click.command()
+@click.argument("run", metavar="[RUN]", default="")
+@dashboard_options
 @project_option
-def command(project: Project) -> int:
-    """Open the dashboard on the project's running engine."""
+def command(project: Project, run: str, ascii_only: bool, no_mouse: bool) -> int:
+    """Open the dashboard on the project's running engine, at a run if one is given. It starts no engine."""
     require_terminal("`coflux runs list` shows the runs, `coflux logs -f RUN` follows one")
     try:
         with connect(project, "command", start=False):
             pass
     except NoEngine as error:
         raise exits.CommandError(f"{error}: `coflux dev` starts one", exits.FAILED) from None
+    if run:
+        with open_history(project) as history:
+            run = resolve_id(history, run).run
+    sources = sources_of(project, ())
+    guard_terminal()
     from coflux.tui.start import show
 
-    return show(project, *sources_of(project, ()), unicode=takes_unicode(sys.stderr.encoding, os.environ))
+    return show(project, *sources, run=run, start=False, unicode=has_unicode(ascii_only), mouse=not no_mouse)

@@ -16,18 +16,25 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 class Form(NamedTuple):
     """What goes to standard output, and when the command returns: at once with `detach`, else when everything has
-    settled, or with `no_wait_children` when the target itself has finished."""
+    settled, or with `no_wait_children` when the target itself has finished. What is for other programs, or has its own
+    idea of the end, is not for the dashboard (`opens_dashboard`)."""
 
     as_json: bool
     events: bool
     raw: bool
     detach: bool
     no_wait_children: bool
+    no_ui: bool
+
+    @property
+    def opens_dashboard(self) -> bool:
+        """Whether it is to be watched in the dashboard, where there is a terminal for it."""
+        return not any(self)
 
 
 _OPTIONS = (
     click.option("--detach", is_flag=True, help="Print its id and leave it running."),
-    click.option("--no-ui", is_flag=True, expose_value=False, help="Show progress here, not the dashboard."),
+    click.option("--no-ui", is_flag=True, help="Show progress here, not the dashboard."),
     click.option("--raw", is_flag=True, help="Print a text result as it is, not as JSON."),
     json_option,
     click.option("--events", is_flag=True, help="Print what happens as NDJSON, as it happens."),
@@ -42,10 +49,10 @@ def following_options(command: _Command) -> _Command:
     return command
 
 
-def form_of(*, as_json: bool, events: bool, raw: bool, detach: bool, no_wait_children: bool) -> Form:
+def form_of(*, as_json: bool, events: bool, raw: bool, detach: bool, no_wait_children: bool, no_ui: bool) -> Form:
     """The options as they were given. Raises `click.UsageError` for those that contradict each other."""
     if as_json + events + raw > 1:
         raise click.UsageError("--json, --events and --raw exclude each other")
     if detach and (events or no_wait_children):
         raise click.UsageError("--detach waits for nothing: leave out --events and --no-wait-children")
-    return Form(as_json, events, raw, detach, no_wait_children)
+    return Form(as_json, events, raw, detach, no_wait_children, no_ui)

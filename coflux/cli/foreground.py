@@ -10,13 +10,14 @@ from coflux.cli import exits
 from coflux.cli.engine import connect, open_history, requested, show_notices
 from coflux.cli.following import Form
 from coflux.cli.ndjson import Events
-from coflux.cli.progress import Display, open_display
-from coflux.cli.result import describe_end, end_of, newest_attempt, print_result
+from coflux.cli.progress import Display, Problems, open_display
+from coflux.cli.result import describe_end, end_of, end_of_step, newest_attempt, print_result
 from coflux.cli.session import EngineLost, Session
 from coflux.cli.signals import Signals, hangup_postponed, listening
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.targets import Target
 from coflux.display.feed import Event, Feed
+from coflux.display.text import duration
 from coflux.executor.client import Client
 from coflux.executor.history import History
 from coflux.executor.messages import RunOptions
@@ -24,7 +25,7 @@ from coflux.executor.requests import Rerun, RunStarted, StartRun
 from coflux.executor.rows import ExecutionRow, format_execution_id
 from coflux.project import Project
 
-__all__ = ["Again", "Request", "rerun", "run"]
+__all__ = ["Again", "Request", "rerun", "run", "run_in_dashboard"]
 
 
 class Request(NamedTuple):
@@ -49,19 +50,7 @@ def run(project: Project, request: Request, form: Form) -> int:
     """Start a run, follow it unless it is detached, and return the exit status."""
     streams = open_streams()
     with connect(project, "foreground") as client, hangup_postponed():
-        started = requested(
-            client,
-            StartRun(
-                client.next_request(),
-                request.target.module,
-                request.target.file,
-                request.target.name,
-                request.options,
-                request.words,
-                request.document,
-            ),
-            RunStarted,
-        )
+        started = requested(client, _start_of(request, client), RunStarted)
         # From now on there is a run: an interruption cancels it, and its document is printed.
         with listening() as signals, open_history(project) as history:
             followed = _Followed(client, history, streams, form, started.run, 1)
@@ -73,6 +62,61 @@ def run(project: Project, request: Request, form: Form) -> int:
                 feed = Feed(history, started.run)
                 status = followed.see_through(signals, feed, [], greeting, project.settings.grace)
     return _flushed(streams, status)
+
+
+def run_in_dashboard(project: Project, request: Request) -> int:
+    """Start a run, show the dashboard on it until that is left, then the result; return the exit status.
+
+    The request is on its way before the dashboard is loaded; one that is refused opens none.
+    """
+    from coflux.cli.guard import guard_terminal
+
+    streams = open_streams()
+    with connect(project, "dashboard") as client:
+        started = requested(client, _start_of(request, client), RunStarted)
+        show_notices(client, streams)
+        guard_terminal()
+        from coflux.tui.start import show
+
+        target = request.target
+        modules, files = ((), (target.file,)) if target.file else ((target.module,), ())
+        unicode = streams.err_terminal.unicode
+        status = show(project, modules, files, run=started.run, client=client, unicode=unicode)
+    with open_history(project) as history:
+        ended_with = _report(history, streams, started.run)
+    return _flushed(streams, status or ended_with)
+
+
+def _start_of(request: Request, client: Client) -> StartRun:
+    target = request.target
+    return StartRun(
+        client.next_request(),
+        target.module,
+        target.file,
+        target.name,
+        request.options,
+        request.words,
+        request.document,
+    )
+
+
+def _report(history: History, streams: Streams, run_id: str) -> int:
+    """Say how a run has ended, with its result; return the exit status. One that has not, goes on."""
+    row = history.run(run_id)
+    if row is None or not row.settled:
+        streams.err.line(f"run {run_id} goes on: `coflux attach {run_id}` shows it")
+        return exits.SUCCEEDED
+    problems = Problems(run_id)
+    for event in Feed(history, run_id, entries=False).events():
+        problems.take(event)
+    for line in problems.lines():
+        streams.err.line(line)
+    end, outcome = end_of_step(history, run_id)
+    took = "" if row.started_at is None or row.finished_at is None else duration(row.finished_at - row.started_at)
+    streams.err.line(f"{describe_end(f'run {run_id}', end, outcome)}{f' in {took}' if took else ''}")
+    streams.err.push()
+    print_result(streams.out, outcome, raw=False)
+    return exits.exit_status(end.status)
 
 
 def rerun(project: Project, again: Again, form: Form) -> int:

@@ -7,6 +7,7 @@ import click
 from coflux.cli.following import Form, following_options, form_of
 from coflux.cli.options import complete_targets, project_option, requirements, retries, seconds, workspace_option
 from coflux.cli.targets import Target, parse_target
+from coflux.cli.terminal import is_interactive
 from coflux.project import Project
 
 __all__ = ["command"]
@@ -84,7 +85,8 @@ def command(
     workspace: str,
     **form_options: bool,
 ) -> int:
-    """Run a workflow or task: progress on stderr, only the result on stdout."""
+    """Run a workflow or task. On a terminal the dashboard shows it, and leaving that prints the result; elsewhere, or
+    with --no-ui, progress goes to stderr and only the result to stdout."""
     form: Form = form_of(**form_options)
     if requires and no_requires:
         raise click.UsageError("--requires and --no-requires exclude each other")
@@ -104,4 +106,7 @@ def command(
         workspace=workspace,
         detach=form.detach,
     )
-    return foreground.run(project, foreground.Request(parsed, words, document, options), form)
+    request = foreground.Request(parsed, words, document, options)
+    if form.opens_dashboard and is_interactive():
+        return foreground.run_in_dashboard(project, request)
+    return foreground.run(project, request, form)

@@ -8,32 +8,67 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import ClassVar, Protocol
 
+from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import Static
+from textual.dom import DOMNode
+from textual.widgets import Input
 
+from coflux.display.text import duration
 from coflux.executor.messages import TargetInfo
-from coflux.tui.painting import Glyphs
+from coflux.executor.rows import RunRow
+from coflux.tui.about import About
+from coflux.tui.bindings import keys_of
+from coflux.tui.endings import Endings, describe_endings
+from coflux.tui.faults import FaultLog
+from coflux.tui.painting import Glyphs, Piece, seconds_of
+from coflux.tui.palette import Entry
+from coflux.tui.preferences import Preferences
 from coflux.tui.screens.ask import Ask
 from coflux.tui.screens.base import View
 from coflux.tui.screens.form import StartForm
 from coflux.tui.screens.help import Help
 from coflux.tui.screens.home import Home
+from coflux.tui.screens.palette import Palette
 from coflux.tui.screens.run import RunScreen
+from coflux.tui.screens.system import SystemScreen
+from coflux.tui.searching import commands_of, entries
 from coflux.tui.state import State
-from coflux.tui.text import cell_len, fit
+from coflux.tui.strip import Meter, strip
+from coflux.tui.system import Heard
+from coflux.tui.text import cell_len, clean
 from coflux.tui.themes import DARK, TERMINAL_DARK, THEMES, Sheet
 from coflux.tui.tree import UNFINISHED
-from coflux.tui.updates import CancelAsked, Request, RerunAsked, RunOpened, StartAsked, Update
+from coflux.tui.updates import (
+    CancelAsked,
+    LogIds,
+    ProgressRead,
+    Request,
+    RerunAsked,
+    RunOpened,
+    RunProgressed,
+    RunsRead,
+    StartAsked,
+    Update,
+)
 
 __all__ = ["Dashboard", "Source"]
 
-RATE = 20  # looks a second at what has come
+RATE = 20.0  # looks a second at what has come
+HEARD = 500  # notices that are kept
+HELD = 20_000  # updates that are kept back while the display is frozen
+ERROR_SHOWN = 12.0  # seconds; other notices for 5
+INTERRUPTED = 130  # exit status
+TWICE = 2.0  # seconds in which a second Ctrl-C is one
+
+_HOLDABLE = (RunsRead, RunProgressed, ProgressRead, LogIds)
 
 
 class Source(Protocol):
@@ -43,45 +78,70 @@ class Source(Protocol):
     def take(self) -> Iterator[Update]: ...
 
 
-class Dashboard(App[int]):
+class Dashboard(App[None]):
+    """Its `return_code` is 0, 130 after Ctrl-C, 128 and its number after a signal, or 1 after a fault."""
+
     TITLE = "coflux"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-middle"), (160, "-wide")]  # noqa: RUF012  # as it is declared
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (12, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "quit", id="app.quit"),
-        Binding("question_mark", "help", "keys", id="app.help"),
-        Binding("ctrl+c", "interrupt", "quit", show=False, priority=True, id="app.interrupt"),
+        Binding("question_mark,f1", "help", "keys", id="app.help"),
+        Binding("colon", "palette", "commands", id="app.palette", priority=True),
+        Binding("ctrl+p", "palette_anyway", "commands", show=False, id="app.palette_anyway", priority=True),
+        Binding("ctrl+f", "search_everywhere", "search everywhere", id="app.search", priority=True),
+        Binding("exclamation_mark", "system", "engine and notices", id="app.system"),
+        Binding("p", "freeze", "freeze", id="app.freeze"),
+        Binding("ctrl+t", "next_theme", "next theme", id="app.theme"),
+        Binding("ctrl+z", "suspend_process", "suspend", id="app.suspend"),
+        Binding("ctrl+c", "interrupt", "copy, or twice: quit", show=False, priority=True, id="app.interrupt"),
     ]
 
     def __init__(
         self,
         source: Source,
         *,
-        title: str = "",
+        about: About = About(),  # noqa: B008  # it cannot be changed
         unicode: bool = True,
         colors: bool = True,
-        theme: str = "",
+        preferences: Preferences | None = None,
+        log: str = "",
         clock: Callable[[], float] = time.time,
+        rate: float = RATE,
         live: bool = True,
     ) -> None:
-        """`theme` is one of `THEMES`, "" for the default; without `colors` it is the terminal's own. `live` false
-        leaves out all timers: a test calls `pump` and `second` itself."""
+        """Without `colors` the theme is the terminal's own; `rate` is how often a second it looks at what has come;
+        `log` is the file for its own faults. `live` false leaves out all timers: a test calls `pump` and `second`."""
         # Without this said beforehand, Textual turns colours to grey where none are wanted.
         super().__init__(ansi_color=None if colors else True)
+        self.animation_level = "none"
         self.stylesheet = Sheet(lambda: self.theme, variables=self.get_css_variables())
-        for known in THEMES.values():
-            if colors or known.ansi:
-                self.register_theme(known)
-        self.theme = theme if theme in THEMES and (colors or THEMES[theme].ansi) else DARK if colors else TERMINAL_DARK
+        self.preferences = preferences or Preferences("")
+        self.themes_offered = [name for name, theme in THEMES.items() if colors or theme.ansi]
+        for name in self.themes_offered:
+            self.register_theme(THEMES[name])
+        chosen = self.preferences.get("theme")
+        self.theme = chosen if chosen in self.themes_offered else DARK if colors else TERMINAL_DARK
         self.source = source
+        self.about = about
         self.state = State()
         self.glyphs = Glyphs(unicode)
         self.clock = clock
-        self._what = title
+        self.heard: deque[Heard] = deque(maxlen=HEARD)
+        self._rate = rate
         self._live = live
-        self._interrupted_at = 0.0
+        self._faults = FaultLog(log)
+        self._endings = Endings()
+        self._interrupted_at = float("-inf")
         self._undrawn = False  # something has come that is not on the screen
+        self._held: list[Update] | None = None  # what has come since the display was frozen
+        self._waiting = False  # to leave when nothing is unfinished any more, with
+        self._waiting_code = 0
+        self._pictures = self._dropped = 0
+        self._meter: Meter | None = None
+        self._cpu = time.process_time()
         self._typed: dict[tuple[str, str], list[str | None]] = {}  # into the form of each target
 
     def on_mount(self) -> None:
@@ -90,43 +150,137 @@ class Dashboard(App[int]):
         if self._live:
             self._leave_on_signals()
         self.push_screen(Home())
+        if self.about.run:
+            self.open_run(self.about.run)
         if self._live:
-            self.set_interval(1 / RATE, self.pump)
+            self.set_interval(1 / self._rate, self.pump)
             self.set_interval(1, self.second)
 
     def _leave_on_signals(self) -> None:
         """A signal that ends the process leaves the terminal as it was."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
+            loop.add_signal_handler(number, self._leave_on, number)
+
+    def _leave_on(self, number: int) -> None:
+        # The shell may have taken the terminal back already: putting it in order must not stop this process.
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        self.exit(return_code=128 + number)
 
     # -- what has come -----------------------------------------------------------------------------------------------
 
     def pump(self) -> None:
         """Take in what has come, and draw it if the terminal keeps up."""
+        try:
+            self._take_in()
+            if self._waiting and not self.unfinished():
+                self.exit(return_code=self._waiting_code)
+            self._draw()
+        except Exception as error:  # noqa: BLE001  # the run goes on, and so should the view of it
+            self.fault(error)
+
+    def _take_in(self) -> None:
         for update in self.source.take():
-            self.state.take(update)
             self._undrawn = True
+            if self._held is not None and isinstance(update, _HOLDABLE):
+                self._held.append(update)
+            else:
+                self._take(update)
+        if self._held is not None and len(self._held) > HELD:
+            self.action_freeze()
+            self.say("warning", f"the display goes on: {HELD:,} changes were held back")
         for said in self.state.said:
-            severity = {"info": "information"}.get(said.level, said.level)
-            self.notify(said.text, severity=severity, markup=False)  # type: ignore[arg-type]
+            self.say(said.level, said.text)
         self.state.said.clear()
         for started in self.state.started:
             self.open_run(started.run)
         self.state.started.clear()
+
+    def _take(self, update: Update) -> None:
+        self.state.take(update)
+        if isinstance(update, RunsRead):
+            opened = self.state.run.id if self.state.run is not None and isinstance(self.screen, RunScreen) else ""
+            ended = [row for row in self._endings.take(update.rows) if row.id != opened or not self.app_focus]
+            if ended:
+                self._tell_ends(ended)
+
+    def _tell_ends(self, ended: list[RunRow]) -> None:
+        """Runs have ended that nobody looks at."""
+        text, badly = describe_endings(ended, self.glyphs)
+        self.say("warning" if badly else "info", text)
+        self.bell()
+        self._set_window_title(text)
+
+    def _draw(self) -> None:
         screen = self.screen
-        if self._undrawn and isinstance(screen, View) and screen.ready and not self._terminal_is_behind():
-            self._undrawn = False
+        if not self._undrawn or not isinstance(screen, View) or not screen.ready:
+            return
+        if self._terminal_is_behind():
+            self._dropped += 1
+            return
+        self._undrawn = False
+        self._pictures += 1
+        screen.flush_strip()
+        if self._held is None:
             screen.flush()
 
     def second(self) -> None:
-        if isinstance(self.screen, View) and self.screen.ready and not self._terminal_is_behind():
-            self.screen.tick()
+        """A second has gone by."""
+        cpu = time.process_time()
+        self._meter = Meter(cpu - self._cpu, self._pictures, self._dropped)
+        self._cpu, self._pictures = cpu, 0
+        try:
+            if isinstance(self.screen, View) and self.screen.ready and not self._terminal_is_behind():
+                self.screen.flush_strip()
+                if self._held is None:
+                    self.screen.tick()
+        except Exception as error:  # noqa: BLE001  # as in `pump`
+            self.fault(error)
 
     def _terminal_is_behind(self) -> bool:
         """Textual queues 30 pictures for the terminal, and then stands still until it has taken one."""
         writer = getattr(self._driver, "_writer_thread", None)
         return writer is not None and writer._queue.qsize() > 1
+
+    # -- telling -----------------------------------------------------------------------------------------------------
+
+    def say(self, level: str, text: str) -> None:
+        """Show a line for people, and keep it."""
+        self.heard.append(Heard(self.clock(), level, text))
+        shown = "\n".join(clean(line, 500) for line in text.splitlines()[:5])
+        timeout = ERROR_SHOWN if level == "error" else None
+        severity = {"info": "information"}.get(level, level)
+        self.notify(shown, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
+
+    def fault(self, error: Exception) -> None:
+        """Something went wrong in the dashboard itself. Once it says so; the second time in a row it leaves."""
+        text, again = self._faults.add(error)
+        if again or self.is_headless:
+            self._handle_exception(error)
+            return
+        self.heard.append(Heard(self.clock(), "error", text))
+        self.say("error", f"a fault of the dashboard: {type(error).__name__}: {error} (! shows it)")
+
+    def _fatal_error(self) -> None:
+        """Textual would print the values of all local variables, too, secrets among them."""
+        self.panic(Text(traceback.format_exc()))
+
+    async def run_action(self, action: object, *args: object, **options: object) -> bool:
+        """A key that fails is a fault, not the end."""
+        try:
+            return await super().run_action(action, *args, **options)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001
+            self.fault(error)
+            return True
+
+    def _set_window_title(self, text: str) -> None:
+        """Terminals and their tabs show it; OSC 2 with what no terminal can misread."""
+        if self._driver is not None and not self.is_headless:
+            shown = "".join(character for character in clean(text, 80) if character.isprintable())
+            self._driver.write(f"\x1b]2;{shown}\x07")
+
+    def on_app_focus(self) -> None:
+        self._set_window_title(f"coflux {self.about.title}")
 
     # -- doing -------------------------------------------------------------------------------------------------------
 
@@ -134,14 +288,21 @@ class Dashboard(App[int]):
         self.source.ask(request)
 
     def open_run(self, run: str) -> None:
+        self._thaw()
         self.state.open_run(run)
         self.ask(RunOpened(run))
+        while isinstance(self.screen, SystemScreen):
+            self.pop_screen()
         if isinstance(self.screen, RunScreen):
             self.screen.flush()
         else:
             self.push_screen(RunScreen())
 
     def close_run(self) -> None:
+        """Go back from a run to home; from that of `coflux run`, leave."""
+        if self.about.own_run and self.state.run is not None and self.state.run.id == self.about.run:
+            self.action_leave()
+            return
         self.state.open_run("")
         self.ask(RunOpened(""))
         self.pop_screen()
@@ -170,63 +331,215 @@ class Dashboard(App[int]):
 
         self.push_screen(Ask(f"Cancel {execution}?", [about], [("y", "cancel it")]), answered)
 
+    # -- leaving -----------------------------------------------------------------------------------------------------
+
+    def unfinished(self) -> list[str]:
+        """The runs whose end leaving does not wait for; of `coflux run`, its own only."""
+        if self.about.own_run:
+            own = self.state.runs.get(self.about.run)
+            return [] if own is not None and own.settled else [self.about.run]
+        return [row.id for row in self.state.runs if row.status in UNFINISHED and row.parent is None]
+
     def action_leave(self) -> None:
         """Leave; if work is unfinished, ask what is to become of it."""
-        unfinished = [row for row in self.state.runs.shown if row.status in UNFINISHED]
-        if not unfinished:
-            self.exit(0)
-            return
-        named = [f"{row.id} {row.module}/{row.name}" for row in unfinished[:5]]
+        unfinished = self.unfinished()
+        if self._waiting:
+            self._waiting = False
+            self.say("info", "staying")
+        elif not unfinished or not self.state.engine.connected:
+            self.exit(return_code=0)
+        else:
+            self._ask_how_to_leave(unfinished)
+
+    def _ask_how_to_leave(self, unfinished: list[str]) -> None:
+        count = len(unfinished)
+        named = []
+        for run in unfinished[:5]:
+            row = self.state.runs.get(run)
+            named.append(run if row is None else f"{run} {row.module}/{row.name}")
+        if count > len(named):
+            named.append(f"and {count - len(named)} more")
 
         def answered(key: str | None) -> None:
-            if key == "c":
-                for row in unfinished:
-                    self.ask(CancelAsked(row.id))
-            if key in ("c", "d"):
-                self.exit(0)
+            match key:
+                case "w":
+                    self._leave_at_the_end(0)
+                case "d":
+                    self.exit(return_code=0)
+                case "c":
+                    self._cancel_and_leave(unfinished)
 
-        answers = [("d", "leave them running"), ("c", "cancel them and leave")]
-        self.push_screen(Ask(f"{len(unfinished)} unfinished runs", named, answers), answered)
+        them = "them" if count != 1 else "it"
+        answers = [("w", "wait, then leave"), ("d", f"leave {them} running"), ("c", f"cancel {them} and leave")]
+        self.push_screen(Ask(f"{count} unfinished run{'s' if count != 1 else ''}", named, answers), answered)
+
+    def _leave_at_the_end(self, code: int) -> None:
+        self._waiting, self._waiting_code = True, code
+        self._flush_strip()
+
+    def _cancel_and_leave(self, unfinished: list[str]) -> None:
+        """Cancel runs; `coflux run` tells of its own run's end, so that is waited for."""
+        for run in unfinished:
+            self.ask(CancelAsked(run))
+        if self.about.own_run:
+            self._leave_at_the_end(INTERRUPTED)
+        else:
+            self.exit(return_code=0)
+
+    def action_interrupt(self) -> None:
+        """Copy what is selected; else the second time leave, and of `coflux run` cancel the run."""
+        selected = self.screen.get_selected_text()
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.screen.clear_selection()
+            return
+        now = time.monotonic()
+        own = self.unfinished() if self.about.own_run and not self._waiting else []
+        if now - self._interrupted_at < TWICE:
+            self._interrupted_at = float("-inf")
+            if own:
+                self._cancel_and_leave(own)
+            else:
+                self.exit(return_code=INTERRUPTED)
+            return
+        self._interrupted_at = now
+        self.say("info", f"Ctrl-C again to {f'cancel {own[0]} and leave' if own else 'leave; what runs goes on'}")
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A colon that is typed into a field is text; above a question there is no palette."""
+        if action == "palette":
+            return not isinstance(self.focused, Input) and isinstance(self.screen, View)
+        if action in ("palette_anyway", "search_everywhere", "system", "leave"):
+            return isinstance(self.screen, View)
+        return True
 
     def action_help(self) -> None:
         """Show the keys that work here."""
-        if not isinstance(self.screen, View):
+        screen = self.screen
+        if isinstance(screen, Help):
             return
-        keys = []
-        for _, binding, enabled, _ in self.screen.active_bindings.values():
-            if enabled and binding.description and binding.id is not None:
-                keys.append((self.get_key_display(binding), binding.description))
-        self.push_screen(Help(self.screen.TITLE or "Keys", self.screen.PROSE, list(dict.fromkeys(keys))))
+        prose = getattr(screen, "PROSE", "")
+        self.push_screen(Help(screen.TITLE or "Keys", prose, keys_of(screen), self.about.lines()))
 
-    def action_interrupt(self) -> None:
-        now = time.monotonic()
-        if now - self._interrupted_at < 2:
-            self.exit(130, return_code=130)
-        self._interrupted_at = now
-        self.notify("Ctrl-C again to leave; what runs goes on", markup=False)
+    def action_palette(self) -> None:
+        """Find a command, a target, a run or a step by its name."""
+        self._open_palette("")
+
+    def action_palette_anyway(self) -> None:
+        self._open_palette("")
+
+    def action_search_everywhere(self) -> None:
+        """Search targets, runs, steps and the log of the open run."""
+        self._open_palette("/")
+
+    def _open_palette(self, typed: str) -> None:
+        screen = self.screen
+        if not isinstance(screen, View):
+            return
+        commands = commands_of(self, screen)
+        self.push_screen(Palette(partial(entries, self.state, commands), self.glyphs, typed=typed), self._chosen)
+
+    async def _chosen(self, entry: Entry | None) -> None:
+        if entry is None:
+            return
+        match entry.what:
+            case (DOMNode() as node, str(action)):
+                await self.run_action(action, node)
+            case (str(run), int(step)):
+                self.go_to_step(run, step)
+            case (str(module), str(name)):
+                for target in self.state.engine.targets:
+                    if (target.spec.module, target.spec.name) == (module, name):
+                        self.start(target)
+                        break
+            case str(text) if entry.kind == "log":
+                self.search_log(text)
+            case str(run):
+                self.open_run(run)
+
+    def go_to_step(self, run: str, step: int) -> None:
+        """Put the cursor on a step of the run that is open."""
+        if isinstance(self.screen, RunScreen) and self.state.run is not None:
+            node = self.state.run.tree.find(run, step)
+            if node is not None:
+                self.screen.go_to(node)
+
+    def search_log(self, text: str) -> None:
+        """Show the lines with this text in the log of the run that is open."""
+        if isinstance(self.screen, RunScreen):
+            self.screen.search_log(text)
+
+    def action_system(self) -> None:
+        """Open what there is to know about the engine."""
+        if not isinstance(self.screen, SystemScreen):
+            self.push_screen(SystemScreen())
+
+    def action_freeze(self) -> None:
+        """Stop the display, or let it go on; what happens meanwhile is counted."""
+        if self._held is None:
+            self._held = []
+        else:
+            self._thaw()
+        self._flush_strip()
+
+    def _thaw(self) -> None:
+        held, self._held = self._held, None
+        for update in held or ():
+            self._take(update)
+        self._undrawn = True
+
+    def action_next_theme(self) -> None:
+        offered = self.themes_offered
+        following = (offered.index(self.theme) + 1) % len(offered) if self.theme in offered else 0
+        self.action_theme(offered[following])
+
+    def action_theme(self, name: str) -> None:
+        """Change the colours, and remember that."""
+        self.theme = name
+        self.run_worker(self._remember_theme(name), exclusive=True, group="preferences")
+        self.say("info", f"theme {name}")
+
+    async def _remember_theme(self, name: str) -> None:
+        try:
+            await asyncio.to_thread(self.preferences.choose, "theme", name)
+        except OSError as error:
+            self.say("warning", f"the theme is not remembered: {error}")
 
     # -- drawing -----------------------------------------------------------------------------------------------------
 
     def rule(self, title: str, width: int) -> Content:
         return Content.assemble((f" {title} ", "bold"), (self.glyphs.rule * max(width - cell_len(title) - 2, 0), "dim"))
 
-    def draw_status(self, widget: Static) -> None:
+    def write_strip(self, width: int) -> list[Piece]:
         """The engine in one line."""
-        state = self.state
-        parts: list[tuple[str, str]] = [(" coflux dev ", "reverse"), (f" {self._what} ", "bold")]
-        engine = state.engine
-        if engine.lost:
-            parts.append((fit(engine.lost, 60), "red"))
-        elif engine.errors:
-            error = engine.errors[0]
-            parts.append((fit(f"✗ {error.file}:{error.line} {error.message}", 80), "red bold"))
-        elif engine.searched:
-            parts.append(("✓ loaded ", "green"))
-        else:
-            parts.append(("… loading ", "dim"))
-        if engine.sample is not None:
-            sample = engine.sample
-            taken = sum(group.taken for group in sample.groups)
-            places = sum(group.concurrency for group in sample.groups)
-            parts.append((f" workers {taken}/{places}  queued {sample.queued}  running {sample.running}", "dim"))
-        widget.update(Content.assemble(*parts))
+        return strip(
+            self.state.engine,
+            self.about.title,
+            width,
+            self.glyphs,
+            data_dir=self.about.data_dir,
+            notice=self._notice(),
+            meter=self._meter if width >= 160 else None,
+        )
+
+    def _notice(self) -> Piece:
+        """What the line at the top has to say of the dashboard itself."""
+        count = len(self.unfinished())
+        if self._held is not None:
+            return f"frozen +{len(self._held):,}: p goes on", "yellow reverse"
+        if self._waiting:
+            what = "cancelling, then leaving" if self._waiting_code else f"leaving when {count} ended"
+            return f"{what}: q stays", "yellow reverse"
+        own = self.state.runs.get(self.about.run) if self.about.own_run else None
+        if own is None or not own.settled:
+            return "", ""
+        seconds = seconds_of(own, self.clock())
+        took = "" if seconds is None else f" in {duration(seconds)}"
+        style = "green reverse" if own.status == "succeeded" else "red reverse"
+        return f"{own.status.replace('_', ' ')}{took}: q leaves", style
+
+    def _flush_strip(self) -> None:
+        if isinstance(self.screen, View):
+            self.screen.flush_strip()

@@ -75,12 +75,20 @@ class Link:
     """The engine and the store of a project, for one screen. Targets are those of `modules` and `files`."""
 
     def __init__(
-        self, project: Project, modules: tuple[str, ...], files: tuple[str, ...], *, start: bool = True
+        self,
+        project: Project,
+        modules: tuple[str, ...],
+        files: tuple[str, ...],
+        *,
+        start: bool = True,
+        client: Client | None = None,
     ) -> None:
-        """With `start`, an engine is started where none runs, also when one has ended."""
+        """With `start`, an engine is started where none runs, also when one has ended. `client` is a connection that
+        there is already, as a dashboard's: from now on it is the thread's."""
         self._project = project
         self._sources = modules, files
         self._start = start
+        self._client = client
         self._inbox: deque[Request] = deque()
         self._outbox: deque[Update] = deque()
         self._woken, self._waker = socket.socketpair()
@@ -129,7 +137,8 @@ class Link:
         try:
             while not self._ended:
                 try:
-                    with Client.connect(self._project, "dashboard", start=self._start) as client:
+                    client, self._client = self._client, None
+                    with client or Client.connect(self._project, "dashboard", start=self._start) as client:
                         self._serve(client)
                 except (EngineError, ConnectionLost) as error:
                     self._lose(str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from coflux.executor.rows import RunRow, Status
 from coflux.tui.updates import RunsRead, Update
@@ -57,6 +57,10 @@ class RunsModel:
 
     def get(self, run: str) -> RunRow | None:
         return self._rows.get(run)
+
+    def __iter__(self) -> Iterator[RunRow]:
+        """All that are listed, newest first."""
+        return iter(list(self._rows.values()))
 
     def __len__(self) -> int:
         return len(self._rows)

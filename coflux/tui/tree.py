@@ -253,6 +253,10 @@ class RunTree:
     def find(self, run: str, step: int) -> Node | None:
         return self._steps.get((run, step))
 
+    def steps(self) -> list[tuple[StepKey, Node]]:
+        """All of them, in the order in which they came."""
+        return list(self._steps.items())
+
     @property
     def counts(self) -> Counter[str]:
         """How many steps are in which state."""

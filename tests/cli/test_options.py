@@ -14,7 +14,7 @@ from coflux.cli.foreground import Again, Request
 from coflux.executor.messages import RunOptions
 from tests.cli.samples import recording, succeeded
 
-FORM = Form(as_json=False, events=False, raw=False, detach=False, no_wait_children=False)
+FORM = Form(as_json=False, events=False, raw=False, detach=False, no_wait_children=False, no_ui=False)
 
 
 @pytest.fixture

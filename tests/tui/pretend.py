@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from coflux.executor.document import StepInfo
+from coflux.executor.requests import ExecutionSample, Generation, GroupSample, Sampled
 from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, Status, Trigger
 from coflux.tui.tree import RunTree, TreeRow
 
@@ -40,10 +43,20 @@ def group(number: int, of: int = 1, *, run: str = "R1", attempt: int = 1, name: 
 
 
 def run_row(run: str = "R1", status: Status = "running", name: str = "main", **changes: object) -> RunRow:
-    import msgspec
-
     row = RunRow(run, "default", "flow", name, "workflow", None, run, 1, None, b"", status, NOW, NOW, None, 3)
     return msgspec.structs.replace(row, **changes)
+
+
+def sample(at: float = NOW, **changes: object) -> Sampled:
+    """An engine with four slots, two of which are taken."""
+    executions = (ExecutionSample("R1:1:1", 1, 4712, "waiting", "", 0.5, 30 << 20, 40 << 20),)
+    groups = (GroupSample("", 4, 2),)
+    loaded = (Generation(1, ("flow",), "ready", False, ()),)
+    before = Sampled(
+        at, executions, {"busy": 1, "waiting": 1, "idle": 2}, groups, 3, 1, 1, 10.0, 200 << 20, 0.7, 1 << 20, 2 << 20,
+        3 << 20, loaded,
+    )  # fmt: skip
+    return msgspec.structs.replace(before, **changes)
 
 
 def shown(tree: RunTree) -> list[str]:

@@ -14,8 +14,10 @@ from coflux.executor.messages import Failed as FailedOutcome
 from coflux.executor.messages import ParameterInfo, TargetInfo, TargetSpec
 from coflux.logs import Level
 from coflux.task_options import TaskOptions
+from coflux.tui.about import About
 from coflux.tui.app import Dashboard
 from coflux.tui.updates import (
+    Connected,
     Details,
     DetailsAsked,
     LogIds,
@@ -27,11 +29,12 @@ from coflux.tui.updates import (
     RunProgressed,
     RunsRead,
     RunStarted,
+    SampleRead,
     StartAsked,
     TargetsRead,
     Update,
 )
-from tests.tui.pretend import NOW, execution, group, run_row, step
+from tests.tui.pretend import NOW, execution, group, run_row, sample, step
 
 HOSTILE = "x [/] [bold]\x1b[2J\x1b]0;gone\x07 \u202eright \ud83d [@click=app.quit]"
 
@@ -110,7 +113,7 @@ Play = Callable[["Stage"], Awaitable[None]]
 class Stage:
     """An app without timers, and the engine that it believes in."""
 
-    def __init__(self, app: Dashboard, engine: Engine, pilot: Pilot[int]) -> None:
+    def __init__(self, app: Dashboard, engine: Engine, pilot: Pilot[None]) -> None:
         self.app = app
         self.engine = engine
         self._pilot = pilot
@@ -139,10 +142,12 @@ def play(script: Play, size: tuple[int, int] = (80, 24), *, unicode: bool = True
     async def run() -> None:
         engine = Engine()
         engine.told += [
+            Connected(4711),
+            SampleRead(sample()),
             TARGETS,
             RunsRead([run_row(), run_row("R2", "failed", "count", created_at=NOW - 60)], {"running": 1, "failed": 1}),
         ]
-        app = Dashboard(engine, title="flow", unicode=unicode, clock=lambda: NOW + 2, live=False)
+        app = Dashboard(engine, about=About("flow"), unicode=unicode, clock=lambda: NOW + 2, live=False)
         async with app.run_test(size=size, notifications=True) as pilot:
             stage = Stage(app, engine, pilot)
             await stage.look()

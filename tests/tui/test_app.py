@@ -109,7 +109,7 @@ def test_cancelling_asks_first_and_running_again_does_not() -> None:
 def test_leaving_asks_what_is_to_become_of_unfinished_runs() -> None:
     async def script(stage: Stage) -> None:
         await stage.press("q")
-        assert "1 unfinished runs" in stage.text
+        assert "1 unfinished run" in stage.text
         await stage.press("d")
         assert stage.app.return_code == 0
 

@@ -1,4 +1,5 @@
-"""What all screens have in common: they are told to `flush` what has changed, and to `tick` once a second."""
+"""What all screens have in common: the line at the top; they are told to `flush` what has changed, and to `tick` once a
+second."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from textual.screen import Screen
 
 from coflux.tui.state import State
 from coflux.tui.widgets.key_bar import Hint
+from coflux.tui.widgets.system_strip import SystemStrip
 
 if TYPE_CHECKING:
     from coflux.tui.app import Dashboard
@@ -30,6 +32,14 @@ class View(Screen[None]):
     def state(self) -> State:
         return self.dashboard.state
 
+    def on_mount(self) -> None:  # Textual calls those of the subclasses, too
+        self.mount(SystemStrip(self.dashboard.write_strip), before=0)
+
+    def flush_strip(self) -> None:
+        """Draw the line at the top."""
+        for strip in self.query(SystemStrip):
+            strip.flush()
+
     def flush(self) -> None:
         """Draw what has changed."""
 
@@ -38,4 +48,8 @@ class View(Screen[None]):
 
     def hints(self) -> list[Hint]:
         """The keys that are named at the bottom."""
+        return []
+
+    def commands(self) -> list[tuple[str, str]]:
+        """What can be done here without a key of its own, for the palette: titles, and actions of the screen."""
         return []

@@ -29,7 +29,6 @@ class Home(View):
 
     def compose(self) -> ComposeResult:
         app = self.dashboard
-        yield Static(id="status", markup=False)
         yield Static(id="targets-title", classes="title", markup=False)
         yield TargetsView(app.state, app.glyphs, app.clock, id="targets")
         yield Static(id="runs-title", classes="title", markup=False)
@@ -60,7 +59,6 @@ class Home(View):
     def _titles(self) -> None:
         app, state = self.dashboard, self.state
         targets = len(state.engine.targets)
-        app.draw_status(self.query_one("#status", Static))
         self.query_one("#targets-title", Static).update(app.rule(f"Targets {targets}", self.size.width))
         self.query_one("#runs-title", Static).update(app.rule(f"Runs {len(state.runs)}", self.size.width))
         self.query_one(KeyBar).show(self.hints())
@@ -72,6 +70,7 @@ class Home(View):
             ("R", "re-run", "rerun"),
             ("x", "cancel", "cancel"),
             ("tab", "pane", "other_pane"),
+            (":", "commands", "app.palette"),
             ("?", "keys", "app.help"),
             ("q", "quit", "app.leave"),
         ]

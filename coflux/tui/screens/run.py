@@ -152,6 +152,7 @@ class RunScreen(View):
             ("]", "next tab", "next_tab(1)"),
             ("/", "search", "search"),
             ("esc", "back", "back"),
+            (":", "commands", "app.palette"),
             ("?", "keys", "app.help"),
         ]
 
@@ -232,6 +233,18 @@ class RunScreen(View):
     def _end_search(self) -> None:
         self._field.display = False
         self.set_focus(self._pane.body if self._searches_pane else self._tree)
+        self._draw()
+
+    def go_to(self, node: Node) -> None:
+        """Put the cursor on a node of the tree."""
+        self._leave_side()
+        self._tree.go_to(node)
+
+    def search_log(self, text: str) -> None:
+        """Show the lines of the log with this text in them."""
+        pane = next(pane for pane in self._panes if isinstance(pane, LogsPane))
+        self._open(pane)
+        pane.search(text, typing=False)
         self._draw()
 
     # -- doing -------------------------------------------------------------------------------------------------------

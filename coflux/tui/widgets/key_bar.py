@@ -22,22 +22,36 @@ class KeyBar(Widget):
             self._hints = hints
             self.refresh()
 
+    def _shown(self) -> list[Hint]:
+        """Those that there is room for: the last, which leads to all others, and as many of the first as fit."""
+        if not self._hints:
+            return []
+        *others, last = self._hints
+        room = self.size.width - _width(last)
+        shown = []
+        for hint in others:
+            room -= _width(hint)
+            if room < 0:
+                break
+            shown.append(hint)
+        return [*shown, last]
+
     def render(self) -> Content:
         parts: list[tuple[str, str]] = []
-        room = self.size.width
-        for key, word, _ in self._hints:
-            taken = len(key) + len(word) + 3
-            if taken > room:
-                break
-            room -= taken
+        for key, word, _ in self._shown():
             parts += [(f" {key}", "bold"), (f" {word} ", "dim")]
         return Content.assemble(*parts)
 
     async def on_click(self, event: events.Click) -> None:
         at = 0
-        for key, word, action in self._hints:
-            end = at + len(key) + len(word) + 3
+        for hint in self._shown():
+            end = at + _width(hint)
             if at <= event.x < end:
-                await self.screen.run_action(action)
+                await self.screen.run_action(hint[2])
                 return
             at = end
+
+
+def _width(hint: Hint) -> int:
+    key, word, _ = hint
+    return len(key) + len(word) + 3

@@ -78,6 +78,11 @@ class LineView(Widget, can_focus=True):
         """How a line looks in `width` cells."""
         raise NotImplementedError
 
+    @property
+    def looks_focused(self) -> bool:
+        """Whether the cursor is drawn as one that keys move."""
+        return self.has_focus
+
     # -- changes -----------------------------------------------------------------------------------------------------
 
     def lines_changed(self, lines: Iterable[int] | None = None) -> None:
@@ -154,7 +159,7 @@ class LineView(Widget, can_focus=True):
         if line >= self.count():
             return Strip.blank(width, self.rich_style)
         if line == self.cursor:
-            base = self.rich_style + cursor_style(self.app.current_theme, focused=self.has_focus)
+            base = self.rich_style + cursor_style(self.app.current_theme, focused=self.looks_focused)
             return self._draw(line, width, base)
         strip = self._strips.get(line)
         if strip is None:
