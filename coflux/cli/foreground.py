@@ -58,7 +58,7 @@ def run(project: Project, request: Request, form: Form) -> int:
                 followed.leave(started.run)
                 status = exits.SUCCEEDED
             else:
-                greeting = f"run {started.run} has this idempotency key already" if started.existing else ""
+                greeting = _existing(started.run) if started.existing else ""
                 feed = Feed(history, started.run)
                 status = followed.see_through(signals, feed, [], greeting, project.settings.grace)
     return _flushed(streams, status)
@@ -75,6 +75,8 @@ def run_in_dashboard(project: Project, request: Request) -> int:
     with connect(project, "dashboard") as client:
         started = requested(client, _start_of(request, client), RunStarted)
         show_notices(client, streams)
+        if started.existing:
+            streams.err.line(_existing(started.run))
         guard_terminal()
         from coflux.tui.start import show
 
@@ -98,6 +100,10 @@ def _start_of(request: Request, client: Client) -> StartRun:
         request.words,
         request.document,
     )
+
+
+def _existing(run: str) -> str:
+    return f"run {run} has this idempotency key already"
 
 
 def _report(history: History, streams: Streams, run_id: str) -> int:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import termios
+import time
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 __all__ = ["guard_terminal"]
 
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
+CONTINUED = 0.05  # seconds in which a shell that goes on with one process goes on with the other
 PATIENCE = 5.0  # seconds that the dashboard has to leave once it was told to
 
 # What a dashboard may have switched on: an unfinished sequence, keys and mouse reported in other ways, synchronised
@@ -41,7 +42,7 @@ def guard_terminal() -> None:
     die_with_parent(parent, signal.SIGTERM)
 
 
-def _watch(child: int, settings: list[object]) -> NoReturn:
+def _watch(child: int, settings: list[Any]) -> NoReturn:
     def pass_on(number: int, frame: FrameType | None) -> None:
         try:
             os.kill(child, number)
@@ -58,8 +59,9 @@ def _watch(child: int, settings: list[object]) -> NoReturn:
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     status = _wait(child)
+    _put_in_order(settings)
     if os.WIFSIGNALED(status):
-        _restore(settings, os.WTERMSIG(status))
+        _clean_up(signal.Signals(os.WTERMSIG(status)).name)
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
 
@@ -71,14 +73,29 @@ def _wait(child: int) -> int:
         if not os.WIFSTOPPED(status):
             return status
         os.kill(os.getpid(), signal.SIGSTOP)
-        os.kill(child, signal.SIGCONT)
+        # The shell has told both of them to go on. Being told twice, Textual would take its own settings of the
+        # terminal for those to leave behind.
+        time.sleep(CONTINUED)
+        continued, status = os.waitpid(child, os.WCONTINUED | os.WNOHANG)
+        if not continued:
+            os.kill(child, signal.SIGCONT)
+        elif not os.WIFCONTINUED(status):
+            return status
 
 
-def _restore(settings: list[object], number: int) -> None:
+def _put_in_order(settings: list[Any]) -> None:
     try:
-        termios.tcsetattr(0, termios.TCSAFLUSH, settings)  # type: ignore[arg-type]
+        if os.tcgetpgrp(0) == os.getpgrp() and termios.tcgetattr(0) != settings:
+            termios.tcsetattr(0, termios.TCSANOW, settings)
+    except (OSError, termios.error):
+        pass  # the terminal is gone
+
+
+def _clean_up(cause: str) -> None:
+    """Do what the dashboard could not, and say why."""
+    try:
+        termios.tcflush(0, termios.TCIFLUSH)  # what the terminal reported of the mouse is no input of the shell's
         os.write(2, RESTORE)
-        os.write(2, f"coflux: the dashboard was ended by {signal.Signals(number).name}; what runs goes on\n".encode())
+        os.write(2, f"coflux: the dashboard was ended by {cause}; what runs goes on\n".encode())
     except (OSError, termios.error):
         pass  # the terminal is gone, too
-    sys.stderr.flush()

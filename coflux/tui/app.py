@@ -62,6 +62,7 @@ from coflux.tui.updates import (
 __all__ = ["Dashboard", "Source"]
 
 RATE = 20.0  # looks a second at what has come
+PATIENCE = 4.0  # seconds for leaving in order, once a signal has come
 HEARD = 500  # notices that are kept
 HELD = 20_000  # updates that are kept back while the display is frozen
 ERROR_SHOWN = 12.0  # seconds; other notices for 5
@@ -113,7 +114,8 @@ class Dashboard(App[None]):
         live: bool = True,
     ) -> None:
         """Without `colors` the theme is the terminal's own; `rate` is how often a second it looks at what has come;
-        `log` is the file for its own faults. `live` false leaves out all timers: a test calls `pump` and `second`."""
+        `log` is the file for its own faults. `live` false is for tests: they call `pump` and `second`, and no
+        fault is forgiven."""
         # Without this said beforehand, Textual turns colours to grey where none are wanted.
         super().__init__(ansi_color=None if colors else True)
         self.animation_level = "none"
@@ -131,7 +133,7 @@ class Dashboard(App[None]):
         self.clock = clock
         self.heard: deque[Heard] = deque(maxlen=HEARD)
         self._rate = rate
-        self._live = live
+        self.live = live
         self._faults = FaultLog(log)
         self._endings = Endings()
         self._interrupted_at = float("-inf")
@@ -147,12 +149,12 @@ class Dashboard(App[None]):
     def on_mount(self) -> None:
         if not self.glyphs.unicode:
             self.add_class("-ascii")
-        if self._live:
+        if self.live:
             self._leave_on_signals()
         self.push_screen(Home())
         if self.about.run:
             self.open_run(self.about.run)
-        if self._live:
+        if self.live:
             self.set_interval(1 / self._rate, self.pump)
             self.set_interval(1, self.second)
 
@@ -165,6 +167,8 @@ class Dashboard(App[None]):
     def _leave_on(self, number: int) -> None:
         # The shell may have taken the terminal back already: putting it in order must not stop this process.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        # Textual waits for a terminal to take its last picture, and for one that is gone that is for ever.
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
         self.exit(return_code=128 + number)
 
     # -- what has come -----------------------------------------------------------------------------------------------
@@ -255,7 +259,7 @@ class Dashboard(App[None]):
     def fault(self, error: Exception) -> None:
         """Something went wrong in the dashboard itself. Once it says so; the second time in a row it leaves."""
         text, again = self._faults.add(error)
-        if again or self.is_headless:
+        if again or not self.live:
             self._handle_exception(error)
             return
         self.heard.append(Heard(self.clock(), "error", text))

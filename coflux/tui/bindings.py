@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 __all__ = ["Key", "key_name", "keys_of"]
 
-_NAMES = {"pagedown": "pgdn", "pageup": "pgup", "escape": "esc"}
+_NAMES = {"pagedown": "pgdn", "pageup": "pgup", "escape": "esc", "slash": "/"}
 
 
 class Key(NamedTuple):
@@ -24,11 +24,14 @@ class Key(NamedTuple):
     action: str
     node: DOMNode
     place: str
+    shown: bool
+    """Whether it is one of the main things that can be done there."""
 
 
 def key_name(key: str) -> str:
     """What is printed on it: `?` for `question_mark`."""
-    return _NAMES.get(key) or key_to_character(key) or key if key != "space" else key
+    character = key_to_character(key) or ""
+    return _NAMES.get(key) or (character if character.isprintable() and character.strip() else key)
 
 
 def keys_of(screen: Screen[Any]) -> list[Key]:
@@ -42,7 +45,7 @@ def keys_of(screen: Screen[Any]) -> list[Key]:
         known = found.get((node, binding.id, binding.action))
         names = key_name(key) if known is None else f"{known.names} {key_name(key)}"
         found[node, binding.id, binding.action] = Key(
-            names, binding.description, binding.id, binding.action, node, place
+            names, binding.description, binding.id, binding.action, node, place, binding.show
         )
     order = {"here": 0, "this screen": 1, "everywhere": 2}
     return sorted(found.values(), key=lambda one: order[one.place])

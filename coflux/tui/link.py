@@ -159,6 +159,8 @@ class Link:
             self._turn(client)
             if not any(reader.busy for reader in self._readers):
                 self._sleep(client, None)
+        while self._inbox:  # what was asked in the moment before: to cancel everything, maybe
+            self._answer(client, self._inbox.popleft())
 
     def _turn(self, client: Client | None) -> None:
         for _ in range(len(self._inbox)):

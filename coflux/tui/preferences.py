@@ -22,10 +22,11 @@ class Preferences:
     def of(cls, environment: Mapping[str, str]) -> Preferences:
         home = environment.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
         preferences = cls(os.path.join(home, "coflux", "dashboard.json"))
-        preferences._read()
+        preferences.read()
         return preferences
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take in what was chosen before."""
         try:
             with open(self._path, encoding="utf-8") as file:
                 found = json.load(file)

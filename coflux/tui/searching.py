@@ -23,7 +23,7 @@ def commands_of(app: Dashboard, screen: View) -> list[Entry]:
     """What can be done on a screen: its keys, what it has no keys for, and the themes."""
     run = app.state.run.id if app.state.run is not None else ""
     commands = []
-    for key in keys_of(screen):
+    for key in sorted(keys_of(screen), key=lambda key: not key.shown):
         if not key.id.startswith(_NO_COMMANDS):
             line = command_line(key.id, run)
             note = f"{line}  {key.names}" if line else key.names

@@ -68,6 +68,7 @@ def show(
         faulthandler.register(signal.SIGUSR1, stacks)  # what every thread of a dashboard does that hangs
         app.run(mouse=mouse)
         faulthandler.unregister(signal.SIGUSR1)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     return app.return_code or 0
 
 

@@ -42,7 +42,7 @@ def strip(
     head: list[Piece] = [(" coflux ", "reverse"), (f" {clean(title, 80)} ", "bold")]
     if notice[0]:
         head += [(f" {clean(notice[0])} ", notice[1]), (" ", "")]
-    room = width - _cells(head)
+    room = width - _cells(head) - 1
     state, style = _state(engine, glyphs)
     figures = [] if engine.sample is None else _figures(engine, engine.sample, glyphs, data_dir, meter)
     least = min(cell_len(state), LEAST_STATE) if style != "red bold" else min(cell_len(state), room * 2 // 3)
@@ -54,7 +54,7 @@ def strip(
     taken = sum(map(_cells, chosen))
     shown = fit(state, room - taken, glyphs.ellipsis)
     gap = " " * max(room - taken - cell_len(shown), 0)
-    return _cut([*head, (shown, style), (gap, ""), *(piece for figure in chosen for piece in figure)], width)
+    return _cut([*head, (shown, style), (gap, ""), *(piece for figure in chosen for piece in figure), (" ", "")], width)
 
 
 def _state(engine: EngineState, glyphs: Glyphs) -> Piece:

@@ -138,7 +138,14 @@ class Stage:
         return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
 
-def play(script: Play, size: tuple[int, int] = (80, 24), *, unicode: bool = True) -> None:
+def play(
+    script: Play,
+    size: tuple[int, int] = (80, 24),
+    *,
+    unicode: bool = True,
+    about: About = About("flow"),  # noqa: B008  # it cannot be changed
+    log: str = "",
+) -> None:
     async def run() -> None:
         engine = Engine()
         engine.told += [
@@ -147,7 +154,7 @@ def play(script: Play, size: tuple[int, int] = (80, 24), *, unicode: bool = True
             TARGETS,
             RunsRead([run_row(), run_row("R2", "failed", "count", created_at=NOW - 60)], {"running": 1, "failed": 1}),
         ]
-        app = Dashboard(engine, about=About("flow"), unicode=unicode, clock=lambda: NOW + 2, live=False)
+        app = Dashboard(engine, about=about, unicode=unicode, log=log, clock=lambda: NOW + 2, live=False)
         async with app.run_test(size=size, notifications=True) as pilot:
             stage = Stage(app, engine, pilot)
             await stage.look()

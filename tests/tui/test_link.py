@@ -13,7 +13,7 @@ import pytest
 from coflux.executor.requests import Sampled
 from coflux.tui.link import Link
 from coflux.tui.state import State
-from coflux.tui.updates import Disconnected, RerunAsked, RunOpened, StartAsked, Update
+from coflux.tui.updates import CancelAsked, Disconnected, RerunAsked, RunOpened, StartAsked, Update
 from tests.engine.conftest import scratch_project
 from tests.engine.scratch import ScratchProject, eventually
 
@@ -82,3 +82,18 @@ def test_a_run_is_started_followed_and_run_again_and_the_next_engine_is_found(
             watcher.link.ask(RerunAsked(run, 1))
             watcher.sees(lambda state: state.run is not None and state.run.tree.counts == {"succeeded": 4})
             watcher.sees(lambda state: len(state.started) == 2)
+
+
+def test_what_was_asked_before_leaving_is_still_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelling when leaving: the engine hears of it, however quickly the screen is gone."""
+    with scratch_project(tmp_path / "project") as project:
+        project.write("flow", "@cf.workflow()\ndef held():\n    gate('never')\n")
+        monkeypatch.syspath_prepend(project.root)
+        runs = [project.coflux("run", "--detach", "flow/held").out.strip() for _ in range(3)]
+        with watching(project) as watcher:
+            watcher.sees(lambda state: state.engine.connected and len(state.runs) == 3)
+            for run in runs:
+                watcher.link.ask(CancelAsked(run))
+        for run in runs:
+            project.settled(run)
+            assert project.read(run)["run"]["status"] == "cancelled"

@@ -33,10 +33,9 @@ class Ask(ModalScreen[str]):
             yield Static(Content.styled(clean(self._question), "bold"), markup=False)
             for line in self._about:
                 yield Static(Content.styled(clean(line), "dim"), markup=False)
-            parts: list[tuple[str, str]] = []
+            yield Static("")
             for key, answer in (*self._answers, ("esc", "back")):
-                parts += [(f"{key}", "bold"), (f" {answer}   ", "")]
-            yield Static(Content.assemble(*parts), id="answers", markup=False)
+                yield Static(Content.assemble((f"{key:<4}", "cyan bold"), (answer, "")), markup=False)
 
     def on_key(self, event: events.Key) -> None:
         event.stop()

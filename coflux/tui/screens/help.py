@@ -43,10 +43,13 @@ class Help(ModalScreen[None]):
             yield Static(Content.styled("esc back", "dim"), markup=False)
 
     def on_mount(self) -> None:
+        self.set_focus(self.query_one(TextView))
+
+    def on_resize(self) -> None:
         text = self.query_one(TextView)
+        width = text.size.width
         text.show(self._write)
-        text.styles.height = len(self._write(76))
-        self.set_focus(text)
+        text.styles.height = len(self._write(width))
 
     def _write(self, width: int) -> list[Line]:
         lines: list[Line] = [[(line, "")] for line in wrap(" ".join(self._prose.split()), max(width, 20))]
