@@ -1,13 +1,14 @@
 """`coflux dev --web`: the same dashboard in a browser on this machine, through textual-serve.
 
 Each browser tab gets a process of its own, `coflux dev` with the same arguments, and what runs belongs to the engine:
-closing a tab ends no run. Whoever can open the page can run this user's code, so it is served on the loopback address
-only, and only to pages of its own: other sites that a browser shows could otherwise reach it, by a connection of their
-own (it says whose it is in `Origin`) or under a name of theirs that leads here (`Host`).
+closing a tab ends no run. Whoever can open the page can run code as this user, so it is served on the loopback address
+only, and only to who knows the address that was printed: its token becomes a cookie. Other sites that the browser shows
+are kept out besides, by whose page a connection is (`Origin`) and under which name it came here (`Host`).
 """
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import socket
 import sys
@@ -34,13 +35,19 @@ def serve(project: Project, words: tuple[str, ...], port: int) -> int:
     except ImportError:
         raise exits.CommandError("--web needs textual-serve: pip install 'coflux[web]'", exits.FAILED) from None
     port = _free_port(port)
-    allowed = {f"{name}:{port}" for name in (HOST, "localhost")}
+    address, token, cookie = f"{HOST}:{port}", secrets.token_urlsafe(24), f"coflux-{port}"
 
     @web.middleware
-    async def only_here(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
-        origin = request.headers.get("Origin", "")
-        if request.headers.get("Host") not in allowed or (origin and origin.partition("://")[2] not in allowed):
-            raise web.HTTPForbidden(text="only for pages of this server")
+    async def only_here(request: web.Request, handler: Callable[[web.Request], Awaitable[Any]]) -> Any:
+        origin = request.headers.get("Origin")
+        if request.headers.get("Host") != address or origin not in (None, f"http://{address}"):
+            raise web.HTTPForbidden(text="this is for pages of this server only")
+        if secrets.compare_digest(request.query.get("token", "").encode(), token.encode()):
+            found = web.HTTPFound("/")
+            found.set_cookie(cookie, token, httponly=True, samesite="Strict")
+            raise found
+        if not secrets.compare_digest(request.cookies.get(cookie, "").encode(), token.encode()):
+            raise web.HTTPForbidden(text="open the address that `coflux dev --web` printed")
         return await handler(request)
 
     class LocalServer(Server):  # type: ignore[misc, unused-ignore]
@@ -53,7 +60,8 @@ def serve(project: Project, words: tuple[str, ...], port: int) -> int:
             """It would log each tab to standard output."""
 
         async def on_startup(self, app: web.Application) -> None:
-            print(f"coflux is at http://{HOST}:{port} (Ctrl-C ends it; what runs goes on)", file=sys.stderr, flush=True)
+            print(f"coflux is at http://{address}/?token={token}", file=sys.stderr)
+            print("Ctrl-C ends it; what runs goes on", file=sys.stderr, flush=True)
 
     command = shlex.join([sys.executable, "-m", "coflux", "dev", "--data-dir", project.data_dir, "--", *words])
     LocalServer(command, host=HOST, port=port, title=f"coflux {project.root}").serve()
