@@ -40,6 +40,7 @@ class Ink(NamedTuple):
 DIM = 0.90
 """How much of a colour is left when it is dim, the rest being background: as little as can still be read well."""
 
+# Greys are nearly without colour, so that terminals with 256 of them show a grey, not the nearest blue.
 _DARK = Ink(
     red="#ff8f8f",
     green="#86cf94",
@@ -106,7 +107,7 @@ def _theme(name: str, ink: Ink, surface: str, panel: str, cursor: str, blurred: 
 
 
 THEMES: Mapping[str, Theme] = {
-    DARK: _theme(DARK, _DARK, "#191d23", "#1e232b", "#28364b", "#252b35", "#323945", dark=True),
+    DARK: _theme(DARK, _DARK, "#1a1d22", "#1f2329", "#28364b", "#2a2e35", "#353b45", dark=True),
     "coflux-light": _theme("coflux-light", _LIGHT, "#f5f5f2", "#eeeeea", "#d8e6f8", "#e4e7ea", "#ccd1d6", dark=False),
     TERMINAL_DARK: BUILTIN_THEMES[TERMINAL_DARK],
     "ansi-light": BUILTIN_THEMES["ansi-light"],
