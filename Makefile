@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test clean
 
 demo: $(VENV)/.installed
-	$(BIN)/coflux run examples/text_statistics.py
+	$(BIN)/coflux run --no-ui examples/text_statistics.py
 
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .

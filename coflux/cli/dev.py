@@ -42,7 +42,8 @@ def command(
     if web:
         from coflux.cli.web import serve
 
-        return serve(project, words, 8000 if port is None else port)
+        flags = [flag for flag, given in (("--ascii", ascii_only), ("--no-mouse", no_mouse)) if given]
+        return serve(project, (*flags, "--", *words), 8000 if port is None else port)
     if port is not None:
         raise click.UsageError("--port is of --web")
     in_browser = "TEXTUAL_DRIVER" in os.environ  # started by textual-serve

@@ -8,6 +8,7 @@ killed itself: then the dashboard is told to leave.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import termios
 import time
@@ -21,10 +22,10 @@ CONTINUED = 0.05  # seconds in which a shell that goes on with one process goes 
 PATIENCE = 5.0  # seconds that the dashboard has to leave once it was told to
 
 # What a dashboard may have switched on: an unfinished sequence, keys and mouse reported in other ways, synchronised
-# pictures, pasted text in brackets, no line wrap, the alternate screen, colours, a hidden cursor.
+# pictures, pasted text in brackets, no line wrap, the alternate screen, a title, colours, a hidden cursor.
 RESTORE = (
     b"\x18\x1b[<u\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1016l\x1b[?1006l\x1b[?1015l\x1b[?1003l\x1b[?1000l"
-    b"\x1b[?1004l\x1b[?1049l\x1b[0m\x1b[?25h"
+    b"\x1b[?1004l\x1b[?1049l\x1b[23;2t\x1b[0m\x1b[?25h"
 )
 
 
@@ -43,7 +44,11 @@ def guard_terminal() -> None:
 
 
 def _watch(child: int, settings: list[Any]) -> NoReturn:
+    told: list[int] = []  # the signals that it was to end for
+
     def pass_on(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGUSR1:
+            told.append(number)
         try:
             os.kill(child, number)
         except ProcessLookupError:
@@ -61,9 +66,10 @@ def _watch(child: int, settings: list[Any]) -> NoReturn:
     status = _wait(child)
     _put_in_order(settings)
     if os.WIFSIGNALED(status):
-        _clean_up(signal.Signals(os.WTERMSIG(status)).name)
-    code = os.waitstatus_to_exitcode(status)
-    os._exit(code if code >= 0 else 128 - code)
+        cause = told[0] if told else os.WTERMSIG(status)
+        _clean_up(signal.Signals(cause).name)
+        os._exit(128 + cause)
+    os._exit(os.WEXITSTATUS(status))
 
 
 def _wait(child: int) -> int:
@@ -94,8 +100,9 @@ def _put_in_order(settings: list[Any]) -> None:
 def _clean_up(cause: str) -> None:
     """Do what the dashboard could not, and say why."""
     try:
-        termios.tcflush(0, termios.TCIFLUSH)  # what the terminal reported of the mouse is no input of the shell's
-        os.write(2, RESTORE)
-        os.write(2, f"coflux: the dashboard was ended by {cause}; what runs goes on\n".encode())
+        # What the terminal reported of the mouse is no input of the shell's, and it need not see the last pictures.
+        termios.tcflush(0, termios.TCIOFLUSH)
+        if select.select([], [2], [], 1)[1]:
+            os.write(2, RESTORE + f"coflux: the dashboard was ended by {cause}; what runs goes on\n".encode())
     except (OSError, termios.error):
         pass  # the terminal is gone, too

@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 
 
 def serve(project: Project, words: tuple[str, ...], port: int) -> int:
-    """Serve until Ctrl-C.
+    """Serve `coflux dev` with these words until Ctrl-C.
 
     Raises:
         CommandError: textual-serve is missing, or the port is taken.
@@ -63,7 +63,7 @@ def serve(project: Project, words: tuple[str, ...], port: int) -> int:
             print(f"coflux is at http://{address}/?token={token}", file=sys.stderr)
             print("Ctrl-C ends it; what runs goes on", file=sys.stderr, flush=True)
 
-    command = shlex.join([sys.executable, "-m", "coflux", "dev", "--data-dir", project.data_dir, "--", *words])
+    command = shlex.join([sys.executable, "-m", "coflux", "dev", "--data-dir", project.data_dir, *words])
     LocalServer(command, host=HOST, port=port, title=f"coflux {project.root}").serve()
     return exits.SUCCEEDED
 

@@ -67,6 +67,7 @@ HEARD = 500  # notices that are kept
 HELD = 20_000  # updates that are kept back while the display is frozen
 ERROR_SHOWN = 12.0  # seconds; other notices for 5
 INTERRUPTED = 130  # exit status
+SAVE_TITLE = "\x1b[22;2t"  # of the window, on a stack that the terminal has for them
 TWICE = 2.0  # seconds in which a second Ctrl-C is one
 
 _HOLDABLE = (RunsRead, RunProgressed, ProgressRead, LogIds)
@@ -80,7 +81,8 @@ class Source(Protocol):
 
 
 class Dashboard(App[None]):
-    """Its `return_code` is 0, 130 after Ctrl-C, 128 and its number after a signal, or 1 after a fault."""
+    """`titled` tells whether it has put a title on the window in place of another one, which the terminal remembers.
+    Its `return_code` is 0, 130 after Ctrl-C, 128 and its number after a signal, or 1 after a fault."""
 
     TITLE = "coflux"
     CSS_PATH = "app.tcss"
@@ -131,6 +133,7 @@ class Dashboard(App[None]):
         self.state = State()
         self.glyphs = Glyphs(unicode)
         self.clock = clock
+        self.titled = False
         self.heard: deque[Heard] = deque(maxlen=HEARD)
         self._rate = rate
         self.live = live
@@ -281,10 +284,12 @@ class Dashboard(App[None]):
         """Terminals and their tabs show it; OSC 2 with what no terminal can misread."""
         if self._driver is not None and not self.is_headless:
             shown = "".join(character for character in clean(text, 80) if character.isprintable())
-            self._driver.write(f"\x1b]2;{shown}\x07")
+            self._driver.write(f"{'' if self.titled else SAVE_TITLE}\x1b]2;{shown}\x07")
+            self.titled = True
 
     def on_app_focus(self) -> None:
-        self._set_window_title(f"coflux {self.about.title}")
+        if self.titled:
+            self._set_window_title(f"coflux {self.about.title}")
 
     # -- doing -------------------------------------------------------------------------------------------------------
 

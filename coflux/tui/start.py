@@ -18,6 +18,7 @@ from coflux.tui.themes import has_colors
 
 __all__ = ["show"]
 
+RESTORE_TITLE = b"\x1b[23;2t"
 SLOW_RATE = 8.0  # pictures a second for a terminal that is on another machine
 
 
@@ -69,6 +70,8 @@ def show(
         app.run(mouse=mouse)
         faulthandler.unregister(signal.SIGUSR1)
     signal.setitimer(signal.ITIMER_REAL, 0)
+    if app.titled:
+        os.write(2, RESTORE_TITLE)
     return app.return_code or 0
 
 
