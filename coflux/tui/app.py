@@ -11,14 +11,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import ClassVar, Protocol
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.dom import DOMNode
 from textual.widgets import Input
 
 from coflux.display.text import duration
@@ -29,17 +27,15 @@ from coflux.tui.bindings import keys_of
 from coflux.tui.endings import Endings, describe_endings
 from coflux.tui.faults import FaultLog
 from coflux.tui.painting import Glyphs, Piece, seconds_of
-from coflux.tui.palette import Entry
 from coflux.tui.preferences import Preferences
 from coflux.tui.screens.ask import Ask
 from coflux.tui.screens.base import View
 from coflux.tui.screens.form import StartForm
 from coflux.tui.screens.help import Help
 from coflux.tui.screens.home import Home
-from coflux.tui.screens.palette import Palette
 from coflux.tui.screens.run import RunScreen
 from coflux.tui.screens.system import SystemScreen
-from coflux.tui.searching import commands_of, entries
+from coflux.tui.searching import open_palette
 from coflux.tui.state import State
 from coflux.tui.strip import Meter, strip
 from coflux.tui.system import Heard
@@ -300,8 +296,7 @@ class Dashboard(App[None]):
         self._thaw()
         self.state.open_run(run)
         self.ask(RunOpened(run))
-        while isinstance(self.screen, SystemScreen):
-            self.pop_screen()
+        self.leave_system()
         if isinstance(self.screen, RunScreen):
             self.screen.flush()
         else:
@@ -434,56 +429,24 @@ class Dashboard(App[None]):
 
     def action_palette(self) -> None:
         """Find a command, a target, a run or a step by its name."""
-        self._open_palette("")
+        open_palette(self)
 
     def action_palette_anyway(self) -> None:
-        self._open_palette("")
+        open_palette(self)
 
     def action_search_everywhere(self) -> None:
         """Search targets, runs, steps and the log of the open run."""
-        self._open_palette("/")
-
-    def _open_palette(self, typed: str) -> None:
-        screen = self.screen
-        if not isinstance(screen, View):
-            return
-        commands = commands_of(self, screen)
-        self.push_screen(Palette(partial(entries, self.state, commands), self.glyphs, typed=typed), self._chosen)
-
-    async def _chosen(self, entry: Entry | None) -> None:
-        if entry is None:
-            return
-        match entry.what:
-            case (DOMNode() as node, str(action)):
-                await self.run_action(action, node)
-            case (str(run), int(step)):
-                self.go_to_step(run, step)
-            case (str(module), str(name)):
-                for target in self.state.engine.targets:
-                    if (target.spec.module, target.spec.name) == (module, name):
-                        self.start(target)
-                        break
-            case str(text) if entry.kind == "log":
-                self.search_log(text)
-            case str(run):
-                self.open_run(run)
-
-    def go_to_step(self, run: str, step: int) -> None:
-        """Put the cursor on a step of the run that is open."""
-        if isinstance(self.screen, RunScreen) and self.state.run is not None:
-            node = self.state.run.tree.find(run, step)
-            if node is not None:
-                self.screen.go_to(node)
-
-    def search_log(self, text: str) -> None:
-        """Show the lines with this text in the log of the run that is open."""
-        if isinstance(self.screen, RunScreen):
-            self.screen.search_log(text)
+        open_palette(self, "/")
 
     def action_system(self) -> None:
         """Open what there is to know about the engine."""
         if not isinstance(self.screen, SystemScreen):
             self.push_screen(SystemScreen())
+
+    def leave_system(self) -> None:
+        """Go back to the screen below the engine's page, if that is open."""
+        if isinstance(self.screen, SystemScreen):
+            self.pop_screen()
 
     def action_freeze(self) -> None:
         """Stop the display, or let it go on; what happens meanwhile is counted."""
@@ -535,11 +498,10 @@ class Dashboard(App[None]):
 
     def _notice(self) -> Piece:
         """What the line at the top has to say of the dashboard itself."""
-        count = len(self.unfinished())
         if self._held is not None:
             return f"frozen +{len(self._held):,}: p goes on", "yellow reverse"
         if self._waiting:
-            what = "cancelling, then leaving" if self._waiting_code else f"leaving when {count} ended"
+            what = "cancelling, then leaving" if self._waiting_code else f"leaving when {len(self.unfinished())} ended"
             return f"{what}: q stays", "yellow reverse"
         own = self.state.runs.get(self.about.run) if self.about.own_run else None
         if own is None or not own.settled:
