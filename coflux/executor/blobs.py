@@ -112,12 +112,12 @@ class FileBlobs:
 
         Raises what `pieces` raises, and `OSError` as `write` does; then nothing is left behind.
         """
-        rest = iter(pieces)
+        rest = filter(None, pieces)
         first, second = next(rest, b""), next(rest, b"")
         if not second and not sync:
             return self.write([first])  # most files are small, and many are there already
         try:
-            return self._write_pieces(chain(filter(None, (first, second)), rest), sync)
+            return self._write_pieces(chain((first, second), rest), sync)
         except OSError as error:
             raise OSError(error.errno, error.strerror, error.filename or self._directory) from None
 

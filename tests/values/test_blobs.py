@@ -39,6 +39,13 @@ def test_a_blob_is_named_by_the_hash_of_its_parts(blobs: FileBlobs) -> None:
     assert size_of(blobs, digest) == 6
 
 
+def test_pieces_may_be_empty(blobs: FileBlobs) -> None:
+    digest = blobs.write_pieces([b"ab", b"", b"", b"cd", b""])
+    assert b"".join(blobs.pieces(digest)) == b"abcd"
+    assert blobs.write_pieces([b"", b"abcd"], sync=True) == digest
+    assert b"".join(blobs.pieces(blobs.write_pieces([b""], sync=True))) == b""
+
+
 def test_parts_of_any_item_size(blobs: FileBlobs) -> None:
     array = np.arange(10, dtype="i4")
     digest = blobs.write([memoryview(array.data)])
