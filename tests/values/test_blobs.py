@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
-from coflux.executor.blobs import CONCURRENT_SIZE, MARKED_SIZE, SLICE, FileBlobs
+from coflux.executor.blobs import MARKED_SIZE, SLICE, FileBlobs
+from coflux.executor.digests import CONCURRENT_SIZE
 from coflux.values import BlobDamaged, BlobMissing, decode, encode
 from tests.values.conftest import RunScript
 
@@ -131,10 +132,10 @@ def big(blobs: FileBlobs) -> str:
 def test_a_big_blob_is_not_hashed_where_nobody_has_changed_it(
     blobs: FileBlobs, big: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hashed(_: object) -> NoReturn:
+    def hashed() -> NoReturn:
         raise InterruptedError
 
-    monkeypatch.setattr("coflux.executor.blobs.blake3", hashed)
+    monkeypatch.setattr("coflux.executor.digests.blake3", hashed)
     assert blobs.open(big, MARKED_SIZE)[-1] == 0
     copies = FileBlobs(str(tmp_path / "copies"))
     os.makedirs(os.path.dirname(copies.path_of(big)))
