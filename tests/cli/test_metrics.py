@@ -14,10 +14,12 @@ from rich.cells import cell_len
 
 import coflux as cf
 from coflux.cli import exits
-from coflux.cli.axis_labels import Counts, labels, number
-from coflux.cli.bars import bar, bar_lines, progress_text
-from coflux.cli.charts import Axis, Series, chart
+from coflux.cli.bars import bar_lines
+from coflux.cli.charts import chart
 from coflux.cli.lines import Painter
+from coflux.display.axes import Axis, Series
+from coflux.display.axis_labels import Counts, labels, number
+from coflux.display.bars import bar, progress_text
 from coflux.executor.series import Progress
 from tests.cli.samples import Command, recording
 
