@@ -34,6 +34,8 @@ def progress_text(progress: Progress, *, rate: bool = True) -> str:
 
 def rate_text(rate: float) -> str:
     """`3.1/s`, or `2.5/min` for what is slow."""
+    if rate >= 1000:
+        return f"{rate:,.0f}/s"
     if rate >= 0.1:
         return f"{rate:.3g}/s"
     return f"{rate * 60:.3g}/min" if rate * 60 >= 0.1 else f"{rate * 3600:.3g}/h"

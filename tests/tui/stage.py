@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from textual.pilot import Pilot
 
@@ -42,9 +42,11 @@ class Engine:
     def __init__(self) -> None:
         self.asked: list[Request] = []
         self.told: list[Update] = []
+        self.answer: Callable[[Request], Sequence[Update]] = lambda request: ()  # what else it tells
 
     def ask(self, request: Request) -> None:
         self.asked.append(request)
+        self.told += self.answer(request)
         match request:
             case RunOpened("R1"):
                 self.told.append(RunProgressed("R1", list(events())))

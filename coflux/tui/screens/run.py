@@ -14,9 +14,11 @@ from coflux.display.marks import MARKS
 from coflux.display.text import duration
 from coflux.tui.open_run import OpenRun
 from coflux.tui.painting import counts_text, seconds_of
+from coflux.tui.panes.assets import AssetsPane
 from coflux.tui.panes.base import Pane
 from coflux.tui.panes.info import InfoPane
 from coflux.tui.panes.logs import LogsPane
+from coflux.tui.panes.metrics import MetricsPane
 from coflux.tui.panes.timeline import TimelinePane
 from coflux.tui.screens.base import View
 from coflux.tui.text import clean
@@ -51,7 +53,13 @@ class RunScreen(View):
 
     def compose(self) -> ComposeResult:
         app = self.dashboard
-        self._panes: list[Pane] = [InfoPane(), LogsPane(app.glyphs), TimelinePane(app.glyphs, app.clock)]
+        self._panes: list[Pane] = [
+            InfoPane(),
+            LogsPane(app.glyphs),
+            MetricsPane(app.state.metrics, app.glyphs),
+            TimelinePane(app.glyphs, app.clock),
+            AssetsPane(app.state.assets, app.glyphs),
+        ]
         yield Static(id="head", markup=False)
         with Horizontal(id="body"):
             yield TreeView(RunTree(), app.glyphs, app.clock, id="tree")
