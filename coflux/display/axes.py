@@ -58,13 +58,15 @@ class Range(NamedTuple):
     upper: float
 
     def share(self, value: float) -> float:
-        """Where a value is: 0 at the lower end, 1 at the upper one; beyond them no less than -1, no more than 2."""
-        # Halves, since the difference of two floats may be more than one can hold.
-        return min(max((value / 2 - self.lower / 2) / (self.upper / 2 - self.lower / 2), -1.0), 2.0)
+        """Where a finite value is: 0 at the lower end, 1 at the upper one; maybe infinitely far beyond them."""
+        span = self.upper - self.lower
+        if isfinite(span):
+            return (value - self.lower) / span
+        return (value / 2 - self.lower / 2) / (self.upper / 2 - self.lower / 2)
 
     def cell(self, value: float, cells: int) -> int:
         """The cell of a value; outside of 0 to `cells` - 1 where it is not shown."""
-        return round(self.share(value) * (cells - 1))
+        return round(min(max(self.share(value), -1.0), 2.0) * (cells - 1))
 
 
 Scales = dict[str, tuple[Axis, Range | None]]

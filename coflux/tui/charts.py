@@ -33,7 +33,7 @@ LEGEND = 4  # lines
 SHORTEST = 12  # lines of a chart
 MOST_TICKS = 6  # of a y-axis
 TICK = 9  # cells from one label of an x-axis to the next, at least
-FARTHEST = 1e6  # cells that a point is away from the picture
+FARTHEST = 1e4  # pictures that a point is away from this one
 
 _Grid = list[bytearray]
 """For each place of the picture one more than the index of the series that is there; 0 for none."""
@@ -209,8 +209,7 @@ def _picture(chart: Chart, scales: Mapping[str, Range], columns: int, rows: int,
 
 def _place(shown: Range, value: float, places: int) -> float:
     """Where on `places` a value is; beyond them, not much further than it is drawn."""
-    share = (value / 2 - shown.lower / 2) / (shown.upper / 2 - shown.lower / 2)
-    return min(max(share * (places - 1), -FARTHEST), FARTHEST)
+    return min(max(shown.share(value), -FARTHEST), FARTHEST) * (places - 1)
 
 
 def _draw(grid: _Grid, chart: Chart, index: int, extent: Range, marks: dict[tuple[int, int], int], scale: int) -> None:

@@ -78,7 +78,7 @@ def heading(row: FileRow | None, preview: Preview | None, width: int, glyphs: Gl
 
 
 def preview_lines(preview: Preview, width: int, glyphs: Glyphs, most: int | None = None) -> list[Line]:
-    """What is to be seen of a file, pictures excepted: all of it, or the first `most` lines, cut where they are long."""
+    """What is to be seen of a file, pictures excepted: all of it, or the first `most` lines, cut if long."""
     match preview:
         case Lost(why):
             return _wrapped(clean(why), width, "red")

@@ -207,6 +207,7 @@ def test_what_is_beyond_the_bounds_is_not_drawn() -> None:
     lines = drawn(Series("a", "#0", Axis("", 0, 10), [0, 1, 2], [5, 1e300, -7]), x=Axis("", 0, 2))
     assert sum(line.count("●") for line in lines[1:]) == 1
     assert drawn(Series("a", "#0", Axis("", 0, 10), [0], [50]))[1].startswith("10 ┤")
+    assert drawn(Series("a", "#0", Axis(), [0, 5e-324], [0, 5e-324]))  # the least difference that there is
 
 
 def test_without_values_there_is_no_picture() -> None:

@@ -45,7 +45,7 @@ def course(
     group: MetricGroup | None = None,
     scale: MetricScale | None = None,
 ) -> MetricCourse:
-    at = [float(place) for place in range(len(values))] if at is None else at
+    at = [float(place) for place in (range(len(values)) if at is None else at)]
     last = Point(at[-1], values[-1]) if values else None
     return MetricCourse(
         MetricInfo("R1", step, attempt, number, key, group, scale, len(values), last), list(at), list(values)

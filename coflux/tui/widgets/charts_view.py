@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
-from textual import events
+from textual import events, on
 from textual.binding import Binding, BindingType
 
 from coflux.display.axes import ChartName
@@ -203,18 +203,21 @@ class ChartsView(LineView):
 
     # -- the mouse ---------------------------------------------------------------------------------------------------
 
-    def on_click(self, event: events.Click) -> None:
+    @on(events.Click)
+    def choose_clicked(self, event: events.Click) -> None:
+        event.prevent_default()
         event.stop()
         line = self.first + event.y
         for number, place in self._places.items():
             if place.top <= line < place.top + place.height and place.left <= event.x < place.left + place.width:
                 self._choose(number)
 
-    def on_mouse_scroll_down(self) -> None:
-        self.go_to_line(self.first + 3)
-
-    def on_mouse_scroll_up(self) -> None:
-        self.go_to_line(self.first - 3)
+    @on(events.MouseScrollDown)
+    @on(events.MouseScrollUp)
+    def turn_wheel(self, event: events.MouseEvent) -> None:
+        event.prevent_default()  # no cursor moves
+        event.stop()
+        self.go_to_line(self.first + (3 if isinstance(event, events.MouseScrollDown) else -3))
 
 
 def _across(count: int, width: int, height: int) -> int:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
@@ -130,17 +130,17 @@ class PreviewView(TextView):
         if not self.can_focus:
             self.cursor = -1
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self._scroll(3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self._scroll(-3)
-
-    def _scroll(self, lines: int) -> None:
-        self.first = self.first + lines
-        self.cursor = max(self.first, 0)
-        self._clamp()
-        self.refresh()
+    @on(events.MouseScrollDown)
+    @on(events.MouseScrollUp)
+    def turn_wheel(self, event: events.MouseEvent) -> None:
+        """Without a cursor that would move, the wheel moves the lines."""
+        if not self.can_focus:
+            event.prevent_default()
+            event.stop()
+            self.first += 3 if isinstance(event, events.MouseScrollDown) else -3
+            self.cursor = max(self.first, 0)
+            self._clamp()
+            self.refresh()
 
     @property
     def _has_colors(self) -> bool:
