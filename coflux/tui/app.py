@@ -182,7 +182,7 @@ class Dashboard(App[int]):
             if key == "y":
                 self.ask(blocked.request._replace(replace=True))
 
-        about = [f"{blocked.file} is there already; nothing was written"]
+        about = [blocked.file, "is there already; nothing was written"]
         self.push_screen(Ask("Replace files that are there?", about, [("y", "replace them")]), answered)
 
     def rerun(self, run: str, step: int, *, resume: bool = False) -> None:

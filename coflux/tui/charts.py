@@ -96,7 +96,8 @@ def _title(chart: Chart, width: int, glyphs: Glyphs, chosen: bool) -> Line:
         notes.append(f"and {chart.more:,} more")
     note = f"  {', '.join(notes)}" if notes else ""
     name = fit(clean(chart.name.name), max(width - cell_len(note) - 1, width // 3), glyphs.ellipsis)
-    return [(f" {name} ", "bold reverse" if chosen else "bold"), (fit(note, width - cell_len(name) - 2), "dim")]
+    note = fit(note, width - cell_len(name) - 2, glyphs.ellipsis)
+    return [(f" {name} ", "bold reverse" if chosen else "bold"), (note, "dim")]
 
 
 def _legend(chart: Chart, scales: Scales, width: int, glyphs: Glyphs) -> list[Line]:
@@ -114,7 +115,7 @@ def _flowing(keys: Sequence[str], told: Sequence[str], width: int, longest: int,
     lines: list[list[Piece]] = []
     room = 0
     for index, (key, text) in enumerate(zip(keys, told, strict=True)):
-        shown = fit(text, longest - 6)
+        shown = fit(text, longest - 6, glyphs.ellipsis)
         name = fit(key, max(longest - 6 - cell_len(shown), 1), glyphs.ellipsis)
         taken = cell_len(name) + cell_len(shown) + 4
         if taken > room:

@@ -42,7 +42,7 @@ def paint_file_row(state: AssetsState, row: FileRow, made_by: str, width: int, g
         made = fit(f"  {how} {clean(made_by)}", left, glyphs.ellipsis) if left > 12 else ""
         pieces.append((made, "dim"))
         left -= cell_len(made)
-    return [*pieces, (" " * max(left, 0), ""), (fit(facts, width - len(indent) - 2), "dim")]
+    return [*pieces, (" " * max(left, 0), ""), (fit(facts, width - len(indent) - 2, glyphs.ellipsis), "dim")]
 
 
 def _facts(row: FileRow, width: int) -> str:
@@ -73,7 +73,7 @@ def heading(row: FileRow | None, preview: Preview | None, width: int, glyphs: Gl
         about = [preview.kind, *([preview.note] if preview.note else []), *about]
     note = "  ".join(about)
     path = fit(clean(row.path), max(width - cell_len(note) - 4, width // 3), glyphs.ellipsis)
-    line: list[Piece] = [(f" {path}  ", "bold"), (fit(clean(note), max(width - cell_len(path) - 3, 0)), "dim")]
+    line: list[Piece] = [(f" {path}  ", "bold"), (fit(clean(note), width - cell_len(path) - 3, glyphs.ellipsis), "dim")]
     return line
 
 

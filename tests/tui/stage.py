@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from textual.pilot import Pilot
+from textual.widget import Widget
 
 from coflux.display.feed import ExecutionChanged, GroupOpened, RunChanged, StepSubmitted
 from coflux.encoded import Failure
@@ -121,6 +122,10 @@ class Stage:
         for key in keys:
             await self._pilot.press(key)
             await self.look()
+
+    async def click(self, widget: Widget, offset: tuple[int, int] = (0, 0)) -> None:
+        await self._pilot.click(widget, offset=offset)
+        await self.look()
 
     async def look(self) -> None:
         for _ in range(4):  # what is asked for at one look is there at the next, and may lead to more

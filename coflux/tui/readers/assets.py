@@ -131,17 +131,17 @@ def _preview(history: History, asked: PreviewAsked) -> Preview:
     blobs = _blobs(history)
     try:
         entry = Asset(asked.asset, blobs)[asked.path]
-        head = _first(blobs, entry, previews.HEAD)
+        head = _first(entry, previews.HEAD)
         kind = previews.image_kind(head)
         if kind and entry.size > previews.IMAGE_BYTES:
             note = f"{size_text(entry.size)}: pictures are shown up to {size_text(previews.IMAGE_BYTES)}"
             return Binary(kind, head, note)
         if kind:
-            data = _first(blobs, entry, previews.IMAGE_BYTES)
+            data = _first(entry, previews.IMAGE_BYTES)
             return previews.picture_of(kind, data, asked.columns, asked.rows)
         if previews.is_archive(head):
             return _archive(blobs, entry, head)
-        return previews.preview_of(entry.path, _first(blobs, entry, previews.TEXT_BYTES), entry.size)
+        return previews.preview_of(entry.path, _first(entry, previews.TEXT_BYTES), entry.size)
     except (BlobMissing, BlobDamaged) as error:
         return Lost(str(error))
     except KeyError:
@@ -158,11 +158,10 @@ def _archive(blobs: FileBlobs, entry: AssetEntry, head: bytes) -> Preview:
         return Binary("binary", head, str(error))
 
 
-def _first(blobs: FileBlobs, entry: AssetEntry, most: int) -> bytes:
+def _first(entry: AssetEntry, most: int) -> bytes:
     """The first bytes of a file. Raises `BlobMissing` or `BlobDamaged`; the latter only if all of it was read."""
     data = bytearray()
-    pieces = blobs.pieces(entry.blob)
-    for piece in pieces:
+    for piece in entry.pieces():
         data += piece
         if len(data) > most:
             break
