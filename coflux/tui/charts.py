@@ -12,7 +12,7 @@ loss                                   the name, and where the cursor is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import floor, isfinite
 
 from coflux.display.axes import Axis, Range, Scales, Series, scales_of, units_text
 from coflux.display.axis_labels import labels, number
@@ -210,7 +210,10 @@ def _picture(chart: Chart, scales: Mapping[str, Range], columns: int, rows: int,
 
 def _place(shown: Range, value: float, places: int) -> float:
     """Where on `places` a value is; beyond them, not much further than it is drawn."""
-    return min(max(shown.share(value), -FARTHEST), FARTHEST) * (places - 1)
+    share = shown.share(value)
+    if not -FARTHEST < share < FARTHEST:
+        share = FARTHEST if share > 0 else -FARTHEST
+    return share * (places - 1)
 
 
 def _draw(grid: _Grid, chart: Chart, index: int, extent: Range, marks: dict[tuple[int, int], int], scale: int) -> None:
@@ -218,29 +221,37 @@ def _draw(grid: _Grid, chart: Chart, index: int, extent: Range, marks: dict[tupl
     assert chart.shown is not None
     series, width, height = chart.series[index], len(grid[0]), len(grid)
     before: tuple[float, float] | None = None
+    column, upper, lower = -1, 0.0, 0.0  # where the last points were, and from where to where
     last: tuple[float, float] | None = None
     for at, value in zip(series.at, series.values, strict=True):
         if not isfinite(value) or not isfinite(at):
             before = None
             continue
         x, y = _place(chart.shown, at, width), height - 1 - _place(extent, value, height)
-        _line(grid, index + 1, before or (x, y), (x, y))
-        before = x, y
         if -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5:
             last = x, y
+        here = floor(x + 0.5)
+        if before is not None and here == column:  # of many points above each other, only the ends are drawn
+            upper, lower = min(upper, y), max(lower, y)
+        else:
+            _line(grid, index + 1, (column, upper), (column, lower))
+            _line(grid, index + 1, before or (x, y), (x, y))
+            column, upper, lower = here, y, y
+        before = x, y
+    _line(grid, index + 1, (column, upper), (column, lower))
     if chart.excerpt.cursor is not None:
         point = chart.value_at(index, chart.excerpt.cursor)
         last = None
         if point is not None:
             last = _place(chart.shown, point[0], width), height - 1 - _place(extent, point[1], height)
     if last is not None and -0.5 <= last[1] <= height - 0.5:
-        marks[int(last[1] + 0.5) // scale, int(last[0] + 0.5) // scale] = index
+        marks[floor(last[1] + 0.5) // scale, floor(last[0] + 0.5) // scale] = index
 
 
 def _line(grid: _Grid, pen: int, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Draw from one place to another, as far as that is in the picture: in each column what the line crosses there."""
-    (x0, y0), (x1, y1) = sorted((start, end))
-    first, last = max(int(x0 + 0.5), 0), min(int(x1 + 0.5), len(grid[0]) - 1)
+    (x0, y0), (x1, y1) = (start, end) if start < end else (end, start)
+    first, last = max(floor(x0 + 0.5), 0), min(floor(x1 + 0.5), len(grid[0]) - 1)
     slope = (y1 - y0) / (x1 - x0) if x1 - x0 > 1e-9 else 0.0
     for column in range(first, last + 1):
         if slope or first != last:
@@ -248,8 +259,8 @@ def _line(grid: _Grid, pen: int, start: tuple[float, float], end: tuple[float, f
             leaves = y0 + slope * (min(column + 0.5, x1) - x0)
         else:
             enters, leaves = y0, y1
-        upper, lower = sorted((enters, leaves))
-        for row in range(max(int(upper + 0.5), 0), min(int(lower + 0.5), len(grid) - 1) + 1):
+        upper, lower = (enters, leaves) if enters < leaves else (leaves, enters)
+        for row in range(max(floor(upper + 0.5), 0), min(floor(lower + 0.5), len(grid) - 1) + 1):
             grid[row][column] = pen
 
 

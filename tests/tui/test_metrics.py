@@ -443,8 +443,10 @@ def test_a_step_has_its_own_and_limits_are_told(store: Store, history: History) 
     assert told.number == 2
     assert (len(told.charts), told.more_charts) == (24, 9)
     assert next((len(chart.courses), chart.more) for chart in told.charts if chart.name.name == "loss") == (8, 4)
-    list(reader.answer(history, MetricsAsked(3, "")))
-    assert not settled(reader, history, EVERYTHING)
+    for request in (MetricsAsked(3, ""), RunOpened("")):
+        list(reader.answer(history, MetricsAsked(3, "Rtest")))
+        list(reader.answer(history, request))
+        assert not settled(reader, history, EVERYTHING)
 
 
 def test_a_million_points_are_read_in_portions_once(store: Store, history: History) -> None:

@@ -104,6 +104,10 @@ def test_whose_metrics_are_asked_for_and_what_is_new_is_drawn() -> None:
         stage.engine.told.append(SparksRead("R1", {("R1", 2, 1): Spark(1, [3, 2, 1], 1.0, "m")}))
         await stage.look()
         assert "▇▅▁ 1 m" in stage.text
+        await stage.press("4")
+        assert stage.engine.asked[-1] == MetricsAsked(number, "")  # nobody looks at them
+        await stage.press("3")
+        assert stage.engine.asked[-1] == MetricsAsked(number + 1, "R1", None)
 
     play(script, (140, 40))
 

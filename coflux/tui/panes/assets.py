@@ -70,6 +70,10 @@ class AssetsPane(Pane):
         self._ask()
         self.flush()
 
+    def leave(self) -> None:
+        self._asked = ()
+        self.dashboard.ask(AssetsAsked(self._state.number, ""))
+
     def flush(self) -> None:
         self._list.show(self._maker, "no files" if self._state.read else "")
         for asset in self._state.take_wanted():

@@ -55,6 +55,10 @@ class MetricsPane(Pane):
         self._ask()
         self.flush()
 
+    def leave(self) -> None:
+        self._asked = ()
+        self.dashboard.ask(MetricsAsked(self._state.number, ""))
+
     def flush(self) -> None:
         self._view.show(self._step_name, "no metrics" if self._state.read else "")
 

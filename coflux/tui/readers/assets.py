@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 from coflux.asset_manifest import StoredFile
 from coflux.assets import Asset, AssetEntry
@@ -31,6 +32,7 @@ from coflux.tui.updates import (
     PreviewAsked,
     PreviewRead,
     Request,
+    RunOpened,
     Said,
     Update,
 )
@@ -54,6 +56,8 @@ class AssetsReader(Reader):
                 self._asked = request if request.run else None
                 self._scope = None
                 self.busy, self.due = bool(request.run), None
+            case RunOpened():
+                self._asked, self.busy, self.due = None, False, None
             case EntriesAsked(asset):
                 yield _entries(history, asset)
             case PreviewAsked(number):
@@ -86,13 +90,10 @@ def _blobs(history: History) -> FileBlobs:
 
 
 def _listed(history: History, scope: Scope, execution: str) -> list[AssetListed]:
-    found: dict[str, AssetListed] = {}
+    rows = (row for run in scope.runs for row in history.assets(run) if (row.run, row.step, row.attempt) in scope)
+    found = {row.asset: _made(row) for row in islice(rows, ASSETS)}
     for asset in _in_result(history, execution) if execution else ():
-        found[asset.id] = asset
-    rows = (row for run in scope.runs for row in history.assets(run))
-    for row in rows:
-        if (row.run, row.step, row.attempt) in scope and len(found) < ASSETS:
-            found.setdefault(row.asset, _made(row))
+        found.setdefault(asset.id, asset)
     return list(found.values())
 
 

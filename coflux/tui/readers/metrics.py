@@ -17,16 +17,17 @@ from coflux.executor.series import Progress
 from coflux.tui.courses import Course
 from coflux.tui.readers.base import Reader
 from coflux.tui.readers.scope import Scope
-from coflux.tui.updates import ChartRead, MetricCourse, MetricsAsked, MetricsRead, Request, Update
+from coflux.tui.updates import ChartRead, MetricCourse, MetricsAsked, MetricsRead, Request, RunOpened, Update
 
 __all__ = ["MetricsReader"]
 
-INTERVAL = 0.2  # seconds between two readings
+INTERVAL = 0.2  # seconds between two readings, at least
+LEISURE = 10  # times what the last one took, at least
 CHARTS = 24
 SERIES = 8  # of a chart
 BARS = 8
 PROGRESSING = 100  # executions that bars are chosen among
-POINTS = 500  # of a course, up to twice as many
+POINTS = 300  # of a course, up to twice as many
 PAGES = 4  # of points that are read at a time
 NEW = 200  # executions whose metrics are read at a time
 STEPS = 50  # from which on all metrics of their runs are read, rather than those of each
@@ -46,10 +47,13 @@ class MetricsReader(Reader):
         self._next = 0.0  # when it reads again, on the monotonic clock
 
     def answer(self, history: History, request: Request) -> Iterator[Update]:
-        if isinstance(request, MetricsAsked):
-            self._asked = request if request.run else None
-            self._scope = None
-            self.busy, self.due = bool(request.run), None
+        match request:
+            case MetricsAsked(_, run):
+                self._asked = request if run else None
+                self._scope = None
+                self.busy, self.due = bool(run), None
+            case RunOpened():
+                self._asked, self.busy, self.due = None, False, None
         yield from ()
 
     def read(self, history: History, news: News) -> Iterator[Update]:
@@ -67,11 +71,13 @@ class MetricsReader(Reader):
                 self.due = self._next
                 return
         self.due = None
-        self._next = now + INTERVAL
         self._look(history)
         self.busy = not self._read_points(history) or bool(self._changed)
-        if not self.busy:
-            yield self._told(history, self._asked.number)
+        told = None if self.busy else self._told(history, self._asked.number)
+        took = time.monotonic() - now
+        self._next = now + max(INTERVAL, LEISURE * took)
+        if told is not None:
+            yield told
 
     # -- which there are ---------------------------------------------------------------------------------------------
 

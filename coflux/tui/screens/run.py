@@ -113,6 +113,8 @@ class RunScreen(View):
         """Tell the tab that is seen what it is to show."""
         pane, run, node = self._pane, self.state.run, self._node
         if run is not None and self._is_seen(pane) and self._told != (pane, run, node):
+            if self._told and isinstance(self._told[0], Pane) and self._told[0] is not pane:
+                self._told[0].leave()
             self._told = (pane, run, node)
             pane.select(run, node)
 
