@@ -16,6 +16,7 @@ from coflux.tui.text import cell_len, clean, fit, pad
 __all__ = ["heading", "paint_file_row", "paint_shades", "preview_lines"]
 
 COLUMN = 32  # cells of a table's column
+MADE_BY = 48  # cells
 NUMBERS = "0123456789.,+-eE% "
 SHADES = (" ░▒▓█", " .:-=+*#%@")  # in Unicode, in ASCII; from dark to bright
 BYTES = 16  # of a line of a hex dump, if there is room
@@ -39,7 +40,7 @@ def paint_file_row(state: AssetsState, row: FileRow, made_by: str, width: int, g
     left = room - cell_len(title)
     if row.kind is FileKind.ASSET:
         how = "result of" if row.asset.in_result else "made by"
-        made = fit(f"  {how} {clean(made_by)}", left, glyphs.ellipsis) if left > 12 else ""
+        made = fit(f"  {how} {clean(made_by)}", min(left, MADE_BY), glyphs.ellipsis) if left > 12 else ""
         pieces.append((made, "dim"))
         left -= cell_len(made)
     return [*pieces, (" " * max(left, 0), ""), (fit(facts, width - len(indent) - 2, glyphs.ellipsis), "dim")]

@@ -90,12 +90,10 @@ class AssetsPane(Pane):
     def hints(self) -> list[Hint]:
         return [("d", "download", "focused.download"), ("enter", "view", "focused.choose")]
 
-    def copied(self) -> tuple[str, str] | None:
-        """What a key that copies may take from here: what it is, and the text."""
+    def line(self) -> str:
+        """What is under the cursor, for the clipboard: a file's path, or an asset's id."""
         row = self._list.row
-        if row is None:
-            return None
-        return ("the asset's id", row.asset.id) if row.kind is FileKind.ASSET else ("the path", row.path)
+        return "" if row is None else row.path if row.kind is FileKind.FILE else row.asset.id
 
     # -- what is asked for -------------------------------------------------------------------------------------------
 
