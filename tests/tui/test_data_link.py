@@ -58,4 +58,6 @@ def test_the_last_point_and_the_asset_come_though_nothing_follows_them(
             link.ask(EntriesAsked(asset.id))
             watcher.state.assets.layout()
             watcher.sees(lambda state: state.assets.layout() and len(state.assets.rows) == 2)
-            watcher.sees(lambda state: state.run and state.run.tree.sparks[run, 2, 1].last == 0.01)
+            tree = watcher.state.run.tree if watcher.state.run is not None else None
+            assert tree is not None
+            watcher.sees(lambda state: (spark := tree.sparks.get((run, 2, 1))) is not None and spark.last == 0.01)

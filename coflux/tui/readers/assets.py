@@ -19,7 +19,7 @@ from coflux.restoring import Destination, FileThere
 from coflux.tui import previews
 from coflux.tui.previews import Binary, Lost, Preview
 from coflux.tui.readers.base import Reader
-from coflux.tui.readers.scope import Scope
+from coflux.tui.readers.coverage import Coverage
 from coflux.tui.updates import (
     AssetListed,
     AssetsAsked,
@@ -46,7 +46,7 @@ ASSETS = 5000
 class AssetsReader(Reader):
     def __init__(self) -> None:
         self._asked: AssetsAsked | None = None
-        self._scope: Scope | None = None
+        self._coverage: Coverage | None = None
         self._stale = False
         self._next = 0.0
 
@@ -54,7 +54,7 @@ class AssetsReader(Reader):
         match request:
             case AssetsAsked():
                 self._asked = request if request.run else None
-                self._scope = None
+                self._coverage = None
                 self.busy, self.due = bool(request.run), None
             case RunOpened():
                 self._asked, self.busy, self.due = None, False, None
@@ -69,17 +69,17 @@ class AssetsReader(Reader):
         asked = self._asked
         if asked is None:
             return
-        if self._scope is None or news.executions is None:
-            self._scope = Scope(history, asked.run, asked.steps)
+        if self._coverage is None or news.executions is None:
+            self._coverage = Coverage(history, asked.run, asked.steps)
             self._stale = True
-        scope = self._scope
-        self._stale = self._stale or any(key in scope for key in news.executions or ())
+        coverage = self._coverage
+        self._stale = self._stale or any(key in coverage for key in news.executions or ())
         now = time.monotonic()
         if not self._stale or (now < self._next and not self.busy):
             self.due = self._next if self._stale else None
             return
         self.busy, self.due, self._stale, self._next = False, None, False, now + INTERVAL
-        yield AssetsRead(asked.number, _listed(history, scope, asked.execution))
+        yield AssetsRead(asked.number, _listed(history, coverage, asked.execution))
 
 
 def _blobs(history: History) -> FileBlobs:
@@ -89,8 +89,8 @@ def _blobs(history: History) -> FileBlobs:
 # -- which there are --------------------------------------------------------------------------------------------------
 
 
-def _listed(history: History, scope: Scope, execution: str) -> list[AssetListed]:
-    rows = (row for run in scope.runs for row in history.assets(run) if (row.run, row.step, row.attempt) in scope)
+def _listed(history: History, coverage: Coverage, execution: str) -> list[AssetListed]:
+    rows = (row for run in coverage.runs for row in history.assets(run) if (row.run, row.step, row.attempt) in coverage)
     found = {row.asset: _made(row) for row in islice(rows, ASSETS)}
     for asset in _in_result(history, execution) if execution else ():
         found.setdefault(asset.id, asset)

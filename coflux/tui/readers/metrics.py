@@ -16,7 +16,7 @@ from coflux.executor.rows import ExecutionRow
 from coflux.executor.series import Progress
 from coflux.tui.courses import Course
 from coflux.tui.readers.base import Reader
-from coflux.tui.readers.scope import Scope
+from coflux.tui.readers.coverage import Coverage
 from coflux.tui.updates import ChartRead, MetricCourse, MetricsAsked, MetricsRead, Request, RunOpened, Update
 
 __all__ = ["MetricsReader"]
@@ -38,7 +38,7 @@ _Place = tuple[str, int, int, int]  # run, step, attempt, number
 class MetricsReader(Reader):
     def __init__(self) -> None:
         self._asked: MetricsAsked | None = None
-        self._scope: Scope | None = None
+        self._coverage: Coverage | None = None
         self._metrics: dict[_Place, MetricInfo] = {}
         self._measured: set[Key] = set()  # executions that have metrics
         self._courses: dict[_Place, Course] = {}  # of what is drawn
@@ -50,7 +50,7 @@ class MetricsReader(Reader):
         match request:
             case MetricsAsked(_, run):
                 self._asked = request if run else None
-                self._scope = None
+                self._coverage = None
                 self.busy, self.due = bool(run), None
             case RunOpened():
                 self._asked, self.busy, self.due = None, False, None
@@ -59,10 +59,10 @@ class MetricsReader(Reader):
     def read(self, history: History, news: News) -> Iterator[Update]:
         if self._asked is None:
             return
-        if self._scope is None or news.metrics is None:
+        if self._coverage is None or news.metrics is None:
             self._open(history, self._asked)
         else:
-            self._changed.update(key for key in news.metrics if key in self._scope)
+            self._changed.update(key for key in news.metrics if key in self._coverage)
         now = time.monotonic()
         if not self.busy:
             if not self._changed:
@@ -83,17 +83,17 @@ class MetricsReader(Reader):
 
     def _open(self, history: History, asked: MetricsAsked) -> None:
         """Find all that there is."""
-        self._scope = scope = Scope(history, asked.run, asked.steps)
+        self._coverage = coverage = Coverage(history, asked.run, asked.steps)
         self._metrics.clear()
         self._measured.clear()
         self._courses.clear()
         self._changed.clear()
-        steps = scope.steps
+        steps = coverage.steps
         if steps is not None and len(steps) <= STEPS:
             found = [metric for run, step in sorted(steps) for metric in history.metrics(run, step)]
         else:
-            found = [metric for run in scope.runs for metric in history.metrics(run)]
-        self._take(metric for metric in found if _key(metric) in scope)
+            found = [metric for run in coverage.runs for metric in history.metrics(run)]
+        self._take(metric for metric in found if _key(metric) in coverage)
         self._lay_out()
         self.busy = True
 
@@ -115,8 +115,8 @@ class MetricsReader(Reader):
 
     def _lay_out(self) -> None:
         """Choose what is drawn: newest attempts first."""
-        assert self._scope is not None
-        order = {run: number for number, run in enumerate(self._scope.runs)}
+        assert self._coverage is not None
+        order = {run: number for number, run in enumerate(self._coverage.runs)}
         newest: dict[tuple[str, int], int] = {}
         for run, step, attempt in self._measured:
             newest[run, step] = max(newest.get((run, step), 0), attempt)

@@ -10,7 +10,7 @@ from coflux.executor.news import Key, News
 from coflux.executor.recorded_metrics import MetricInfo
 from coflux.tui.courses import Course
 from coflux.tui.readers.base import Reader
-from coflux.tui.readers.scope import Scope
+from coflux.tui.readers.coverage import Coverage
 from coflux.tui.updates import Request, RunOpened, Spark, SparksRead, Update
 
 __all__ = ["SparksReader"]
@@ -24,7 +24,7 @@ AT_ONCE = 50  # executions that are read at a time
 class SparksReader(Reader):
     def __init__(self) -> None:
         self._run = ""
-        self._scope: Scope | None = None
+        self._coverage: Coverage | None = None
         self._courses: dict[Key, Course] = {}
         self._changed: dict[Key, None] = {}
         self._next = 0.0
@@ -32,7 +32,7 @@ class SparksReader(Reader):
     def answer(self, history: History, request: Request) -> Iterator[Update]:
         if isinstance(request, RunOpened):
             self._run = request.run
-            self._scope = None
+            self._coverage = None
             self._courses.clear()
             self._changed.clear()
             self.busy, self.due = bool(request.run), None
@@ -41,12 +41,12 @@ class SparksReader(Reader):
     def read(self, history: History, news: News) -> Iterator[Update]:
         if not self._run:
             return
-        if self._scope is None or news.metrics is None:
-            self._scope = Scope(history, self._run, None)
-            found = (metric for run in self._scope.runs for metric in history.metrics(run, limit=2 * EXECUTIONS))
+        if self._coverage is None or news.metrics is None:
+            self._coverage = Coverage(history, self._run, None)
+            found = (metric for run in self._coverage.runs for metric in history.metrics(run, limit=2 * EXECUTIONS))
             self._changed.update(((metric.run, metric.step, metric.attempt), None) for metric in found)
         else:
-            self._changed.update((key, None) for key in news.metrics if self._follows(key, self._scope))
+            self._changed.update((key, None) for key in news.metrics if self._follows(key, self._coverage))
         now = time.monotonic()
         if not self._changed or (now < self._next and not self.busy):
             self.busy, self.due = False, self._next if self._changed else None
@@ -60,8 +60,8 @@ class SparksReader(Reader):
         if sparks:
             yield SparksRead(self._run, sparks)
 
-    def _follows(self, key: Key, scope: Scope) -> bool:
-        return key in self._courses or (len(self._courses) < EXECUTIONS and key in scope)
+    def _follows(self, key: Key, coverage: Coverage) -> bool:
+        return key in self._courses or (len(self._courses) < EXECUTIONS and key in coverage)
 
     def _spark(self, history: History, key: Key) -> Spark | None:
         metric = next((one for one in history.metrics(*key) if not one.is_progress), None)

@@ -6,10 +6,10 @@ from coflux.executor.history import History
 from coflux.executor.news import Key
 from coflux.tui.updates import StepKey
 
-__all__ = ["Scope"]
+__all__ = ["Coverage"]
 
 
-class Scope:
+class Coverage:
     """The steps of a run, or all of it (`steps` is `None`) and of the runs that come of it."""
 
     def __init__(self, history: History, run: str, steps: frozenset[StepKey] | None) -> None:
