@@ -19,9 +19,11 @@ from textual.content import Content
 from textual.widgets import Static
 
 from coflux.executor.messages import TargetInfo
+from coflux.tui.assets import FileRow
 from coflux.tui.painting import Glyphs
 from coflux.tui.screens.ask import Ask
 from coflux.tui.screens.base import View
+from coflux.tui.screens.file import AskDirectory, FileScreen
 from coflux.tui.screens.form import StartForm
 from coflux.tui.screens.help import Help
 from coflux.tui.screens.home import Home
@@ -29,7 +31,16 @@ from coflux.tui.screens.run import RunScreen
 from coflux.tui.state import State
 from coflux.tui.text import cell_len, fit
 from coflux.tui.tree import UNFINISHED
-from coflux.tui.updates import CancelAsked, Request, RerunAsked, RunOpened, StartAsked, Update
+from coflux.tui.updates import (
+    CancelAsked,
+    DownloadAsked,
+    DownloadBlocked,
+    Request,
+    RerunAsked,
+    RunOpened,
+    StartAsked,
+    Update,
+)
 
 __all__ = ["Dashboard", "Source"]
 
@@ -107,6 +118,9 @@ class Dashboard(App[int]):
         for started in self.state.started:
             self.open_run(started.run)
         self.state.started.clear()
+        for blocked in self.state.blocked:
+            self._ask_to_replace(blocked)
+        self.state.blocked.clear()
         screen = self.screen
         if self._undrawn and isinstance(screen, View) and screen.ready and not self._terminal_is_behind():
             self._undrawn = False
@@ -150,6 +164,26 @@ class Dashboard(App[int]):
                 self.ask(StartAsked(place[0], "", place[1], words))
 
         self.push_screen(form, start)
+
+    def view_file(self, row: FileRow) -> None:
+        self.push_screen(FileScreen(row))
+
+    def download(self, asset: str, path: str | None, name: str, suggested: str) -> None:
+        """Write an asset, or a file of it, below a directory that is asked for."""
+
+        def answered(directory: str | None) -> None:
+            if directory:
+                self.ask(DownloadAsked(asset, path, os.path.expanduser(directory)))
+
+        self.push_screen(AskDirectory(name, suggested), answered)
+
+    def _ask_to_replace(self, blocked: DownloadBlocked) -> None:
+        def answered(key: str | None) -> None:
+            if key == "y":
+                self.ask(blocked.request._replace(replace=True))
+
+        about = [blocked.file, "is there already; nothing was written"]
+        self.push_screen(Ask("Replace files that are there?", about, [("y", "replace them")]), answered)
 
     def rerun(self, run: str, step: int, *, resume: bool = False) -> None:
         self.ask(RerunAsked(run, step, resume))
