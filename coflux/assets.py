@@ -221,7 +221,7 @@ class AssetEntry:
         """For the engine: as `restore`. Without `replace`, a file that is there already is an error."""
         from pathlib import Path
 
-        path = destination.write(self.path, self._pieces(), self.mode, replace=replace)
+        path = destination.write(self.path, self.pieces(), self.mode, replace=replace)
         engine = backend.current()
         if engine is not None:
             engine.file_stored(os.lstat(path))
@@ -230,13 +230,14 @@ class AssetEntry:
     def bring_into(self, blobs: BlobStore) -> None:
         """For the engine: see to it that its content is in a store. In its own it is not copied."""
         if not blobs.exists(self.blob):
-            blobs.write_pieces(self._pieces(), sync=True)
+            blobs.write_pieces(self.pieces(), sync=True)
 
     def projection(self) -> dict[str, Any]:
         """For the engine: what stands for it in JSON."""
         return {"$asset": self.asset.id, "path": self.path, "size": self.size}
 
-    def _pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[bytes]:
+        """For the engine: its content, in pieces. Raises `BlobMissing`, or in the end `BlobDamaged`."""
         from coflux.encoded import BlobDamaged, BlobMissing
 
         try:

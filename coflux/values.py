@@ -83,7 +83,7 @@ class BlobStore(Protocol):
     """Where payloads above `INLINE_LIMIT` live, named by the hash of their content."""
 
     def write(self, parts: Sequence[bytes | memoryview]) -> str:
-        """Store the concatenation of `parts` and return its blake3 digest in hex.
+        """Store the concatenation of `parts` and return its digest in hex.
 
         Atomic: a half-written blob is never visible. Writing what exists is a no-op. Raises `OSError`.
         """

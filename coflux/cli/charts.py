@@ -6,21 +6,18 @@ A point is a mark of its series' own. From one point to the next leads a line of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import isfinite
-from typing import NamedTuple
 
-from coflux.cli.axis_labels import Counts, labels, number
 from coflux.cli.lines import Painter
+from coflux.display.axes import Axis, Range, Scales, Series, finite_at, range_of, scales_of, units_text
+from coflux.display.axis_labels import labels, number
 from coflux.display.text import fit, visible
 
-__all__ = ["Axis", "Series", "chart"]
+__all__ = ["chart"]
 
 HEIGHT = 11  # rows of the picture; odd, so that one of them is the middle
 NARROWEST = 10  # columns of the picture, however narrow the terminal is
 SHORTEST_KEY = 8  # cells of a series' key that its last value and range leave to it
-UNITS = 12  # cells of units
-MINUTE = 60.0  # seconds that the axis of a single time shows
 
 _MARKS = ("●○■□▲△◆◇", "*o#x@+%&")  # in Unicode, in ASCII
 _STYLES = ("cyan", "yellow", "green", "red", "blue")
@@ -29,47 +26,13 @@ _FRAME = ("┤│└─", "||+-")  # beside a label, beside none, corner, below
 _RIGHT = ("├│┘", "||+")
 
 
-@dataclass(frozen=True)
-class Axis:
-    """`lower` and `upper` are where it has to begin and end; `None`: where the points do."""
-
-    units: str = ""
-    lower: float | None = None
-    upper: float | None = None
-    counts: Counts = "numbers"
-
-
-class Series(NamedTuple):
-    """`scale` tells which y-axis it has, by name: those of one name share it."""
-
-    key: str
-    scale: str
-    axis: Axis
-    at: Sequence[float]
-    values: Sequence[float]
-
-
-class _Range(NamedTuple):
-    """A stretch of numbers that is shown on a number of cells."""
-
-    lower: float
-    upper: float
-
-    def cell(self, value: float, cells: int) -> int:
-        """The cell of a value; outside of 0 to `cells` - 1 where it is not shown."""
-        # Halves, since the difference of two floats may be more than one can hold.
-        share = (value / 2 - self.lower / 2) / (self.upper / 2 - self.lower / 2)
-        return round(min(max(share, -1.0), 2.0) * (cells - 1))
-
-
 _Cell = tuple[str, int]  # a character and the index of its series
 
 
 def chart(all_series: Sequence[Series], x: Axis, width: int, painter: Painter, *, unicode: bool) -> list[str]:
     """The lines of a chart, at most `width` characters wide if that is enough for a picture."""
-    places = {series.scale: index for index, series in reversed(list(enumerate(all_series)))}
-    scales = {name: _scale(all_series, name) for name in sorted(places, key=places.__getitem__)}
-    horizontal = _range(x, [at for series in all_series for at in _finite_at(series)])
+    scales = scales_of(all_series)
+    horizontal = range_of(x, [at for series in all_series for at in finite_at(series)])
     if horizontal is None:
         return _legend(all_series, scales, width, painter, unicode=unicode)
     left, right = ([_labels(axis, shown) for axis, shown in scales.values() if shown] + [[""] * HEIGHT] * 2)[:2]
@@ -92,44 +55,17 @@ def chart(all_series: Sequence[Series], x: Axis, width: int, painter: Painter, *
 # -- axes -------------------------------------------------------------------------------------------------------------
 
 
-def _scale(all_series: Sequence[Series], name: str) -> tuple[Axis, _Range | None]:
-    """A y-axis, and what it shows of the series that have it; `None` where none has a point."""
-    members = [series for series in all_series if series.scale == name]
-    axis = members[0].axis
-    return axis, _range(axis, [value for series in members for value in series.values if isfinite(value)])
-
-
-def _finite_at(series: Series) -> Iterator[float]:
-    return (at for at, value in zip(series.at, series.values, strict=True) if isfinite(value))
-
-
-def _range(axis: Axis, numbers: list[float]) -> _Range | None:
-    """What an axis shows: from its lower bound to its upper one, as far as it has them, else all the numbers."""
-    if not numbers:
-        return None
-    lower = min(numbers) if axis.lower is None else axis.lower
-    upper = max(numbers) if axis.upper is None else axis.upper
-    if lower >= upper:  # one number only, or all of them beyond the bound
-        padding = MINUTE / 2 if axis.counts == "times" else abs(lower) / 2 or 0.5
-        lower, upper = (lower - padding, lower + padding) if axis.lower is None else (lower, lower + padding)
-    return _Range(lower, upper)
-
-
-def _labels(axis: Axis, shown: _Range) -> list[str]:
+def _labels(axis: Axis, shown: Range) -> list[str]:
     """The labels of the rows, from above: the ends, the middle, and the units below the upper end."""
     rows = [""] * HEIGHT
     middle = shown.upper / 2 + shown.lower / 2
     rows[0], rows[HEIGHT // 2], rows[-1] = labels((shown.upper, middle, shown.lower), axis.counts)
     if axis.units:
-        rows[0] = f"{rows[0]} {_units(axis)}"
+        rows[0] = f"{rows[0]} {units_text(axis)}"
     return rows
 
 
-def _units(axis: Axis) -> str:
-    return fit(visible(axis.units), UNITS, "")
-
-
-def _below(axis: Axis, shown: _Range, columns: int) -> list[str]:
+def _below(axis: Axis, shown: Range, columns: int) -> list[str]:
     """The labels of the x-axis: its ends, with the units between them if there is room; below each other if there is
     not even room for both."""
     lower, upper = (fit(label, columns, "") for label in labels((shown.lower, shown.upper), axis.counts))
@@ -145,8 +81,8 @@ def _below(axis: Axis, shown: _Range, columns: int) -> list[str]:
 
 def _picture(
     all_series: Sequence[Series],
-    scales: dict[str, tuple[Axis, _Range | None]],
-    horizontal: _Range,
+    scales: Scales,
+    horizontal: Range,
     columns: int,
     *,
     unicode: bool,
@@ -197,7 +133,7 @@ def _style(index: int) -> str:
 
 def _legend(
     all_series: Sequence[Series],
-    scales: dict[str, tuple[Axis, _Range | None]],
+    scales: Scales,
     width: int,
     painter: Painter,
     *,
@@ -223,11 +159,11 @@ def _told(series: Series) -> str:
     finite = [value for value in series.values if isfinite(value)]
     if not finite:
         return "gaps only" if series.values else "no values"
-    units = f" {_units(series.axis)}" if series.axis.units else ""
+    units = f" {units_text(series.axis)}" if series.axis.units else ""
     return f"last {number(series.values[-1])}{units}, {number(min(finite))} to {number(max(finite))}"
 
 
-def _side(name: str, beside: list[str], scales: dict[str, tuple[Axis, _Range | None]]) -> str:
+def _side(name: str, beside: list[str], scales: Scales) -> str:
     if name in beside:
         return ("left", "right")[beside.index(name)] + " axis"
     axis, shown = scales[name]

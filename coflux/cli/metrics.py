@@ -14,18 +14,18 @@ import msgspec
 
 from coflux.cli import exits
 from coflux.cli.app import did_you_mean
-from coflux.cli.axis_labels import Counts
 from coflux.cli.bars import bar_lines
-from coflux.cli.charts import Axis, Series, chart
+from coflux.cli.charts import chart
 from coflux.cli.engine import open_history, resolve_id
 from coflux.cli.lines import Painter
 from coflux.cli.ndjson import VERSION
 from coflux.cli.options import complete_runs, json_option, project_option
 from coflux.cli.streams import Streams, open_streams
 from coflux.cli.terminal import Output
+from coflux.display.axes import Series, in_charts, scale_name, x_axis, y_axis
 from coflux.display.text import fit, visible
 from coflux.executor.history import History
-from coflux.executor.recorded_metrics import MetricInfo, PointsPage, counts_seconds, counts_times
+from coflux.executor.recorded_metrics import MetricInfo, PointsPage
 from coflux.executor.rows import ExecutionRow
 from coflux.executor.series import Progress
 from coflux.project import Project
@@ -186,11 +186,7 @@ class Charts:
         told = [(metric.key, progress[metric.number]) for metric in metrics if metric.number in progress]
         for line in bar_lines(told, self._terminal.width, self._painter, unicode=self._terminal.unicode):
             self._out.line(line)
-        charts: dict[str | int, list[MetricInfo]] = {}
-        for metric in metrics:
-            if not metric.is_progress:
-                charts.setdefault(metric.number if metric.group is None else metric.group.name, []).append(metric)
-        for members in charts.values():
+        for members in in_charts(metrics).values():
             self._chart(members)
 
     def end(self) -> None:
@@ -213,29 +209,8 @@ class Charts:
         members = []
         for metric in metrics:
             at, values = self._history.thinned_points(metric, CHART_POINTS)
-            members.append(Series(metric.key, _scale_name(metric), _y_axis(metric), at, values))
-        counts = _x_counts(list(zip(metrics, members, strict=True)))
-        x = Axis(counts=counts)
-        if group is not None:
-            x = Axis(group.units or "", group.lower, group.upper, counts)
+            members.append(Series(metric.key, scale_name(metric), y_axis(metric), at, values))
+        x = x_axis([(metric, series.at) for metric, series in zip(metrics, members, strict=True)])
         lines = chart(members, x, self._terminal.width, self._painter, unicode=self._terminal.unicode)
         for line in lines:
             self._out.line(line)
-
-
-def _x_counts(members: Sequence[tuple[MetricInfo, Series]]) -> Counts:
-    """What the x-axis of a chart counts, by its points."""
-    drawn = [(metric, series.at) for metric, series in members if series.at]
-    if drawn and all(counts_times(metric, at) for metric, at in drawn):
-        return "times"
-    return "seconds" if any(counts_seconds(metric, at) for metric, at in drawn) else "numbers"
-
-
-def _scale_name(metric: MetricInfo) -> str:
-    """What tells its y-axis from others: an unnamed one is the metric's own."""
-    return f"={metric.scale.name}" if metric.scale is not None and metric.scale.name else f"#{metric.number}"
-
-
-def _y_axis(metric: MetricInfo) -> Axis:
-    scale = metric.scale
-    return Axis() if scale is None else Axis(scale.units or "", scale.lower, scale.upper)

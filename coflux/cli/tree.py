@@ -10,10 +10,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from coflux.cli.bars import progress_text
 from coflux.cli.lines import Narrator, log_text
 from coflux.cli.terminal import BACKLOG, Output, Terminal
 from coflux.cli.view import Line, RunView, describe_counts
+from coflux.display.bars import progress_text
 from coflux.display.feed import (
     Event,
     ExecutionChanged,

@@ -1,4 +1,4 @@
-"""Blobs as files, named by the hash of their content."""
+"""Blobs as files, named by the digest of their content."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import errno
 import mmap
 import os
 import re
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
-from blake3 import blake3
-
 from coflux.encoded import BlobDamaged, BlobMissing
+from coflux.executor.digests import CONCURRENT_SIZE, Hasher, SharedHasher, cut, digest_of
 
 __all__ = ["BlobFile", "FileBlobs"]
 
 PIECES_PER_WRITE = 1024  # what one writev takes (IOV_MAX)
-CONCURRENT_SIZE = 8 << 20  # bytes from which hashing and writing go on at the same time
 SLICE = 256 << 10  # bytes that one system call writes; see `_slices`
 HASHED_SIZE = 16 << 20  # bytes up to which `check` looks at the content
 PIECE = 1 << 20  # bytes of a blob that are read at a time, where it is not mapped
@@ -45,8 +42,7 @@ class FileBlobs:
     `<directory>/tmp`, named by its writer's process id. Nothing is synced to disk here,
     unless somebody asks for it.
 
-    Hashing uses one thread. blake3's thread pool halves the time for big blobs on two cores, but a process forked after
-    its first use deadlocks in the next one, and workers are forked from processes that run the user's code.
+    What a blob's digest is, and that two threads hash a big one, is in `coflux.executor.digests`.
 
     What is read is compared with its hash, once in a process. A big blob is not, as long as its file is as its writer
     has left it: that is told by a mark on the file, which holds until the file is changed or copied, or the machine
@@ -66,7 +62,7 @@ class FileBlobs:
         return os.path.exists(self.path_of(digest))
 
     def write(self, parts: Sequence[bytes | memoryview]) -> str:
-        """Store the concatenation of `parts`, none of which is copied, and return its blake3 digest in hex.
+        """Store the concatenation of `parts`, none of which is copied, and return its digest in hex.
 
         Raises `OSError` (no space, no permission), whose `filename` is the directory; then nothing is left behind.
         """
@@ -80,29 +76,25 @@ class FileBlobs:
         size = sum(view.nbytes for view in views)
         if size >= CONCURRENT_SIZE:
             return self._write_while_hashing(views, size)
-        digest = _hash(views)
+        digest = digest_of(views)
         if not self._renew(digest, size):
             self._install(lambda descriptor: _write(descriptor, views, digest))
         return digest
 
     def _write_while_hashing(self, views: list[memoryview], size: int) -> str:
-        """Hashing and writing take about as long, and neither holds the GIL: together they take half."""
-        digests: list[str] = []
-        hasher = threading.Thread(target=lambda: digests.append(_hash(views)), name="coflux-blob-hash")
+        """One thread hashes; this one writes, and hashes what is left then. Neither holds the GIL."""
+        with SharedHasher(views) as hasher:
 
-        def write(descriptor: int) -> str | None:
-            hasher.start()
-            try:
+            def write(descriptor: int) -> str | None:
                 for views_of_slice in _slices(views):
-                    if digests and self._renew(digests[0], size):
+                    digest = hasher.hexdigest()
+                    if digest is not None and self._renew(digest, size):
                         return None  # it is there already
                     _write_all(descriptor, views_of_slice)
-            finally:
-                hasher.join()
-            return digests[0]
+                return hasher.finish()
 
-        self._install(write)
-        return digests[0]
+            self._install(write)
+            return hasher.finish()
 
     def write_pieces(self, pieces: Iterable[bytes], *, sync: bool = False) -> str:
         """Store the concatenation of `pieces`, of which two are held at a time, and return its digest.
@@ -112,17 +104,17 @@ class FileBlobs:
 
         Raises what `pieces` raises, and `OSError` as `write` does; then nothing is left behind.
         """
-        rest = iter(pieces)
+        rest = filter(None, pieces)
         first, second = next(rest, b""), next(rest, b"")
         if not second and not sync:
             return self.write([first])  # most files are small, and many are there already
         try:
-            return self._write_pieces(chain(filter(None, (first, second)), rest), sync)
+            return self._write_pieces(chain((first, second), rest), sync)
         except OSError as error:
             raise OSError(error.errno, error.strerror, error.filename or self._directory) from None
 
     def _write_pieces(self, pieces: Iterable[bytes], sync: bool) -> str:
-        hasher = blake3()
+        hasher = Hasher()
 
         def write(descriptor: int) -> str | None:
             size = 0
@@ -148,7 +140,7 @@ class FileBlobs:
             BlobDamaged: it cannot be read; or its hash differs, which is known after the last piece.
         """
         path = self.path_of(digest)
-        hasher = blake3()
+        hasher = Hasher()
         try:
             with open(path, "rb", buffering=0) as file:
                 while piece := file.read(PIECE):
@@ -185,7 +177,7 @@ class FileBlobs:
         finally:
             os.close(descriptor)
         if digest not in self._verified:
-            actual = blake3(view).hexdigest()
+            actual = digest_of([view])
             if actual != digest:
                 _set_aside(path, status.st_ino)  # it has the right size: writing it again would leave it as it is
                 raise BlobDamaged(f"blob {digest} has the wrong content, with hash {actual} ({path})")
@@ -327,13 +319,6 @@ def _boot() -> str:
         return os.urandom(16).hex()  # no other process can say when the machine was started: no mark is believed
 
 
-def _hash(views: list[memoryview]) -> str:
-    hasher = blake3()
-    for view in views:
-        hasher.update(view)
-    return hasher.hexdigest()
-
-
 def _write(descriptor: int, views: list[memoryview], digest: str) -> str:
     for views_of_slice in _slices(views):
         _write_all(descriptor, views_of_slice)
@@ -417,20 +402,7 @@ def _slices(views: list[memoryview]) -> Iterator[list[memoryview]]:
     ext4 in such a machine, 256 MiB took 600 ms in writes of 4 MiB, and 60 in smaller ones, as long as there were
     smaller free pieces. The smaller the write, the more of these do; below 128 KiB it takes longer again.
     """
-    some: list[memoryview] = []
-    room = SLICE
-    for view in views:
-        start = 0
-        while start < view.nbytes:
-            part = view[start : start + room]
-            some.append(part)
-            start += part.nbytes
-            room -= part.nbytes
-            if not room or len(some) == PIECES_PER_WRITE:
-                yield some
-                some, room = [], SLICE
-    if some:
-        yield some
+    return cut(views, SLICE, PIECES_PER_WRITE)
 
 
 def _write_all(descriptor: int, views: list[memoryview]) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "StoreFull",
     "damaged",
     "set_aside",
+    "start_afresh",
 ]
 
 MAIN_FILE = "coflux.db"
@@ -106,9 +107,14 @@ def damaged(path: str, detail: object) -> StoreDamaged:
     if os.path.basename(path) == LOGS_FILE:
         remedy = "move it and its -wal file away to go on without the old logs"
     else:
-        directory = shlex.quote(os.path.dirname(os.path.abspath(path)))
-        remedy = f"put a backup in its place, or start afresh after `mv {directory} {directory}.damaged`"
+        remedy = f"put a backup in its place, or {start_afresh(path, 'damaged')}"
     return StoreDamaged(f"{path} is damaged ({' '.join(str(detail).split())}): {remedy}", path)
+
+
+def start_afresh(path: str, suffix: str) -> str:
+    """The remedy that always helps, for a message: move away the whole store that the database is in."""
+    directory = shlex.quote(os.path.dirname(os.path.abspath(path)))
+    return f"start afresh after `mv {directory} {directory}.{suffix}`"
 
 
 def set_aside(path: str) -> str:

@@ -122,6 +122,11 @@ class History:
         self._logs: Database | None = None
         self._logs_inode = 0
 
+    @property
+    def blobs_dir(self) -> str:
+        """Where the blobs are that its rows name."""
+        return os.path.join(os.path.dirname(self._logs_path), "blobs")
+
     def close(self) -> None:
         self._main.close()
         if self._logs is not None:
@@ -465,10 +470,13 @@ class History:
 
     # -- metrics ------------------------------------------------------------------------------------------------------
 
-    def metrics(self, run_id: str, step: int | None = None, attempt: int | None = None) -> list[MetricInfo]:
-        """Return the metrics of a run, of a step or of one attempt, by execution and in order of definition."""
+    def metrics(
+        self, run_id: str, step: int | None = None, attempt: int | None = None, limit: int = -1
+    ) -> list[MetricInfo]:
+        """Return the metrics of a run, of a step or of one attempt, by execution and in order of definition: all, or
+        the first `limit`."""
         database = self._log_database()
-        return [] if database is None else metrics_of(database, run_id, step, attempt)
+        return [] if database is None else metrics_of(database, run_id, step, attempt, limit)
 
     def points(self, metric: MetricInfo, after: int = 0, limit: int = POINTS_PAGE) -> PointsPage:
         """Return points of a metric, about `limit` from number `after` on; none only where there are no more."""

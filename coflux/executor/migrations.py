@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coflux.executor.database import Database, StoreError, damaged
+from coflux.executor.database import Database, StoreError, damaged, start_afresh
 
-__all__ = ["APPLICATION_ID", "LOGS", "MAIN", "Migration", "check_version", "migrate"]
+__all__ = ["APPLICATION_ID", "LOGS", "MAIN", "UNRELEASED_ID", "Migration", "check_version", "migrate"]
 
-APPLICATION_ID = 0x636F666C  # "cofl": `file` and `coflux` tell our databases from others by it
+APPLICATION_ID = 0x636F6678  # "cofx": `file` and `coflux` tell our databases from others by it
+UNRELEASED_ID = 0x636F666C  # "cofl": of stores whose big blobs have other digests; no release has written one
 
 PLAUSIBLE_VERSION = 1000  # a file of a newer coflux has fewer steps behind it; more are damage
 
@@ -205,7 +206,7 @@ def check_version(database: Database, migrations: Sequence[Migration]) -> int:
     """Return the number of migrations that `database` has behind it, 0 for an empty file.
 
     Raises:
-        StoreError: the file is not ours, or a newer coflux wrote it.
+        StoreError: the file is not ours, or a newer coflux wrote it, or one of before the first release.
     """
     # One statement, so that all three come from one moment: somebody may be creating the file right now.
     version, application, empty = database.run(
@@ -219,6 +220,11 @@ def check_version(database: Database, migrations: Sequence[Migration]) -> int:
         )
     if empty and version == 0:
         return 0
+    if application == UNRELEASED_ID:
+        raise StoreError(
+            f"{database.path} was written by a coflux of before the first release, which names blobs otherwise:"
+            f" {start_afresh(database.path, 'old')}"
+        )
     if application != APPLICATION_ID or not 1 <= version < PLAUSIBLE_VERSION or empty:
         raise damaged(database.path, f"not a coflux database: application id {application:#x}, schema {version}")
     assert isinstance(version, int)

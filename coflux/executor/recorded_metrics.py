@@ -92,8 +92,11 @@ class PointsPage(NamedTuple):
         return self.first + len(self.values)
 
 
-def metrics_of(database: Database, run: str, step: int | None, attempt: int | None) -> list[MetricInfo]:
-    """The metrics of a run, of a step or of one attempt, by execution and in the order in which they were defined."""
+def metrics_of(
+    database: Database, run: str, step: int | None, attempt: int | None, limit: int = -1
+) -> list[MetricInfo]:
+    """The metrics of a run, of a step or of one attempt, by execution and in the order in which they were defined: all,
+    or the first `limit`."""
     where, parameters = ["metrics.run = ?"], [run]
     for name, value in (("step", step), ("attempt", attempt)):
         if value is not None:
@@ -101,9 +104,9 @@ def metrics_of(database: Database, run: str, step: int | None, attempt: int | No
             parameters.append(value)  # type: ignore[arg-type]
     sql = (
         f"SELECT {_FIELDS}, coalesce(last.first + last.count, 0), {_LAST_POINT} FROM metrics {_JOIN_LAST}"
-        f" WHERE {' AND '.join(where)} ORDER BY metrics.step, metrics.attempt, metrics.number"
+        f" WHERE {' AND '.join(where)} ORDER BY metrics.step, metrics.attempt, metrics.number LIMIT ?"
     )
-    return [_info(database, row[:7], row[7], *row[8:]) for row in database.run(sql, parameters)]
+    return [_info(database, row[:7], row[7], *row[8:]) for row in database.run(sql, (*parameters, limit))]
 
 
 def points_of(database: Database, metric: MetricInfo, after: int, limit: int = PAGE) -> PointsPage:

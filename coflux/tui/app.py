@@ -6,6 +6,7 @@ The model never waits for the screen: when the terminal does not keep up, pictur
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 import traceback
@@ -23,6 +24,7 @@ from coflux.display.text import duration
 from coflux.executor.messages import TargetInfo
 from coflux.executor.rows import RunRow
 from coflux.tui.about import About
+from coflux.tui.assets import FileRow
 from coflux.tui.bindings import keys_of
 from coflux.tui.endings import Endings, describe_endings
 from coflux.tui.faults import FaultLog
@@ -30,6 +32,7 @@ from coflux.tui.painting import Glyphs, Piece, seconds_of
 from coflux.tui.preferences import Preferences
 from coflux.tui.screens.ask import Ask
 from coflux.tui.screens.base import View
+from coflux.tui.screens.file import AskDirectory, FileScreen
 from coflux.tui.screens.form import StartForm
 from coflux.tui.screens.help import Help
 from coflux.tui.screens.home import Home
@@ -44,6 +47,8 @@ from coflux.tui.themes import DARK, TERMINAL_DARK, THEMES, Sheet
 from coflux.tui.tree import UNFINISHED
 from coflux.tui.updates import (
     CancelAsked,
+    DownloadAsked,
+    DownloadBlocked,
     LogIds,
     ProgressRead,
     Request,
@@ -198,6 +203,9 @@ class Dashboard(App[None]):
         for started in self.state.started:
             self.open_run(started.run)
         self.state.started.clear()
+        for blocked in self.state.blocked:
+            self._ask_to_replace(blocked)
+        self.state.blocked.clear()
 
     def _take(self, update: Update) -> None:
         self.state.take(update)
@@ -322,6 +330,26 @@ class Dashboard(App[None]):
                 self.ask(StartAsked(place[0], "", place[1], words))
 
         self.push_screen(form, start)
+
+    def view_file(self, row: FileRow) -> None:
+        self.push_screen(FileScreen(row))
+
+    def download(self, asset: str, path: str | None, name: str, suggested: str) -> None:
+        """Write an asset, or a file of it, below a directory that is asked for."""
+
+        def answered(directory: str | None) -> None:
+            if directory:
+                self.ask(DownloadAsked(asset, path, os.path.expanduser(directory)))
+
+        self.push_screen(AskDirectory(name, suggested), answered)
+
+    def _ask_to_replace(self, blocked: DownloadBlocked) -> None:
+        def answered(key: str | None) -> None:
+            if key == "y":
+                self.ask(blocked.request._replace(replace=True))
+
+        about = [blocked.file, "is there already; nothing was written"]
+        self.push_screen(Ask("Replace files that are there?", about, [("y", "replace them")]), answered)
 
     def rerun(self, run: str, step: int, *, resume: bool = False) -> None:
         self.ask(RerunAsked(run, step, resume))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
@@ -40,11 +41,14 @@ from coflux.executor.requests import (
 )
 from coflux.executor.requests import RunStarted as Started
 from coflux.project import Project
+from coflux.tui.readers.assets import AssetsReader
 from coflux.tui.readers.base import Reader
 from coflux.tui.readers.details import DetailsReader
 from coflux.tui.readers.logs import LogReader
+from coflux.tui.readers.metrics import MetricsReader
 from coflux.tui.readers.run import RunReader
 from coflux.tui.readers.runs import RunsReader
+from coflux.tui.readers.sparks import SparksReader
 from coflux.tui.updates import (
     CancelAsked,
     Connected,
@@ -68,7 +72,15 @@ RECONNECT = 0.5  # seconds between two tries
 
 _Asking = StartRun | Rerun | CancelRun | DeleteRun | Discover
 
-READERS: tuple[type[Reader], ...] = (RunsReader, RunReader, LogReader, DetailsReader)
+READERS: tuple[type[Reader], ...] = (
+    RunsReader,
+    RunReader,
+    LogReader,
+    DetailsReader,
+    MetricsReader,
+    SparksReader,
+    AssetsReader,
+)
 
 
 class Link:
@@ -158,7 +170,7 @@ class Link:
                 self._receive(client, message)
             self._turn(client)
             if not any(reader.busy for reader in self._readers):
-                self._sleep(client, None)
+                self._sleep(client, self._until_due())
         while self._inbox:  # what was asked in the moment before: to cancel everything, maybe
             self._answer(client, self._inbox.popleft())
 
@@ -177,6 +189,11 @@ class Link:
                 pass
         except BlockingIOError:
             pass
+
+    def _until_due(self) -> float | None:
+        """The seconds until a reader has something to read, news or not."""
+        due = [reader.due for reader in self._readers if reader.due is not None]
+        return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def _lose(self, why: str) -> None:
         """There is no engine: what was asked of it, nobody will answer any more."""
@@ -242,9 +259,12 @@ class Link:
 
     def _read(self) -> None:
         news, self._news = self._news, NOTHING
-        self._with_store(
-            lambda reader, history: reader.read(history, news) if reader.busy or news is not NOTHING else ()
-        )
+        now = time.monotonic()
+
+        def wants(reader: Reader) -> bool:
+            return reader.busy or news is not NOTHING or (reader.due is not None and reader.due <= now)
+
+        self._with_store(lambda reader, history: reader.read(history, news) if wants(reader) else ())
 
     def _with_store(self, ask: Callable[[Reader, History], Iterable[Update]]) -> None:
         """Let each reader tell something."""
@@ -259,7 +279,7 @@ class Link:
             try:
                 self._outbox.extend(ask(reader, self._history))
             except StoreError as error:
-                reader.busy = False
+                reader.busy, reader.due = False, None
                 self._complain(error)
 
     def _complain(self, error: StoreError) -> None:

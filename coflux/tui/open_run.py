@@ -8,7 +8,7 @@ from coflux.executor.news import Key
 from coflux.executor.rows import RunRow
 from coflux.executor.series import Progress
 from coflux.tui.tree import RunTree
-from coflux.tui.updates import ProgressRead, RunProgressed, Update
+from coflux.tui.updates import ProgressRead, RunProgressed, SparksRead, Update
 
 __all__ = ["OpenRun"]
 
@@ -36,6 +36,8 @@ class OpenRun:
                 for (run, step, _), one in progress.items():
                     self.tree.set_progress(run, step, one)
                 self.progress.update(progress)
+            case SparksRead(self.id, sparks):
+                self.tree.set_sparks(sparks)
 
     def _follow(self, update: RunProgressed) -> None:
         for event in update.events:

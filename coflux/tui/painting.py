@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from math import isfinite
 from typing import NamedTuple
 
+from coflux.display.axis_labels import number
 from coflux.display.marks import MARKS, Mark
 from coflux.display.reasons import reason_of
 from coflux.display.text import duration
@@ -16,17 +19,20 @@ from coflux.executor.series import Progress
 from coflux.logs import Level, render
 from coflux.tui.text import cell_len, clean, fit, pad
 from coflux.tui.tree import PROBLEMS, Kind, Node, RunTree, TreeRow
+from coflux.tui.updates import Spark
 
 __all__ = [
     "Glyphs",
     "Piece",
     "bar",
+    "call_text",
     "counts_text",
     "mark_of",
     "paint_log_entry",
     "paint_run",
     "paint_tree_row",
     "seconds_of",
+    "sparkline",
 ]
 
 Piece = tuple[str, str]
@@ -35,6 +41,7 @@ Piece = tuple[str, str]
 DEEPEST = 12  # levels that are told apart by their indentation
 TIME_WIDTH = 7  # cells of a duration
 BAR_WIDTH = 8  # cells
+SPARK_WIDTH = 8  # cells
 DAY = 86_400.0  # seconds
 STEP_WIDTH = 14  # cells of the step that a log entry belongs to
 
@@ -74,6 +81,31 @@ class Glyphs(NamedTuple):
     @property
     def rule(self) -> str:
         return "─" if self.unicode else "-"
+
+    @property
+    def upright(self) -> str:
+        return "│" if self.unicode else "|"
+
+    @property
+    def tick(self) -> str:
+        return "┤" if self.unicode else "|"
+
+    @property
+    def tick_right(self) -> str:
+        return "├" if self.unicode else "|"
+
+    @property
+    def corner(self) -> str:
+        return "└" if self.unicode else "+"
+
+    @property
+    def corner_right(self) -> str:
+        return "┘" if self.unicode else "+"
+
+    @property
+    def levels(self) -> str:
+        """From low to high, in a cell."""
+        return "▁▂▃▅▆▇" if self.unicode else ".:-=+*#"
 
 
 def mark_of(row: ExecutionRow | None, status: str) -> Mark:
@@ -136,6 +168,8 @@ def paint_tree_row(tree: RunTree, row: TreeRow, width: int, now: float, glyphs: 
     ]
     room = width - sum(cell_len(text) for text, _ in pieces) - TIME_WIDTH - 1
     notes = _group_notes(node, glyphs) if node.kind is Kind.GROUP else _step_notes(node, shown, now, glyphs)
+    if execution is not None and (spark := tree.sparks.get((execution.run, execution.step, execution.attempt))):
+        notes += _spark_notes(spark, glyphs)
     taken = sum(cell_len(text) + 1 for text, _ in notes)
     title = fit(title, max(room - taken, room * 2 // 3), glyphs.ellipsis)
     pieces.append((title, style))
@@ -151,12 +185,17 @@ def paint_tree_row(tree: RunTree, row: TreeRow, width: int, now: float, glyphs: 
 def _head(node: Node, shown: Node, glyphs: Glyphs) -> tuple[Mark | None, str, str]:
     if node.kind is Kind.GROUP:
         return None, f"[{clean(node.title)}]", "bold"
-    arguments = "" if shown.info is None else ", ".join(_arguments(shown))
-    title = f"{clean(shown.title)}({clean(arguments, 300)})"
+    title = call_text(shown)
     if node.kind is Kind.LINK:
         return Mark("≈", "m", "green"), title, ""
     style = "bold" if shown.info is not None and shown.info.type == "workflow" else ""
     return mark_of(shown.execution, shown.state), title, style
+
+
+def call_text(node: Node) -> str:
+    """`fetch(page=3)`."""
+    arguments = "" if node.info is None else ", ".join(_arguments(node))
+    return f"{clean(node.title)}({clean(arguments, 300)})"
 
 
 def _arguments(node: Node) -> list[str]:
@@ -200,6 +239,33 @@ def _step_notes(node: Node, shown: Node, now: float, glyphs: Glyphs) -> list[Pie
     if row.older_code:
         notes.append(("older code", "yellow"))
     return notes
+
+
+def _spark_notes(spark: Spark, glyphs: Glyphs) -> list[Piece]:
+    """`▇▅▃▂▁▁▁▁ 0.41 m`: the course of a metric and its last value."""
+    units = f" {clean(spark.units, 8)}" if spark.units else ""
+    return [(sparkline(spark.values, SPARK_WIDTH, glyphs), "cyan"), (f"{number(spark.last)}{units}", "")]
+
+
+def sparkline(values: Sequence[float], width: int, glyphs: Glyphs) -> str:
+    """The course of `values` in `width` cells, or in as many as there are values; a gap is a blank."""
+    finite = [value for value in values if isfinite(value)]
+    if not finite:
+        return ""
+    lower, upper = min(finite), max(finite)
+    levels = glyphs.levels
+    half = upper / 2 - lower / 2  # the difference of two floats may be more than one can hold
+    text = ""
+    for cell in range(min(width, len(values))):
+        start, end = (len(values) * place // min(width, len(values)) for place in (cell, cell + 1))
+        some = [value for value in values[start:end] if isfinite(value)]
+        if not some:
+            text += " "
+        else:
+            mean = sum(value / len(some) for value in some)
+            share = (mean / 2 - lower / 2) / half if half else 0.0
+            text += levels[min(int(share * len(levels)), len(levels) - 1)]
+    return text
 
 
 def _progress_text(progress: Progress, glyphs: Glyphs) -> str:

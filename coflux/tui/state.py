@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from coflux.tui.assets import AssetsState
 from coflux.tui.engine_state import EngineState
 from coflux.tui.logs import LogState
+from coflux.tui.metrics import MetricsState
 from coflux.tui.open_run import OpenRun
 from coflux.tui.runs import RunsModel
-from coflux.tui.updates import Details, Failed, RunStarted, Said, Update
+from coflux.tui.updates import Details, DownloadBlocked, Failed, RunStarted, Said, Update
 
 __all__ = ["State"]
 
@@ -17,6 +19,7 @@ class State:
     Attributes:
         run: the run that is open.
         said: what was said to people, and has not been shown.
+        blocked: downloads that files were in the way of, and that have not been asked about.
         started: runs that were asked for and have started, and have not been opened.
     """
 
@@ -25,16 +28,19 @@ class State:
         self.runs = RunsModel()
         self.run: OpenRun | None = None
         self.log = LogState()
+        self.metrics = MetricsState()
+        self.assets = AssetsState()
         self.details: Details | None = None
         self.said: list[Said] = []
         self.started: list[RunStarted] = []
+        self.blocked: list[DownloadBlocked] = []
 
     def open_run(self, run: str) -> None:
         self.run = OpenRun(run) if run else None
         self.details = None
 
     def take(self, update: Update) -> None:
-        for part in (self.engine, self.runs, self.log):
+        for part in (self.engine, self.runs, self.log, self.metrics, self.assets):
             part.take(update)
         if self.run is not None:
             self.run.take(update)
@@ -43,6 +49,8 @@ class State:
                 self.details = update
             case RunStarted():
                 self.started.append(update)
+            case DownloadBlocked():
+                self.blocked.append(update)
             case Said():
                 self.said.append(update)
             case Failed(_, why):

@@ -14,13 +14,15 @@ comes, goes, or is unfolded; any other change is told by its node, so that a lin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import NamedTuple
 
 from coflux.executor.document import StepInfo
+from coflux.executor.news import Key
 from coflux.executor.rows import ExecutionRow, GroupRow, SharedRow, parse_execution_id
 from coflux.executor.series import Progress
+from coflux.tui.updates import Spark, StepKey
 
 __all__ = ["MANY", "PROBLEMS", "UNFINISHED", "Kind", "Node", "RunTree", "Show", "TreeRow"]
 
@@ -30,7 +32,6 @@ PROBLEMS = frozenset({"failed", "timed_out", "abandoned"})
 UNFINISHED = frozenset({"queued", "running"})
 _WELL = frozenset({"", "succeeded", "cached", "spawned", "recurred", "deferred"})
 
-StepKey = tuple[str, int]  # run, step
 Rank = tuple[int, ...]
 """Which attempt of a step: its number, followed by that of the child run's root if it became one. Greater is later."""
 
@@ -158,6 +159,7 @@ class RunTree:
     Attributes:
         rows: what is on the screen, after `layout`.
         changed: nodes that look different since the last `take_changed`.
+        sparks: what executions measure, in a few points each.
     """
 
     def __init__(self) -> None:
@@ -165,6 +167,7 @@ class RunTree:
         self.top.opened = True
         self.rows: list[TreeRow] = []
         self.changed: set[Node] = set()
+        self.sparks: dict[Key, Spark] = {}
         self.show = Show.ALL
         self._text = ""
         self._matches: set[Node] | None = None  # with all that lead to them
@@ -249,6 +252,11 @@ class RunTree:
         if node is not None and node.progress != progress:
             node.progress = progress
             self.changed.add(node)
+
+    def set_sparks(self, sparks: Mapping[Key, Spark]) -> None:
+        """What executions measure, whether their steps are here by now or not."""
+        self.sparks.update(sparks)
+        self.changed.update(node for run, step, _ in sparks if (node := self._steps.get((run, step))) is not None)
 
     def find(self, run: str, step: int) -> Node | None:
         return self._steps.get((run, step))

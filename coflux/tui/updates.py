@@ -8,30 +8,47 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from coflux.asset_manifest import StoredFile
+from coflux.display.axes import ChartName
 from coflux.display.feed import Event
 from coflux.encoded import Value
 from coflux.executor.history import LogEntry
 from coflux.executor.messages import ModuleError, Outcome, TargetInfo
 from coflux.executor.news import Key
+from coflux.executor.recorded_metrics import MetricInfo
 from coflux.executor.requests import Sampled
 from coflux.executor.rows import ExecutionRow, RunRow, Status
 from coflux.executor.series import Progress
+from coflux.tui.previews import Preview
 
 __all__ = [
+    "AssetListed",
+    "AssetsAsked",
+    "AssetsRead",
     "CancelAsked",
+    "ChartRead",
     "Connected",
     "DeleteAsked",
     "Details",
     "DetailsAsked",
     "Disconnected",
     "DiscoverAsked",
+    "DownloadAsked",
+    "DownloadBlocked",
+    "EntriesAsked",
+    "EntriesRead",
     "Failed",
     "LogFilter",
     "LogIds",
     "LogPage",
     "LogPageAsked",
     "LogsAsked",
+    "MetricCourse",
+    "MetricsAsked",
+    "MetricsRead",
     "MoreRunsAsked",
+    "PreviewAsked",
+    "PreviewRead",
     "ProgressRead",
     "Request",
     "RerunAsked",
@@ -41,10 +58,17 @@ __all__ = [
     "RunsRead",
     "Said",
     "SampleRead",
+    "Spark",
+    "SparksRead",
     "StartAsked",
+    "StepKey",
     "TargetsRead",
     "Update",
 ]
+
+
+StepKey = tuple[str, int]
+"""Run and number of a step."""
 
 
 class LogFilter(NamedTuple):
@@ -83,6 +107,49 @@ class DetailsAsked(NamedTuple):
     execution: str
 
 
+class MetricsAsked(NamedTuple):
+    """Follow the metrics of these steps from now on; `None` for all of the run and its child runs, "" for none."""
+
+    number: int
+    run: str
+    steps: frozenset[StepKey] | None = None
+
+
+class AssetsAsked(NamedTuple):
+    """Follow the assets that these steps make from now on, `None` for all of the run and its child runs; and those in
+    the result of `execution`, if one is named. "" for the assets of no run."""
+
+    number: int
+    run: str
+    steps: frozenset[StepKey] | None = None
+    execution: str = ""
+
+
+class EntriesAsked(NamedTuple):
+    """List the files of an asset."""
+
+    asset: str
+
+
+class PreviewAsked(NamedTuple):
+    """Look into a file of an asset. A picture is made to fit into so many cells."""
+
+    number: int
+    asset: str
+    path: str
+    columns: int
+    rows: int
+
+
+class DownloadAsked(NamedTuple):
+    """Write the files of an asset below a directory, or one of them; `replace` those that are there already."""
+
+    asset: str
+    path: str | None
+    directory: str
+    replace: bool = False
+
+
 class MoreRunsAsked(NamedTuple):
     """List older runs, too."""
 
@@ -119,6 +186,11 @@ Request = (
     | LogsAsked
     | LogPageAsked
     | DetailsAsked
+    | MetricsAsked
+    | AssetsAsked
+    | EntriesAsked
+    | PreviewAsked
+    | DownloadAsked
     | MoreRunsAsked
     | StartAsked
     | RerunAsked
@@ -158,6 +230,90 @@ class ProgressRead(NamedTuple):
 
     run: str
     progress: Mapping[Key, Progress]
+
+
+class Spark(NamedTuple):
+    """A metric of an execution in a few points, and the last value."""
+
+    attempt: int
+    values: Sequence[float]
+    last: float
+    units: str
+
+
+class SparksRead(NamedTuple):
+    """The first metric, but for progress, of executions of the run that is open."""
+
+    run: str
+    sparks: Mapping[Key, Spark]
+
+
+class MetricCourse(NamedTuple):
+    """A metric, and points that show its course. Gaps are not finite."""
+
+    metric: MetricInfo
+    at: Sequence[float]
+    values: Sequence[float]
+
+
+class ChartRead(NamedTuple):
+    """A chart and the first of its metrics; of `more` nothing was read."""
+
+    name: ChartName
+    courses: Sequence[MetricCourse]
+    more: int
+
+
+class MetricsRead(NamedTuple):
+    """The metrics as they are now.
+
+    Attributes:
+        charts: the first ones; of `more_charts` nothing was read.
+        bars: metrics that tell progress, of what runs first; of `more_bars` nothing was read.
+    """
+
+    number: int
+    charts: Sequence[ChartRead]
+    more_charts: int
+    bars: Sequence[tuple[MetricInfo, Progress]]
+    more_bars: int
+
+
+class AssetListed(NamedTuple):
+    """An asset; `execution` has made it, or, with `in_result`, has it in its result. `files` is -1 where the list of
+    its files is lost."""
+
+    id: str
+    name: str | None
+    files: int
+    size: int
+    execution: str
+    in_result: bool = False
+
+
+class AssetsRead(NamedTuple):
+    number: int
+    assets: Sequence[AssetListed]
+
+
+class EntriesRead(NamedTuple):
+    """The files of an asset, or why they cannot be told."""
+
+    asset: str
+    files: Sequence[StoredFile]
+    problem: str = ""
+
+
+class PreviewRead(NamedTuple):
+    number: int
+    preview: Preview
+
+
+class DownloadBlocked(NamedTuple):
+    """Nothing was written: a file is there already."""
+
+    request: DownloadAsked
+    file: str
 
 
 class LogIds(NamedTuple):
@@ -219,6 +375,12 @@ Update = (
     | RunsRead
     | RunProgressed
     | ProgressRead
+    | SparksRead
+    | MetricsRead
+    | AssetsRead
+    | EntriesRead
+    | PreviewRead
+    | DownloadBlocked
     | LogIds
     | LogPage
     | Details

@@ -14,10 +14,12 @@ from rich.cells import cell_len
 
 import coflux as cf
 from coflux.cli import exits
-from coflux.cli.axis_labels import Counts, labels, number
-from coflux.cli.bars import bar, bar_lines, progress_text
-from coflux.cli.charts import Axis, Series, chart
+from coflux.cli.bars import bar_lines
+from coflux.cli.charts import chart
 from coflux.cli.lines import Painter
+from coflux.display.axes import Axis, Series
+from coflux.display.axis_labels import Counts, labels, number
+from coflux.display.bars import bar, progress_text
 from coflux.executor.series import Progress
 from tests.cli.samples import Command, recording
 
@@ -205,6 +207,7 @@ def test_what_is_beyond_the_bounds_is_not_drawn() -> None:
     lines = drawn(Series("a", "#0", Axis("", 0, 10), [0, 1, 2], [5, 1e300, -7]), x=Axis("", 0, 2))
     assert sum(line.count("●") for line in lines[1:]) == 1
     assert drawn(Series("a", "#0", Axis("", 0, 10), [0], [50]))[1].startswith("10 ┤")
+    assert drawn(Series("a", "#0", Axis(), [0, 5e-324], [0, 5e-324]))  # the least difference that there is
 
 
 def test_without_values_there_is_no_picture() -> None:

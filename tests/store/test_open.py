@@ -20,7 +20,7 @@ from coflux.executor.checkpoints import LOOKS
 from coflux.executor.database import StoreDamaged
 from coflux.executor.history import History, NoStore
 from coflux.executor.log_search import Field, LogFilter
-from coflux.executor.migrations import APPLICATION_ID, MAIN
+from coflux.executor.migrations import APPLICATION_ID, MAIN, UNRELEASED_ID
 from coflux.executor.rows import GroupRow
 from coflux.executor.store import Store, StoreBusy, StoreError
 from tests.store.factories import PROJECT, batch, execution_row, finished_run, json_value, log_row, run_row, step_row
@@ -77,6 +77,22 @@ def test_a_reader_refuses_a_newer_store(data_dir: str) -> None:
         connection.execute("PRAGMA user_version = 7")
     with pytest.raises(StoreError, match="newer coflux"):
         History.open(data_dir)
+
+
+@pytest.mark.parametrize("open_store", [Store.open, History.open])
+def test_a_store_of_before_the_first_release_is_refused_and_left_alone(
+    data_dir: str, open_store: Callable[[str], object]
+) -> None:
+    """Its big blobs have other digests: they would all be called damaged, one by one."""
+    Store.open(data_dir).close()
+    path = os.path.join(data_dir, "coflux.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {UNRELEASED_ID}")
+    before = Path(path).read_bytes()
+    with pytest.raises(StoreError) as caught:
+        open_store(data_dir)
+    assert_one_line(caught.value, f"{path} was written by a coflux of before the first release", f"`mv {data_dir} ")
+    assert Path(path).read_bytes() == before
 
 
 def test_another_programs_database_is_refused_and_left_alone(data_dir: str) -> None:

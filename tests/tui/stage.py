@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from textual.pilot import Pilot
+from textual.widget import Widget
 
 from coflux.display.feed import ExecutionChanged, GroupOpened, RunChanged, StepSubmitted
 from coflux.encoded import Failure
@@ -45,9 +46,11 @@ class Engine:
     def __init__(self) -> None:
         self.asked: list[Request] = []
         self.told: list[Update] = []
+        self.answer: Callable[[Request], Sequence[Update]] = lambda request: ()  # what else it tells
 
     def ask(self, request: Request) -> None:
         self.asked.append(request)
+        self.told += self.answer(request)
         match request:
             case RunOpened("R1"):
                 self.told.append(RunProgressed("R1", list(events())))
@@ -122,6 +125,10 @@ class Stage:
         for key in keys:
             await self._pilot.press(key)
             await self.look()
+
+    async def click(self, widget: Widget, offset: tuple[int, int] = (0, 0)) -> None:
+        await self._pilot.click(widget, offset=offset)
+        await self.look()
 
     async def look(self) -> None:
         for _ in range(4):  # what is asked for at one look is there at the next, and may lead to more

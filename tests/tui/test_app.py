@@ -82,7 +82,7 @@ def test_the_tree_is_filtered_as_one_types() -> None:
 
 def test_the_timeline_has_a_bar_for_each_step() -> None:
     async def script(stage: Stage) -> None:
-        await stage.press("tab", "enter", "3")
+        await stage.press("tab", "enter", "4")
         assert "0ms" in stage.text
         assert "██" in stage.text
 
@@ -132,8 +132,8 @@ def test_nothing_of_the_users_text_reaches_the_terminal_as_it_is(size: tuple[int
     """Control characters, markup and text that runs the other way, at any size."""
 
     async def script(stage: Stage) -> None:
-        await stage.press("tab", "enter", "e", "1", "2", "3", "question_mark", "escape")
-        for key in ("1", "2", "3"):
+        await stage.press("tab", "enter", "e", "1", "2", "3", "4", "5", "question_mark", "escape")
+        for key in ("1", "2", "3", "4", "5"):
             await stage.press(key)
             for character in "\x1b\x07\u202e\ud83d":
                 assert character not in stage.text

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
-from coflux.executor.blobs import CONCURRENT_SIZE, MARKED_SIZE, SLICE, FileBlobs
+from coflux.executor.blobs import MARKED_SIZE, SLICE, FileBlobs
+from coflux.executor.digests import CONCURRENT_SIZE
 from coflux.values import BlobDamaged, BlobMissing, decode, encode
 from tests.values.conftest import RunScript
 
@@ -37,6 +38,13 @@ def test_a_blob_is_named_by_the_hash_of_its_parts(blobs: FileBlobs) -> None:
     assert blobs.path_of(digest).endswith(f"/{digest[:2]}/{digest[2:]}")
     assert blobs.exists(digest)
     assert size_of(blobs, digest) == 6
+
+
+def test_pieces_may_be_empty(blobs: FileBlobs) -> None:
+    digest = blobs.write_pieces([b"ab", b"", b"", b"cd", b""])
+    assert b"".join(blobs.pieces(digest)) == b"abcd"
+    assert blobs.write_pieces([b"", b"abcd"], sync=True) == digest
+    assert b"".join(blobs.pieces(blobs.write_pieces([b""], sync=True))) == b""
 
 
 def test_parts_of_any_item_size(blobs: FileBlobs) -> None:
@@ -124,10 +132,10 @@ def big(blobs: FileBlobs) -> str:
 def test_a_big_blob_is_not_hashed_where_nobody_has_changed_it(
     blobs: FileBlobs, big: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hashed(_: object) -> NoReturn:
+    def hashed() -> NoReturn:
         raise InterruptedError
 
-    monkeypatch.setattr("coflux.executor.blobs.blake3", hashed)
+    monkeypatch.setattr("coflux.executor.digests.blake3", hashed)
     assert blobs.open(big, MARKED_SIZE)[-1] == 0
     copies = FileBlobs(str(tmp_path / "copies"))
     os.makedirs(os.path.dirname(copies.path_of(big)))

@@ -22,7 +22,7 @@ class Pane(Vertical):
     """A tab. It shows something of the run that is open, maybe of the step under the cursor of its tree.
 
     It is told only while it is seen: of the run and the cursor (`select`), when something has come (`flush`), and once
-    a second (`tick`). When it comes to be seen, `select` is the first.
+    a second (`tick`). When it comes to be seen, `select` is the first; `leave` is the last.
     """
 
     NAME: ClassVar[str]
@@ -41,6 +41,9 @@ class Pane(Vertical):
 
     def select(self, run: OpenRun, node: Node | None) -> None:
         """Another run was opened, the cursor is on another node, or the tab comes to be seen."""
+
+    def leave(self) -> None:
+        """Another tab comes to be seen: what only this one shows need not be read any more."""
 
     def flush(self) -> None:
         """Draw what has changed."""

@@ -16,9 +16,11 @@ class Reader:
 
     Attributes:
         busy: there is more to read, news or not. What takes long is read in portions, between which others have a turn.
+        due: when there will be, on the monotonic clock, for those that read only so often; `None`: with the next news.
     """
 
     busy = False
+    due: float | None = None
 
     def answer(self, history: History, request: Request) -> Iterator[Update]:
         """Take note of what the screen asks for, and tell what can be told at once. Each reader gets every request."""

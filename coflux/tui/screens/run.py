@@ -14,9 +14,11 @@ from coflux.display.marks import MARKS
 from coflux.display.text import duration
 from coflux.tui.open_run import OpenRun
 from coflux.tui.painting import counts_text, seconds_of
+from coflux.tui.panes.assets import AssetsPane
 from coflux.tui.panes.base import Pane
 from coflux.tui.panes.info import InfoPane
 from coflux.tui.panes.logs import LogsPane
+from coflux.tui.panes.metrics import MetricsPane
 from coflux.tui.panes.timeline import TimelinePane
 from coflux.tui.screens.base import View
 from coflux.tui.text import clean
@@ -51,7 +53,13 @@ class RunScreen(View):
 
     def compose(self) -> ComposeResult:
         app = self.dashboard
-        self._panes: list[Pane] = [InfoPane(), LogsPane(app.glyphs), TimelinePane(app.glyphs, app.clock)]
+        self._panes: list[Pane] = [
+            InfoPane(),
+            LogsPane(app.glyphs),
+            MetricsPane(app.state.metrics, app.glyphs),
+            TimelinePane(app.glyphs, app.clock),
+            AssetsPane(app.state.assets, app.glyphs),
+        ]
         yield Static(id="head", markup=False)
         with Horizontal(id="body"):
             yield TreeView(RunTree(), app.glyphs, app.clock, id="tree")
@@ -105,6 +113,8 @@ class RunScreen(View):
         """Tell the tab that is seen what it is to show."""
         pane, run, node = self._pane, self.state.run, self._node
         if run is not None and self._is_seen(pane) and self._told != (pane, run, node):
+            if self._told and isinstance(self._told[0], Pane) and self._told[0] is not pane:
+                self._told[0].leave()
             self._told = (pane, run, node)
             pane.select(run, node)
 

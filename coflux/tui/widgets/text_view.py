@@ -25,6 +25,16 @@ class TextView(LineView):
             self._lines = lines
             self.lines_changed()
 
+    def find(self, text: str, by: int) -> int | None:
+        """The nearest line with a text in it, in upper or lower case: from the cursor's on (`by` is 0), after it (1) or
+        before it (-1). The search goes round."""
+        text, count = text.lower(), len(self._lines)
+        if not text:
+            return None
+        step = by or 1
+        lines = ((self.cursor + by + step * place) % count for place in range(count))
+        return next((line for line in lines if text in "".join(part for part, _ in self._lines[line]).lower()), None)
+
     def on_resize(self) -> None:
         self._lines = self._write(self.size.width)  # Textual calls `LineView.on_resize`, too
 
