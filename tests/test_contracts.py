@@ -53,6 +53,8 @@ def test_every_import_contract_breaks_when_it_is_violated(tmp_path: Path) -> Non
         "executor/supervisor.py": "import coflux.executor.capture",
         "executor/core/retry.py": "import time",
         "executor/core/slots.py": "import coflux.executor.core.waiting",
+        "tui/tree.py": "import textual",
+        "tui/widgets/line_view.py": "import coflux.tui.screens.home",
     }.items():
         with open(tmp_path / "coflux" / module, "a") as file:
             file.write(f"\n{violation}\n")
@@ -63,7 +65,7 @@ def test_every_import_contract_breaks_when_it_is_violated(tmp_path: Path) -> Non
     )
     summary = re.search(r"Contracts: (\d+) kept, (\d+) broken", done.stdout)
     assert summary is not None, done.stdout + done.stderr
-    assert summary.groups() == ("0", "5")
+    assert summary.groups() == ("0", "7")
 
 
 def test_the_version_is_told() -> None:
