@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from coflux import backend
 
-__all__ = ["Level", "log_debug", "log_error", "log_info", "log_warning", "render"]
+__all__ = ["Level", "fill", "log_debug", "log_error", "log_info", "log_warning", "quoted", "render"]
 
 
 class Level(IntEnum):
@@ -59,23 +59,31 @@ def render(template: str | None, values: Mapping[str, object], *, literal: bool 
         literal: nothing is filled in, and values follow below a text of several lines: that of a record of the standard
             library's `logging`, with a traceback.
     """
+    text, others = fill(template, values, literal=literal)
+    rest = " ".join([f"{key}={quoted(value)}" for key, value in others.items()])
+    if not text or not rest:
+        return text or rest
+    return f"{text}\n{rest}" if literal and "\n" in text else f"{text} {rest}"
+
+
+def fill(template: str | None, values: Mapping[str, object], *, literal: bool = False) -> tuple[str, dict[str, object]]:
+    """The text of a template, and the values that it does not mention: see `render`."""
+    if literal:
+        return template or "", dict(values)
     mentioned: set[str] = set()
 
-    def fill(match: re.Match[str]) -> str:
+    def fill_one(match: re.Match[str]) -> str:
         key = match[1]
         if key not in values:
             return match[0]
         mentioned.add(key)
         return str(values[key])
 
-    text = (template or "") if literal else re.sub(r"\{([^{}]*)\}", fill, template or "")
-    rest = " ".join([f"{key}={_quoted(value)}" for key, value in values.items() if key not in mentioned])
-    if not text or not rest:
-        return text or rest
-    return f"{text}\n{rest}" if literal and "\n" in text else f"{text} {rest}"
+    text = re.sub(r"\{([^{}]*)\}", fill_one, template or "")
+    return text, {key: value for key, value in values.items() if key not in mentioned}
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
     """`value` as text; a string in quotes where one could not tell otherwise where it ends."""
     return repr(value) if isinstance(value, str) and not re.fullmatch(r"[^\s\"'=]+", value) else str(value)
 

@@ -21,15 +21,12 @@ from coflux.cli.terminal import Output
 from coflux.durations import parse_duration
 from coflux.executor.client import Client
 from coflux.executor.history import History, LogEntry
-from coflux.executor.log_search import Field, LogFilter
+from coflux.executor.log_search import Field, LogFilter, parse_field
 from coflux.executor.requests import Dropped, RunSettled, Subscribe
 from coflux.logs import Level
 from coflux.project import Project
 
 __all__ = ["command"]
-
-
-_SPELLED = {"True": True, "False": False, "None": None}  # as entries show them, beside JSON
 
 
 def _moment(ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
@@ -49,19 +46,10 @@ def _fields(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ..
 
 
 def _field(ctx: click.Context, parameter: click.Parameter, text: str) -> Field:
-    name, separator, word = text.partition("=")
-    if not name:
-        raise click.BadParameter(f"{text!r} is neither KEY nor KEY=VALUE", ctx, parameter)
-    if not separator:
-        return Field(name)
-    if word in _SPELLED:
-        return Field(name, _SPELLED[word])
     try:
-        value = msgspec.json.decode(word)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return Field(name, word)
-    is_big = isinstance(value, int) and not -(1 << 63) <= value < 1 << 63  # those are recorded as text
-    return Field(name, word if is_big else value)
+        return parse_field(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
 
 
 @click.command()

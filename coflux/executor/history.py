@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
 
 from coflux.encoded import Value
-from coflux.executor import decisions
+from coflux.executor import decisions, recorded_logs
 from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, StoreError, damaged
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
-from coflux.executor.log_search import FUNCTIONS, LogFilter, log_query
+from coflux.executor.log_search import FUNCTIONS, LogFilter, LogScope, log_query
 from coflux.executor.messages import Outcome, Usage
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.reading import (
@@ -213,6 +213,20 @@ class History:
         """Return the ids of a run without a parent and of all runs that come of it, oldest first."""
         sql = "SELECT id FROM runs WHERE root_run = ? AND NOT hidden ORDER BY number"
         return [member for (member,) in self._main.run(sql, (run_id,))]
+
+    def parents(self, run_id: str) -> list[tuple[str, str | None]]:
+        """Return the id and the parent, an execution, of all runs that the run without a parent has led to from which
+        this one comes, oldest first."""
+        sql = (
+            "SELECT id, parent FROM runs WHERE root_run = (SELECT root_run FROM runs WHERE id = ?) AND NOT hidden"
+            " ORDER BY number"
+        )
+        return self._main.run(sql, (run_id,))
+
+    def step_places(self, run_id: str, after: int = 0) -> list[tuple[int, str | None, int | None]]:
+        """Return number, parent and group of all steps of a run with a number above `after`, by number."""
+        sql = 'SELECT number, parent, "group" FROM steps WHERE run = ? AND number > ? ORDER BY number'
+        return self._main.run(sql, (run_id, after))
 
     def last_sign_of(self, run_id: str) -> float:
         """Return the time of the last that is recorded of a run and its child runs, in seconds since the epoch."""
@@ -418,21 +432,34 @@ class History:
         entries = select(database, LogEntry, sql, (*parameters, limit))
         return entries if before is None else entries[::-1]
 
-    def log_ids(
-        self,
-        run_id: str,
-        step: int | None = None,
-        attempt: int | None = None,
-        after: int = 0,
-        limit: int = PAGE,
-        wanted: LogFilter = LogFilter(),  # noqa: B008 (immutable)
-    ) -> list[int]:
-        """Return the ids alone of the entries that `logs` would return: of a million, in a second."""
+    def log_ids(self, scope: LogScope, after: int, until: int, wanted: LogFilter) -> array[int]:
+        """Return the ids of the entries in `scope` that are `wanted`, after the id `after` up to `until`, in order.
+
+        What is still drawn again and again is not among them: see `live_entries`. Nothing outside those ids is looked
+        at: who goes through a log piece by piece never waits long for one, however little is found.
+        """
+        database = self._log_database()
+        return array("q") if database is None else recorded_logs.ids_of(database, scope, after, until, wanted)
+
+    def log_bounds(self, runs: Collection[str]) -> tuple[int, int]:
+        """Return the ids of the oldest and the newest entry of these runs; (0, 0) when there is none."""
+        database = self._log_database()
+        return (0, 0) if database is None else recorded_logs.bounds_of(database, runs)
+
+    def live_entries(self, scope: LogScope, limit: int, wanted: LogFilter) -> list[LogEntry]:
+        """Return the newest entries in `scope` that are still drawn again and again, in order. Each time an entry has
+        another id; it keeps the one under which it is complete."""
         database = self._log_database()
         if database is None:
             return []
-        sql, parameters = log_query("id", run_id, step, attempt, after, None, wanted)
-        return [number for (number,) in database.run(sql, (*parameters, limit))]
+        sql, parameters = recorded_logs.live_query(LOG_FIELDS, scope, wanted)
+        return select(database, LogEntry, sql, (*parameters, limit))[::-1]
+
+    def log_id_at(self, scope: LogScope, at: float) -> int:
+        """Return the id of the entry in `scope` that is nearest to the time `at`, in seconds since the epoch, as far as
+        entries come in the order of time; 0 when there is none."""
+        database = self._log_database()
+        return 0 if database is None else recorded_logs.id_at(database, scope, at)
 
     def log_entries(self, ids: Sequence[int]) -> list[LogEntry]:
         """Return the log entries with these ids, as far as they are there, in order."""

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+import msgspec
+
 from coflux.executor import log_values
 from coflux.logs import render
 
-__all__ = ["FUNCTIONS", "Field", "LogFilter", "Present", "conditions", "log_query"]
+__all__ = [
+    "FUNCTIONS",
+    "Field",
+    "LogFilter",
+    "LogScope",
+    "Present",
+    "conditions",
+    "log_query",
+    "parse_field",
+    "scope_conditions",
+]
 
 Condition = tuple[str, tuple[object, ...]]  # SQL and its parameters
 
@@ -29,11 +42,49 @@ class Field(NamedTuple):
     value: object = Present.ANY
 
 
+_SPELLED = {"True": True, "False": False, "None": None}  # as entries show them, beside JSON
+
+
+def parse_field(text: str) -> Field:
+    """`KEY`, or `KEY=VALUE`: as JSON, True, False or None, or a text as it is.
+
+    Raises:
+        ValueError: there is no key.
+    """
+    name, separator, word = text.partition("=")
+    if not name:
+        raise ValueError(f"{text!r} is neither KEY nor KEY=VALUE")
+    if not separator:
+        return Field(name)
+    if word in _SPELLED:
+        return Field(name, _SPELLED[word])
+    try:
+        value = msgspec.json.decode(word)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return Field(name, word)
+    is_big = isinstance(value, int) and not -(1 << 63) <= value < 1 << 63  # those are recorded as text
+    return Field(name, word if is_big else value)
+
+
+class LogScope(NamedTuple):
+    """Whose entries.
+
+    runs: of these runs.
+    steps: of these steps only, of runs that are among them; other runs are meant as a whole.
+    attempt: of this attempt of each step; `None` for all.
+    """
+
+    runs: Collection[str]
+    steps: Mapping[str, Collection[int]] = {}
+    attempt: int | None = None
+
+
 class LogFilter(NamedTuple):
     """What entries must be like.
 
     levels: of one of these levels.
     text: with this text in what is shown, the template with its values filled in; in upper or lower case.
+    pattern: this regular expression is found in what is shown, in upper or lower case.
     since, until: made at these times or between them, in seconds since the epoch.
     logger: of this logger of the standard library or one below it (`app` has `app.db`).
     fields: with all of these values.
@@ -45,6 +96,7 @@ class LogFilter(NamedTuple):
     until: float | None = None
     logger: str | None = None
     fields: Sequence[Field] = ()
+    pattern: str | None = None
 
 
 # What JSON does not hold as it is, is an object: its preview, and its projection if it has one (see `log_values`).
@@ -79,12 +131,28 @@ def log_query(
     return sql, [parameter for _, parameters in found for parameter in parameters]
 
 
+def scope_conditions(scope: LogScope) -> Iterator[Condition]:
+    """Who a row of the table `logs` has to come from."""
+    yield "run IN (SELECT value FROM json_each(?))", (json.dumps(list(scope.runs)),)
+    if scope.steps:
+        whole = [run for run in scope.runs if run not in scope.steps]
+        some = [(run, step) for run, steps in scope.steps.items() for step in steps]
+        # The plus keeps them away from the index, which finds one run's entries of a time, not one step's.
+        is_of_step = "(+run, +step) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
+        parameters = json.dumps(whole), json.dumps(some)
+        yield f"(+run IN (SELECT value FROM json_each(?)) OR {is_of_step})", parameters
+    if scope.attempt is not None:
+        yield "attempt = ?", (scope.attempt,)
+
+
 def conditions(wanted: LogFilter) -> Iterator[Condition]:
     """What a row of the table `logs` has to fulfil."""
     if wanted.levels is not None:
         yield f"level IN ({', '.join('?' * len(wanted.levels))})", tuple(wanted.levels)
     if wanted.text is not None:
         yield 'log_shows(?, template, "values", logger)', (wanted.text.casefold(),)
+    if wanted.pattern is not None:
+        yield 'log_matches(?, template, "values", logger)', (wanted.pattern,)
     if wanted.since is not None:
         yield "at >= ?", (wanted.since,)
     if wanted.until is not None:
@@ -128,6 +196,11 @@ def _shows(text: str, template: str | None, values: bytes | None, logger: str | 
     return text in shown.casefold()
 
 
+def _matches(pattern: str, template: str | None, values: bytes | None, logger: str | None) -> bool:
+    shown = render(template, log_values.texts(values), literal=logger is not None) if values else template or ""
+    return re.search(pattern, shown, re.IGNORECASE) is not None
+
+
 def _canonical_json(text: str | None) -> str | None:
     """The same text for all JSON texts of one value: as in `Field`, in all its depths. `None` for none."""
     return None if text is None else json.dumps(json.loads(text, parse_float=_number), sort_keys=True)
@@ -138,5 +211,9 @@ def _number(text: str) -> int | float:
     return int(number) if number.is_integer() else number
 
 
-FUNCTIONS: Mapping[str, Callable[..., str | bool | None]] = {"log_shows": _shows, "canonical_json": _canonical_json}
+FUNCTIONS: Mapping[str, Callable[..., str | bool | None]] = {
+    "log_shows": _shows,
+    "log_matches": _matches,
+    "canonical_json": _canonical_json,
+}
 """What `conditions` need of a database, by name. They are pure."""

@@ -177,6 +177,8 @@ LOGS: tuple[Migration, ...] = (
         # Pages of one run in order, with what a filter asks for first: the rows themselves can be long.
         "CREATE INDEX logs_by_run ON logs (run, id, step, attempt, level)",
         "CREATE UNIQUE INDEX logs_by_bar ON logs (run, step, attempt, bar) WHERE bar IS NOT NULL",
+        # Those that are not among the entries yet.
+        "CREATE INDEX logs_live ON logs (run, id) WHERE live",
         """CREATE TABLE metrics (
             run TEXT NOT NULL,
             step INTEGER NOT NULL,

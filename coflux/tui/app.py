@@ -37,6 +37,7 @@ from coflux.tui.screens.form import StartForm
 from coflux.tui.screens.help import Help
 from coflux.tui.screens.home import Home
 from coflux.tui.screens.run import RunScreen
+from coflux.tui.screens.save_as import SaveAs
 from coflux.tui.screens.system import SystemScreen
 from coflux.tui.searching import open_palette
 from coflux.tui.state import State
@@ -49,6 +50,9 @@ from coflux.tui.updates import (
     CancelAsked,
     DownloadAsked,
     DownloadBlocked,
+    LogFilter,
+    LogSaveAsked,
+    LogSearch,
     LogIds,
     ProgressRead,
     Request,
@@ -206,6 +210,8 @@ class Dashboard(App[None]):
         for blocked in self.state.blocked:
             self._ask_to_replace(blocked)
         self.state.blocked.clear()
+        if self.state.log.unsaved:
+            self._ask_to_overwrite(self.state.log.unsaved.pop(0))
 
     def _take(self, update: Update) -> None:
         self.state.take(update)
@@ -362,6 +368,23 @@ class Dashboard(App[None]):
                 self.ask(CancelAsked(execution))
 
         self.push_screen(Ask(f"Cancel {execution}?", [about], [("y", "cancel it")]), answered)
+
+    def save_log(self, wanted: LogFilter, search: LogSearch | None) -> None:
+        """Save the entries that are shown to a file that is asked for."""
+
+        def chosen(path: str | None) -> None:
+            if path:
+                self.ask(LogSaveAsked(wanted, search, path))
+
+        self.push_screen(SaveAs("log", f"{wanted.run}.log"), chosen)
+
+    def _ask_to_overwrite(self, request: LogSaveAsked) -> None:
+        def answered(key: str | None) -> None:
+            if key == "y":
+                self.ask(request._replace(overwrite=True))
+
+        about = "the log would take the place of what is in it"
+        self.push_screen(Ask(f"{request.path} is there. Overwrite it?", [about], [("y", "overwrite")]), answered)
 
     # -- leaving -----------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ from coflux.project import Project
 from coflux.tui.readers.assets import AssetsReader
 from coflux.tui.readers.base import Reader
 from coflux.tui.readers.details import DetailsReader
+from coflux.tui.readers.log_saving import LogSaver
 from coflux.tui.readers.logs import LogReader
 from coflux.tui.readers.metrics import MetricsReader
 from coflux.tui.readers.run import RunReader
@@ -76,6 +77,7 @@ READERS: tuple[type[Reader], ...] = (
     RunsReader,
     RunReader,
     LogReader,
+    LogSaver,
     DetailsReader,
     MetricsReader,
     SparksReader,

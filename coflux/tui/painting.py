@@ -11,12 +11,9 @@ from coflux.display.axis_labels import number
 from coflux.display.marks import MARKS, Mark
 from coflux.display.reasons import reason_of
 from coflux.display.text import duration
-from coflux.executor import log_values
-from coflux.executor.history import LogEntry
 from coflux.executor.messages import TargetInfo
 from coflux.executor.rows import ExecutionRow, RunRow
 from coflux.executor.series import Progress
-from coflux.logs import Level, render
 from coflux.tui.text import cell_len, clean, fit, pad
 from coflux.tui.tree import PROBLEMS, Kind, Node, RunTree, TreeRow
 from coflux.tui.updates import Spark
@@ -28,7 +25,6 @@ __all__ = [
     "call_text",
     "counts_text",
     "mark_of",
-    "paint_log_entry",
     "paint_run",
     "paint_tree_row",
     "seconds_of",
@@ -43,7 +39,6 @@ TIME_WIDTH = 7  # cells of a duration
 BAR_WIDTH = 8  # cells
 SPARK_WIDTH = 8  # cells
 DAY = 86_400.0  # seconds
-STEP_WIDTH = 14  # cells of the step that a log entry belongs to
 
 _RETRYING = Mark("↻", "r", "yellow")
 _DELAYED = Mark("◷", "d", "dim")
@@ -321,36 +316,6 @@ def _began(at: float, now: float) -> str:
     if now - at >= DAY:
         return time.strftime("%m-%d %H:%M", time.localtime(at))
     return _ago(now - at)
-
-
-_LEVELS = {
-    Level.DEBUG: ("D", "dim"),
-    Level.STDOUT: ("│", ""),
-    Level.INFO: ("I", "blue"),
-    Level.STDERR: ("┆", ""),
-    Level.WARNING: ("W", "yellow bold"),
-    Level.ERROR: ("E", "red bold"),
-}
-_ASCII_LEVELS = {Level.STDOUT: "|", Level.STDERR: ":"}
-
-
-def paint_log_entry(entry: LogEntry, name: str, began: float, width: int, glyphs: Glyphs) -> list[Piece]:
-    """An entry in one line: seconds since `began`, level, step, text."""
-    level = Level(entry.level)
-    mark, style = _LEVELS[level]
-    if not glyphs.unicode:
-        mark = _ASCII_LEVELS.get(level, mark)
-    pieces: list[Piece] = [(f"{entry.at - began:8.3f} ", "dim")]
-    if width >= 60:
-        step = fit(f"{entry.step} {clean(name, 40)}", STEP_WIDTH, glyphs.ellipsis)
-        pieces.append((pad(step, STEP_WIDTH) + " ", "cyan"))
-    pieces.append((mark + " ", style))
-    text = render(entry.template, log_values.texts(entry.values))
-    first, newline, _ = text.partition("\n")
-    room = width - sum(cell_len(piece) for piece, _ in pieces)
-    first = clean(first, 4 * width) + (f" {glyphs.ellipsis}" if newline else "")
-    pieces.append((fit(first, room, glyphs.ellipsis), "" if level < Level.WARNING else style.removesuffix(" bold")))
-    return pieces
 
 
 def _ago(seconds: float) -> str:

@@ -261,6 +261,10 @@ class RunTree:
     def find(self, run: str, step: int) -> Node | None:
         return self._steps.get((run, step))
 
+    def group_key(self, node: Node) -> tuple[str, int, int, int] | None:
+        """Run, step, attempt and number of a group."""
+        return next((key for key, group in self._groups.items() if group is node), None)
+
     def steps(self) -> list[tuple[StepKey, Node]]:
         """All of them, in the order in which they came."""
         return list(self._steps.items())

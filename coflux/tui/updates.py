@@ -13,6 +13,7 @@ from coflux.display.axes import ChartName
 from coflux.display.feed import Event
 from coflux.encoded import Value
 from coflux.executor.history import LogEntry
+from coflux.executor.log_search import Field
 from coflux.executor.messages import ModuleError, Outcome, TargetInfo
 from coflux.executor.news import Key
 from coflux.executor.recorded_metrics import MetricInfo
@@ -38,10 +39,21 @@ __all__ = [
     "EntriesAsked",
     "EntriesRead",
     "Failed",
+    "LogEntries",
+    "LogEntriesAsked",
+    "LogEntryAsked",
+    "LogFileThere",
     "LogFilter",
+    "LogGone",
     "LogIds",
-    "LogPage",
-    "LogPageAsked",
+    "LogLive",
+    "LogMatches",
+    "LogSaveAsked",
+    "LogSearch",
+    "LogSearchAsked",
+    "LogTimeAsked",
+    "LogTimeFound",
+    "LogWhole",
     "LogsAsked",
     "MetricCourse",
     "MetricsAsked",
@@ -72,13 +84,23 @@ StepKey = tuple[str, int]
 
 
 class LogFilter(NamedTuple):
-    """Which entries of a run are shown: those of all steps or of one, of these levels, with this text in them."""
+    """Which entries are shown: those of a run and its child runs; with a step, of that and all below it; with a group
+    of one of its attempts, of all in that; with an attempt alone, of nothing else. Of these levels, with these values.
+    """
 
     run: str
     step: int | None = None
     attempt: int | None = None
+    group: int | None = None
     levels: Collection[int] | None = None
-    text: str | None = None
+    fields: Sequence[Field] = ()
+
+
+class LogSearch(NamedTuple):
+    """What is looked for in the entries that are shown: a text or a regular expression, in upper or lower case."""
+
+    text: str = ""
+    pattern: str = ""
 
 
 # -- asked ------------------------------------------------------------------------------------------------------------
@@ -97,10 +119,42 @@ class LogsAsked(NamedTuple):
     filter: LogFilter
 
 
-class LogPageAsked(NamedTuple):
+class LogEntriesAsked(NamedTuple):
+    """Read these entries, as much of them as fits on a few lines."""
+
     number: int
-    page: int
     ids: Sequence[int]
+
+
+class LogEntryAsked(NamedTuple):
+    """Read as much of one entry as is ever shown."""
+
+    number: int
+    id: int
+
+
+class LogSearchAsked(NamedTuple):
+    """Look for this in the entries that are followed; `number` is that of those and of the search, `None` for none."""
+
+    number: int
+    search: int
+    wanted: LogSearch | None
+
+
+class LogTimeAsked(NamedTuple):
+    """Find an entry of about this time, in seconds since the epoch."""
+
+    number: int
+    at: float
+
+
+class LogSaveAsked(NamedTuple):
+    """Write entries to a file: over one that is there only with `overwrite`."""
+
+    filter: LogFilter
+    search: LogSearch | None
+    path: str
+    overwrite: bool = False
 
 
 class DetailsAsked(NamedTuple):
@@ -184,7 +238,11 @@ class DiscoverAsked(NamedTuple):
 Request = (
     RunOpened
     | LogsAsked
-    | LogPageAsked
+    | LogEntriesAsked
+    | LogEntryAsked
+    | LogSearchAsked
+    | LogTimeAsked
+    | LogSaveAsked
     | DetailsAsked
     | MetricsAsked
     | AssetsAsked
@@ -317,16 +375,67 @@ class DownloadBlocked(NamedTuple):
 
 
 class LogIds(NamedTuple):
-    """The next entries that match."""
+    """More entries match, in order: after those that are known, or before. `left` is the share of the store that has
+    not been looked through, from 0 to 1."""
 
     number: int
     ids: Sequence[int]
+    before: bool
+    left: float
 
 
-class LogPage(NamedTuple):
+class LogMatches(NamedTuple):
+    """More of the entries are what is searched for: as `LogIds`."""
+
     number: int
-    page: int
+    search: int
+    ids: Sequence[int]
+    before: bool
+    left: float
+
+
+class LogLive(NamedTuple):
+    """The entries that are still drawn again and again, in place of those told before."""
+
+    number: int
     entries: Sequence[LogEntry]
+
+
+class LogEntries(NamedTuple):
+    """Those of the ids that were asked for that are there. Long ones are cut."""
+
+    number: int
+    ids: Sequence[int]
+    entries: Sequence[LogEntry]
+
+
+class LogWhole(NamedTuple):
+    """One entry, as much of it as is ever shown; and how many characters its text has in all."""
+
+    number: int
+    entry: LogEntry
+    length: int
+
+
+class LogTimeFound(NamedTuple):
+    """The id of an entry of about the time that was asked for."""
+
+    number: int
+    id: int
+
+
+class LogGone(NamedTuple):
+    """Entries that were told are not there any more: all of them. `why`: what is wrong with the store, "" if nothing is
+    but that they have been removed."""
+
+    number: int
+    why: str
+
+
+class LogFileThere(NamedTuple):
+    """What was to be saved where a file is already."""
+
+    request: LogSaveAsked
 
 
 class Details(NamedTuple):
@@ -382,7 +491,13 @@ Update = (
     | PreviewRead
     | DownloadBlocked
     | LogIds
-    | LogPage
+    | LogMatches
+    | LogLive
+    | LogEntries
+    | LogWhole
+    | LogTimeFound
+    | LogGone
+    | LogFileThere
     | Details
     | TargetsRead
     | SampleRead

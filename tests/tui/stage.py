@@ -21,10 +21,11 @@ from coflux.tui.updates import (
     Connected,
     Details,
     DetailsAsked,
-    LogIds,
-    LogPage,
-    LogPageAsked,
+    LogEntriesAsked,
+    LogEntryAsked,
     LogsAsked,
+    LogSearchAsked,
+    LogTimeAsked,
     Request,
     RunOpened,
     RunProgressed,
@@ -36,6 +37,7 @@ from coflux.tui.updates import (
     Update,
 )
 from tests.tui.pretend import NOW, execution, group, run_row, sample, step
+from tests.tui.pretend_log import Log
 
 HOSTILE = "x [/] [bold]\x1b[2J\x1b]0;gone\x07 \u202eright \ud83d [@click=app.quit]"
 
@@ -47,6 +49,7 @@ class Engine:
         self.asked: list[Request] = []
         self.told: list[Update] = []
         self.answer: Callable[[Request], Sequence[Update]] = lambda request: ()  # what else it tells
+        self.log = Log(ENTRIES)
 
     def ask(self, request: Request) -> None:
         self.asked.append(request)
@@ -54,13 +57,8 @@ class Engine:
         match request:
             case RunOpened("R1"):
                 self.told.append(RunProgressed("R1", list(events())))
-            case LogsAsked(number, wanted):
-                ids = [entry.id for entry in ENTRIES if wanted.step in (None, entry.step)]
-                if wanted.text:
-                    ids = [entry.id for entry in ENTRIES if wanted.text in (entry.template or "")]
-                self.told.append(LogIds(number, ids))
-            case LogPageAsked(number, page, ids):
-                self.told.append(LogPage(number, page, [entry for entry in ENTRIES if entry.id in ids]))
+            case LogsAsked() | LogEntriesAsked() | LogEntryAsked() | LogSearchAsked() | LogTimeAsked():
+                self.told += self.log.answer(request)
             case DetailsAsked("R1:3:1"):
                 self.told.append(Details(execution(3, "failed"), (), FailedOutcome(FAILURE)))
             case StartAsked():

@@ -44,6 +44,7 @@ class RunScreen(View):
         Binding("right_square_bracket", "next_tab(1)", "next tab", show=False, id="run.next_tab"),
         Binding("left_square_bracket", "next_tab(-1)", "previous tab", show=False, id="run.previous_tab"),
         Binding("slash", "search", "search", id="run.search", priority=True),
+        Binding("L", "log", "log", show=False, id="run.log"),
         Binding("z", "zoom", "zoom", show=False, id="run.zoom"),
         Binding("R", "rerun", "re-run", id="run.rerun"),
         Binding("c", "resume", "resume", id="run.resume"),
@@ -210,6 +211,23 @@ class RunScreen(View):
 
     def action_next_tab(self, by: int) -> None:
         self._open(self._panes[(self._panes.index(self._pane) + by) % len(self._panes)])
+
+    def action_log(self) -> None:
+        self._open(self.query_one(LogsPane))
+
+    async def action_pane(self, action: str) -> None:
+        """What a key of the tab does, for a click on its hint."""
+        await self._pane.run_action(action)
+
+    def on_logs_pane_step_chosen(self, message: LogsPane.StepChosen) -> None:
+        """Put the cursor on the step that an entry of the log is of."""
+        node = None if self.state.run is None else self.state.run.tree.find(message.run, message.step)
+        if node is None:
+            self.app.bell()
+            return
+        if not self.query_one("#tree").display:
+            self._leave_side()
+        self._tree.go_to(node)
 
     # -- searching ---------------------------------------------------------------------------------------------------
 

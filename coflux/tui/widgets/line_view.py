@@ -153,14 +153,11 @@ class LineView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width, line = self.size.width, self.first + y
-        if self._theme != self.app.theme:
-            self._theme = self.app.theme
-            self._forget_styles()
+        self.heed_theme()
         if line >= self.count():
             return Strip.blank(width, self.rich_style)
         if line == self.cursor:
-            base = self.rich_style + cursor_style(self.app.current_theme, focused=self.looks_focused)
-            return self._draw(line, width, base)
+            return self._draw(line, width, self.cursor_base)
         strip = self._strips.get(line)
         if strip is None:
             strip = self._draw(line, width, self.rich_style)
@@ -169,11 +166,26 @@ class LineView(Widget, can_focus=True):
             self._strips[line] = strip
         return strip
 
+    def heed_theme(self) -> None:
+        """Forget what was drawn in another theme."""
+        if self._theme != self.app.theme:
+            self._theme = self.app.theme
+            self._forget_styles()
+
+    @property
+    def cursor_base(self) -> Style:
+        """What the line with the cursor is drawn on."""
+        return self.rich_style + cursor_style(self.app.current_theme, focused=self.looks_focused)
+
     def _draw(self, line: int, width: int, base: Style) -> Strip:
-        pieces = [(text, self._style(name)) for text, name in self.paint(line, width) if text]
+        return self.draw_pieces(self.paint(line, width), width, base)
+
+    def draw_pieces(self, pieces: Sequence[Piece], width: int, base: Style) -> Strip:
+        """A line of the screen, on this background."""
+        styled = [(text, self._style(name)) for text, name in pieces if text]
         if base.reverse:  # one bar, not patches of the colours in it
-            pieces = [(text, Style(bold=style.bold)) for text, style in pieces]
-        segments = [Segment(text, base + style) for text, style in pieces]
+            styled = [(text, Style(bold=style.bold, underline=style.underline)) for text, style in styled]
+        segments = [Segment(text, base + style) for text, style in styled]
         return Strip(segments).adjust_cell_length(width, base).simplify()
 
     def _style(self, name: str) -> Style:
@@ -211,7 +223,11 @@ class LineView(Widget, can_focus=True):
             self.go(line)
 
     def on_mouse_scroll_down(self) -> None:
-        self.go(self.cursor + WHEEL_LINES)
+        self.wheel(WHEEL_LINES)
 
     def on_mouse_scroll_up(self) -> None:
-        self.go(self.cursor - WHEEL_LINES)
+        self.wheel(-WHEEL_LINES)
+
+    def wheel(self, lines: int) -> None:
+        """The mouse's wheel was turned by so many lines."""
+        self.go(self.cursor + lines)
