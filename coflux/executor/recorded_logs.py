@@ -55,12 +55,13 @@ def id_at(database: Database, scope: LogScope, at: float) -> int:
     )
     while low < high:
         middle = (low + high) // 2
-        found = database.run(following, (middle, runs))[0][0]
-        if found is None or database.run("SELECT at FROM logs WHERE id = ?", (found,))[0][0] >= at:
+        next_id = database.run(following, (middle, runs))[0][0]
+        if next_id is None or database.run("SELECT at FROM logs WHERE id = ?", (next_id,))[0][0] >= at:
             high = middle
         else:
-            low = found + 1
-    where = [("id BETWEEN ? AND ?", (high - NEIGHBOURS, high + NEIGHBOURS)), *scope_conditions(scope)]
-    sql = f"SELECT id FROM logs WHERE {' AND '.join(condition for condition, _ in where)} ORDER BY abs(at - ?), id LIMIT 1"
-    nearest = database.run(sql, [*(parameter for _, parameters in where for parameter in parameters), at])
+            low = next_id + 1
+    found = [("id BETWEEN ? AND ?", (high - NEIGHBOURS, high + NEIGHBOURS)), *scope_conditions(scope)]
+    where = " AND ".join(condition for condition, _ in found)
+    parameters = [parameter for _, parameters in found for parameter in parameters]
+    nearest = database.run(f"SELECT id FROM logs WHERE {where} ORDER BY abs(at - ?), id LIMIT 1", [*parameters, at])
     return nearest[0][0] if nearest else high

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
 from coflux.display.text import duration
 from coflux.executor import log_values
@@ -139,7 +139,7 @@ def paint_unfolded(entry: LogEntry, whole: LogWhole | None, before: LogEntry | N
             *lines[:MOST_LINES],
             [(f"{look.glyphs.ellipsis} cut: {what} in all   ", "dim"), ("S", "bold"), (": save", "dim")],
         ]
-    lines.append([(_about(entry, look), "dim")])
+    lines += _wrapped([[(_about(entry, look), "dim")]], room)
     bar = "│" if look.glyphs.unicode else "|"
     head, *others = lines
     return [
@@ -293,16 +293,16 @@ _SGR_STYLES |= {code + 60: name for code, name in _SGR_STYLES.items() if code > 
 def _colored(text: str, style: str) -> Iterator[Piece]:
     """A line, clean, in the colours that it sets itself."""
     if "\x1b" not in text:
-        yield clean(text), style
+        yield clean(text, LONGEST), style
         return
     at, current = 0, style
     for match in _SGR.finditer(text[:LONGEST]):
         if match.start() > at:
-            yield clean(text[at : match.start()]), current
+            yield clean(text[at : match.start()], LONGEST), current
         current = _after_sgr(match[1], current, style)
         at = match.end()
     if at < len(text):
-        yield clean(text[at:]), current
+        yield clean(text[at:], LONGEST), current
 
 
 def _after_sgr(codes: str, current: str, plain: str) -> str:
@@ -335,27 +335,36 @@ def _cut(text: str, cells: int) -> str:
 
 
 def _wrapped(lines: Iterable[Sequence[Piece]], width: int) -> Iterator[Line]:
-    """Lines cut into lines of at most `width` cells."""
+    """Lines cut into lines of at most `width` cells, at a space where there is one in the second half."""
     for line in lines:
         folded: Line = []
         room = width
         for text, style in line:
             rest = text
             while rest:
-                head = rest[:room] if rest.isascii() else chop_cells(rest[: max(room, 1)], max(room, 1))[0]
-                taken = cell_len(head)
-                if taken > room and folded:  # no room, or not for a wide character
-                    head = ""
-                elif len(head) < len(rest) and (space := head.rfind(" ")) > width // 2:
-                    head, taken, room = head[: space + 1], 0, 0
-                if head:
-                    folded.append((head, style))
-                    room -= taken
-                    rest = rest[len(head) :]
-                if rest and (room <= 0 or not head):
+                head = _beginning(rest, room)
+                if not head and folded:
+                    yield folded
+                    folded, room = [], width
+                    continue
+                head = head or rest[0]  # a wide character where there is only room for a narrow one
+                if len(head) < len(rest) and (space := head.rfind(" ")) > width // 2:
+                    head = head[: space + 1]
+                folded.append((head, style))
+                room -= cell_len(head)
+                rest = rest[len(head) :]
+                if rest:
                     yield folded
                     folded, room = [], width
         yield folded
+
+
+def _beginning(text: str, cells: int) -> str:
+    """As much of a text as fits."""
+    head = text[: max(cells, 0)]
+    while not head.isascii() and (over := cell_len(head) - cells) > 0:
+        head = head[: -((over + 1) // 2)]
+    return head
 
 
 def _fitted(pieces: Iterable[Piece], cells: int, glyphs: Glyphs) -> Line:

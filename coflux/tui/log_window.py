@@ -6,6 +6,7 @@ top (or, while it follows, on the last one), and only entries on the screen are 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 __all__ = ["LogWindow"]
@@ -74,7 +75,7 @@ class LogWindow:
         if (self.first, self.skipped) == before:  # at the end of the log
             self.cursor = self.first if lines < 0 else count - 1
         else:
-            self.cursor = shown[min(place, len(shown) - 1)][0]
+            self.cursor = self._nearest(shown, place, height, lines < 0)
 
     def move(self, entries: int, count: int, height: int) -> None:
         """Move the cursor; through the lines of an entry that does not fit, line by line."""
@@ -104,6 +105,19 @@ class LogWindow:
             lines += [(index, at) for at in range(line, min(self._height_of(index), line + height - len(lines)))]
             index, line = index + 1, 0
         return lines
+
+    def _nearest(self, shown: list[Line], place: int, height: int, upwards: bool) -> int:
+        """The entry nearest to a place of the screen that can have the cursor without moving everything: one that is
+        there as a whole, or the first if no screen has room for it. If there is none, one that moves it on."""
+        first, last = shown[0][0], shown[-1][0]
+        count = Counter(index for index, _ in shown)
+        fitting = [
+            index
+            for index in range(first, last + 1)
+            if count[index] == self._height_of(index) or (index == first and self._height_of(index) > height)
+        ]
+        wanted = shown[min(place, len(shown) - 1)][0]
+        return min(fitting, key=lambda index: abs(index - wanted), default=first if upwards else last)
 
     def _between(self, enough: int) -> int:
         """How many lines there are from the top to the cursor's entry, counted up to `enough`."""

@@ -54,21 +54,6 @@ def test_a_run_is_started_from_the_form_which_tells_what_is_wrong() -> None:
     play(script)
 
 
-def test_the_log_is_shown_filtered_and_of_one_step() -> None:
-    async def script(stage: Stage) -> None:
-        await stage.press("tab", "enter", "2")
-        assert "GET /1" in stage.text
-        assert "page 7 url=https://example.org" in stage.text
-        await stage.press("slash", *"GET", "enter")
-        assert "page 7" not in stage.text
-        assert "GET /1" in stage.text
-        await stage.press("slash", *["backspace"] * 3, "enter", "escape", "e", "2", "a")
-        assert "page 7" in stage.text
-        assert "GET /1" not in stage.text
-
-    play(script)
-
-
 def test_the_tree_is_filtered_as_one_types() -> None:
     async def script(stage: Stage) -> None:
         await stage.press("tab", "enter", "slash", *"reset")

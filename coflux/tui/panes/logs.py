@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -45,6 +45,13 @@ class Scope(Enum):
     RUN = "whole run"
     BELOW = "step and below"
     ATTEMPT = "this attempt"
+
+
+class Seeking(NamedTuple):
+    """A match is looked for from the cursor on, at which one may be as well if `here`."""
+
+    backwards: bool
+    here: bool
 
 
 class LogsPane(Pane):
@@ -91,7 +98,7 @@ class LogsPane(Pane):
         self._error = ""  # in what is typed
         self._named = 0  # how many steps have names
         self._number_width = self._step_width = 0  # of the longest of them
-        self._seeking: bool | None = None  # a match is to be gone to when it is found: backwards?
+        self._seeking: Seeking | None = None  # a match is to be gone to when it is found
 
     def compose(self) -> ComposeResult:
         yield self._bar
@@ -283,33 +290,28 @@ class LogsPane(Pane):
             self._view.keep_place()
             self._ask_for_matches()
             self._view.relayout()
-        self._seeking = True if search is not None and again else None
+        self._seeking = Seeking(backwards=True, here=True) if search is not None and again else None
         self.flush()
 
     def action_match(self, backwards: bool) -> None:
         if self._search is None:
             self.app.bell()
-            return
-        self._seeking = None
-        entry_id = self._view.chosen_id
-        found = None if entry_id is None else self.dashboard.state.log.model.match_from(entry_id, backwards=backwards)
-        if found is not None:
-            self._view.seek(found)
         else:
-            self._seeking = backwards
-            self._go_to_match(backwards)
+            self._seeking = Seeking(backwards, here=False)
+            self._go_to_match(self._seeking)
 
-    def _go_to_match(self, backwards: bool) -> None:
-        """Go to the nearest match, this one included, as soon as that can be told; then round the end."""
+    def _go_to_match(self, seeking: Seeking) -> None:
+        """Go to the nearest match, as soon as that can be told; then round the end."""
         model, entry_id = self.dashboard.state.log.model, self._view.chosen_id
         if entry_id is None:
             return
-        found = model.match_from(entry_id + 1 if backwards else entry_id - 1, backwards=backwards)
+        start = entry_id if not seeking.here else entry_id + 1 if seeking.backwards else entry_id - 1
+        found = model.match_from(start, backwards=seeking.backwards)
         if found is None and model.matches_left:
             return
         self._seeking = None
         if found is None and model.matches:
-            found = model.matches[-1 if backwards else 0]
+            found = model.matches[-1 if seeking.backwards else 0]
         if found is None:
             self.app.bell()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -18,7 +19,7 @@ from coflux.tui.log_painting import MATCH, Look, Times, paint_entry, paint_folde
 from coflux.tui.log_window import Line, LogWindow
 from coflux.tui.logs import LogModel
 from coflux.tui.painting import Glyphs, Piece
-from coflux.tui.text import fit
+from coflux.tui.text import clean, fit
 from coflux.tui.widgets.line_view import KEPT_STRIPS, LineView
 
 __all__ = ["LogView"]
@@ -258,7 +259,8 @@ class LogView(LineView):
         if y < len(rows):
             strip = self._strip(*rows[y], top=y == 0)
         else:
-            strip = self._drawn(self._nothing(width) if y == 0 and not rows else [], self.rich_style)
+            nothing = [] if rows else self._nothing(width)
+            strip = self._drawn(nothing[y] if y < len(nothing) else [], self.rich_style)
         if y == self.size.height - 1 and self._marker:
             marker = fit(self._marker, width)
             end = Strip([Segment(marker, self.rich_style + self._style("reverse"))])
@@ -300,14 +302,14 @@ class LogView(LineView):
         segments = [Segment(text, base + self._style(style)) for text, style in pieces if text]
         return Strip(segments).adjust_cell_length(self.size.width, base).simplify()
 
-    def _nothing(self, width: int) -> list[Piece]:
+    def _nothing(self, width: int) -> list[list[Piece]]:
         """What stands in place of entries."""
         model = self.model
         if model.trouble:
-            return [(fit(model.trouble, width, self.look.glyphs.ellipsis), "red")]
+            return [[(line, "red")] for line in wrap(clean(model.trouble), max(width, 1))]
         if model.shown_left:
-            return [(f"reading{self.look.glyphs.ellipsis}", "dim")]
-        return [("the entries have been removed" if model.gone else "no entries", "dim")]
+            return [[(f"reading{self.look.glyphs.ellipsis}", "dim")]]
+        return [[("the entries have been removed" if model.gone else "no entries", "dim")]]
 
     @property
     def _marker(self) -> str:
