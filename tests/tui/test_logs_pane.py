@@ -6,6 +6,7 @@ import pytest
 from textual.widgets import Input
 
 from coflux.logs import Level
+from coflux.tui.panes.logs import LogsPane
 from coflux.tui.updates import LogFileThere, LogGone, LogLive, LogsAsked, LogSaveAsked
 from tests.tui.pretend_log import Log, clock, entry, realistic
 from tests.tui.stage import Stage, play
@@ -122,6 +123,7 @@ def test_an_entry_is_unfolded_wrapped_and_timed_otherwise() -> None:
         assert "ConnectionError: connection reset by peer" in stage.text
         assert "logger" in stage.text
         assert "raise ConnectionError" in stage.text
+        assert stage.app.screen.query_one(LogsPane).line().endswith("connection reset by peer\nattempt=3")
         await stage.press("enter")
         assert "raise ConnectionError" not in stage.text
         await stage.press("w", "G")

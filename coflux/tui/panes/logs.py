@@ -15,7 +15,7 @@ from textual.widgets import Input
 from coflux.executor.log_search import Field
 from coflux.logs import Level
 from coflux.tui.log_painting import Look, Times
-from coflux.tui.log_query import parse_moment, parse_search
+from coflux.tui.log_query import parse_moment, parse_search, shown_text
 from coflux.tui.open_run import OpenRun
 from coflux.tui.painting import Glyphs, Piece
 from coflux.tui.panes.base import Pane
@@ -262,6 +262,11 @@ class LogsPane(Pane):
             ("s", "step", "pane('step')"),
             ("S", "save", "pane('save')"),
         ]
+
+    def line(self) -> str:
+        """The text under the cursor, for the clipboard."""
+        entry = self._view.chosen
+        return "" if entry is None else shown_text(entry)
 
     # -- searching ---------------------------------------------------------------------------------------------------
 
