@@ -20,7 +20,7 @@ from coflux.tui.painting import Glyphs, Piece
 from coflux.tui.text import clean, fit, pad
 from coflux.tui.updates import LogSearch, LogWhole
 
-__all__ = ["MATCH", "Look", "Times", "level_name", "paint_entry", "paint_folded", "paint_unfolded", "paint_wrapped"]
+__all__ = ["MATCH", "Look", "Times", "level_name", "paint_entry", "paint_unfolded", "paint_wrapped"]
 
 NARROW = 70  # cells, below which steps are told by their numbers
 MOST_LINES = 200  # of an entry
@@ -114,10 +114,6 @@ def paint_wrapped(entry: LogEntry, before: LogEntry | None, look: Look) -> list[
         _searched([*(indent if number else prefix), *line], len(indent if number else prefix), entry, look)
         for number, line in enumerate(folded[:MOST_LINES])
     ]
-
-
-def paint_folded(entry: LogEntry, before: LogEntry | None, look: Look, *, wrap: bool) -> list[Line]:
-    return paint_wrapped(entry, before, look) if wrap else [paint_entry(entry, before, look)]
 
 
 def paint_unfolded(entry: LogEntry, whole: LogWhole | None, before: LogEntry | None, look: Look) -> list[Line]:

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from coflux.executor.history import LogEntry
-from coflux.tui.log_painting import MATCH, Look, Times, paint_entry, paint_folded, paint_unfolded
+from coflux.tui.log_painting import MATCH, Look, Times, paint_entry, paint_unfolded, paint_wrapped
 from coflux.tui.log_window import Line, LogWindow
 from coflux.tui.logs import LogModel
 from coflux.tui.painting import Glyphs, Piece
@@ -170,7 +170,7 @@ class LogView(LineView):
                 whole = self.model.whole(entry.id)
                 lines = paint_unfolded(entry, whole, before, self.look)
             elif self.wrap:
-                lines = paint_folded(entry, before, self.look, wrap=True)
+                lines = paint_wrapped(entry, before, self.look)
             else:
                 return [paint_entry(entry, before, self.look)]
             if len(self._painted) >= KEPT_STRIPS:
