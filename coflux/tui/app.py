@@ -1,6 +1,7 @@
 """The dashboard's app: one look at what has come, twenty times a second, and the screens.
 
-The model never waits for the screen: when the terminal does not keep up, pictures are left out, nothing else.
+The model never waits for the screen: when the terminal does not keep up, or drawing costs much, pictures are left out,
+nothing else. A key is answered at once.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import ClassVar, Protocol
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import Static
 
 from coflux.executor.messages import TargetInfo
 from coflux.tui.assets import FileRow
+from coflux.tui.pace import Pace
 from coflux.tui.painting import Glyphs
 from coflux.tui.screens.ask import Ask
 from coflux.tui.screens.base import View
@@ -41,10 +42,13 @@ from coflux.tui.updates import (
     StartAsked,
     Update,
 )
+from coflux.tui.widgets.one_line import OneLine
 
 __all__ = ["Dashboard", "Source"]
 
 RATE = 20  # looks a second at what has come
+SHARE = 0.12  # of a core, that drawing what has come may take
+PATIENCE = 0.5  # seconds after which it is drawn whatever it takes
 
 
 class Source(Protocol):
@@ -83,6 +87,7 @@ class Dashboard(App[int]):
         self._what = title
         self._live = live
         self._interrupted_at = 0.0
+        self._pace = Pace(SHARE, PATIENCE)
         self._undrawn = False  # something has come that is not on the screen
         self._typed: dict[tuple[str, str], list[str | None]] = {}  # into the form of each target
 
@@ -122,13 +127,19 @@ class Dashboard(App[int]):
             self._ask_to_replace(blocked)
         self.state.blocked.clear()
         screen = self.screen
-        if self._undrawn and isinstance(screen, View) and screen.ready and not self._terminal_is_behind():
+        if self._undrawn and isinstance(screen, View) and screen.ready and self._may_draw():
             self._undrawn = False
             screen.flush()
 
     def second(self) -> None:
         if isinstance(self.screen, View) and self.screen.ready and not self._terminal_is_behind():
             self.screen.tick()
+
+    def _may_draw(self) -> bool:
+        """Whether there is time to draw what nobody has pressed a key for."""
+        if not self._live:
+            return True
+        return self._pace.allows(time.monotonic(), time.thread_time()) and not self._terminal_is_behind()
 
     def _terminal_is_behind(self) -> bool:
         """Textual queues 30 pictures for the terminal, and then stands still until it has taken one."""
@@ -237,7 +248,7 @@ class Dashboard(App[int]):
     def rule(self, title: str, width: int) -> Content:
         return Content.assemble((f" {title} ", "bold"), (self.glyphs.rule * max(width - cell_len(title) - 2, 0), "dim"))
 
-    def draw_status(self, widget: Static) -> None:
+    def draw_status(self, widget: OneLine) -> None:
         """The engine in one line."""
         state = self.state
         parts: list[tuple[str, str]] = [(" coflux dev ", "reverse"), (f" {self._what} ", "bold")]

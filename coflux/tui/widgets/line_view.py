@@ -20,6 +20,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from coflux.tui.painting import Piece
+from coflux.tui.widgets.strips import changed_part
 
 __all__ = ["LineView"]
 
@@ -64,6 +65,8 @@ class LineView(Widget, can_focus=True):
         self.following = follow
         self.can_follow = follow
         self._strips: dict[int, Strip] = {}
+        self._painted: list[Strip | None] = []  # what is on the screen, as far as that is known
+        self._base: Style | None = None
         self._styles: dict[str, Style] = {}
 
     # -- what subclasses say -----------------------------------------------------------------------------------------
@@ -83,26 +86,37 @@ class LineView(Widget, can_focus=True):
         if lines is None:
             self._strips.clear()
             self._clamp()
-            self.refresh()
+            self._paint(range(self.size.height))
             return
-        height, width = self.size.height, self.size.width
-        regions = []
+        rows = []
         for line in lines:
             self._strips.pop(line, None)
-            if 0 <= line - self.first < height:
-                regions.append(Region(0, line - self.first, width, 1))
-        if len(regions) > height // 2:
-            self.refresh()
-        elif regions:
+            if 0 <= line - self.first < self.size.height:
+                rows.append(line - self.first)
+        self._paint(rows)
+
+    def _paint(self, rows: Iterable[int]) -> None:
+        """Have those rows of the window painted that look different: what is sent to a terminal costs more than finding
+        that out."""
+        width, height = self.size
+        if len(self._painted) != height:
+            self._painted = [None] * height
+        regions = []
+        for row in rows:
+            before = self._painted[row]
+            part = (0, width) if before is None else changed_part(before, self._strip(row))
+            if part is not None:
+                start, cells = part
+                regions.append(Region(start, row, cells, 1))
+        if regions:
             self.refresh(*regions)
 
     def lines_added(self) -> None:
         """There are more lines at the end than before; the others are as they were."""
         if self.following:
             self._clamp()
-            self.refresh()
-        elif self.count() - self.first <= self.size.height * 2:
-            self.refresh()
+        if self.count() - self.first <= self.size.height * 2:
+            self._paint(range(self.size.height))
 
     def lines_shown(self) -> range:
         """The lines on the screen."""
@@ -117,7 +131,7 @@ class LineView(Widget, can_focus=True):
         self.following = follow and self.can_follow
         self._clamp()
         if self.first != first:
-            self.refresh()
+            self._paint(range(self.size.height))
         else:
             self.lines_changed((before, self.cursor))
         self.post_message(self.Moved(self))
@@ -145,6 +159,12 @@ class LineView(Widget, can_focus=True):
     # -- Textual -----------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
+        strip = self._strip(y)
+        if y < len(self._painted):
+            self._painted[y] = strip
+        return strip
+
+    def _strip(self, y: int) -> Strip:
         width, line = self.size.width, self.first + y
         if line >= self.count():
             return Strip.blank(width, self.rich_style)
@@ -166,12 +186,22 @@ class LineView(Widget, can_focus=True):
             style = self._styles[name] = self.rich_style + Style.parse(name)
         return style
 
+    @property
+    def rich_style(self) -> Style:
+        """As it was looked up in the stylesheets, which takes half a millisecond: not for every line."""
+        if self._base is None:
+            self._base = super().rich_style
+        return self._base
+
     def notify_style_update(self) -> None:
         super().notify_style_update()
+        self._base = None
         self._styles.clear()
         self._strips.clear()
+        self._painted.clear()
 
     def on_resize(self) -> None:
+        self._painted.clear()
         self.lines_changed()
 
     def on_focus(self) -> None:
