@@ -47,8 +47,11 @@ from coflux.tui.widgets.one_line import OneLine
 __all__ = ["Dashboard", "Source"]
 
 RATE = 20  # looks a second at what has come
+TAKING = 0.015  # seconds of CPU time that what has come is taken in before keys have a turn
 SHARE = 0.12  # of a core, that drawing what has come may take
 PATIENCE = 0.5  # seconds after which it is drawn whatever it takes
+BURST = 0.15  # seconds of CPU time for what was asked for
+ANSWER = 0.008  # seconds after which it is looked for an answer, or what is left
 
 
 class Source(Protocol):
@@ -87,7 +90,8 @@ class Dashboard(App[int]):
         self._what = title
         self._live = live
         self._interrupted_at = 0.0
-        self._pace = Pace(SHARE, PATIENCE)
+        self._pace = Pace(SHARE, PATIENCE, BURST)
+        self._taking = 0.0  # CPU seconds that were not for drawing
         self._undrawn = False  # something has come that is not on the screen
         self._typed: dict[tuple[str, str], list[str | None]] = {}  # into the form of each target
 
@@ -113,9 +117,14 @@ class Dashboard(App[int]):
 
     def pump(self) -> None:
         """Take in what has come, and draw it if the terminal keeps up."""
+        began = time.thread_time()
         for update in self.source.take():
             self.state.take(update)
             self._undrawn = True
+            if self._live and time.thread_time() - began > TAKING:
+                self.set_timer(ANSWER, self.pump)  # the rest comes after the keys that were pressed meanwhile
+                break
+        self._taking += time.thread_time() - began
         for said in self.state.said:
             severity = {"info": "information"}.get(said.level, said.level)
             self.notify(said.text, severity=severity, markup=False)  # type: ignore[arg-type]
@@ -139,7 +148,7 @@ class Dashboard(App[int]):
         """Whether there is time to draw what nobody has pressed a key for."""
         if not self._live:
             return True
-        return self._pace.allows(time.monotonic(), time.thread_time()) and not self._terminal_is_behind()
+        return self._pace.allows(time.monotonic(), time.thread_time() - self._taking) and not self._terminal_is_behind()
 
     def _terminal_is_behind(self) -> bool:
         """Textual queues 30 pictures for the terminal, and then stands still until it has taken one."""
@@ -150,6 +159,9 @@ class Dashboard(App[int]):
 
     def ask(self, request: Request) -> None:
         self.source.ask(request)
+        if self._live:
+            self._pace.hurry()
+            self.set_timer(ANSWER, self.pump)
 
     def open_run(self, run: str) -> None:
         self.state.open_run(run)
