@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.synthetic_store import RUNNING, write_store
 from coflux import __version__
 from coflux.executor.channel import Channel, ChannelClosed
 from coflux.executor.messages import ParameterInfo, TargetInfo, TargetSpec
@@ -38,16 +39,12 @@ from coflux.executor.subscriptions import Subscriptions
 from coflux.project import find_project
 from coflux.task_options import TaskOptions
 
-from synthetic_store import RUNNING, write_store
-
 TURN = 0.02  # seconds: commits as often as the engine tells of them
 SAMPLE = 0.5  # seconds
 
 _PARAMETER = ParameterInfo("since", "POSITIONAL_OR_KEYWORD", "str", "'06-01'")
-_TARGETS = tuple(
-    TargetInfo(TargetSpec("flow", name, "workflow", ("since",), TaskOptions()), (_PARAMETER,), "Once a day.", "flow.py", 1)
-    for name in ("process_everything", "loud")
-)  # fmt: skip
+_SPECS = [TargetSpec("flow", name, "workflow", ("since",), TaskOptions()) for name in ("process_everything", "loud")]
+_TARGETS = tuple(TargetInfo(spec, (_PARAMETER,), "Once a day.", "flow.py", 1) for spec in _SPECS)
 
 
 class _Session:

@@ -1,6 +1,6 @@
 """The dashboard as `coflux attach` has it, with a profile of its main thread.
 
-    python benchmarks/profiled_dashboard.py FILE    (in a project's directory; `pstats` reads the file)
+python benchmarks/profiled_dashboard.py FILE    (in a project's directory; `pstats` reads the file)
 """
 
 import cProfile

@@ -8,15 +8,14 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
+import msgspec
+
 from coflux.encoded import Failure
 from coflux.executor.messages import Failed
 from coflux.executor.rows import Batch, ExecutionRow, GroupRow, LogRow, RunRow, StepRow, format_execution_id
 from coflux.executor.store import Store
 from coflux.logs import Level
 from coflux.project import Project
-
-import msgspec
-
 from tests.store.factories import execution_row, json_value, log_row, run_row, step_row
 
 __all__ = ["BIG", "GROUPS", "LOUD", "STEPS", "BigRun", "write_store"]
@@ -47,10 +46,10 @@ class BigRun:
         """All there is when it begins to be watched."""
         now = self._began
         batch = Batch()
-        batch.runs.append(
-            run_row(BIG, module="flow", name="process_everything", created_at=now - 600, started_at=now - 600, steps=STEPS + 1)
-        )
-        batch.steps.append(step_row(BIG, 1, name="process_everything", module="flow", type="workflow", created_at=now - 600))
+        began = now - 600
+        flow = {"name": "process_everything", "module": "flow", "created_at": began}
+        batch.runs.append(run_row(BIG, **flow, started_at=began, steps=STEPS + 1))
+        batch.steps.append(step_row(BIG, 1, type="workflow", **flow))
         batch.executions.append(
             execution_row(BIG, 1, status="running", reason="", created_at=now - 600, started_at=now - 600)
         )

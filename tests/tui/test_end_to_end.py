@@ -16,7 +16,7 @@ from tests.engine.conftest import scratch_project
 from tests.engine.scratch import COMMAND, ScratchProject, eventually
 from tests.tui.terminal import Terminal
 
-FLOW = r'''
+FLOW = r"""
 import math
 
 @cf.workflow
@@ -40,7 +40,8 @@ def swallow(text):
 
 @cf.workflow
 def hostile():
-    bomb = "[/] [bold [@click=app.quit]X[/] \x1b[6;66;6m \x1b]0;gone\x07 \x1b]52;c;Ym9tYg==\x07 \x1bPq\x1b\\ \x9b6;67m \u202e \x07"
+    bomb = "[/] [bold [@click=app.quit]X[/] \x1b[6;66;6m \x1b]0;gone\x07 \x1b]52;c;Ym9tYg==\x07"
+    bomb += " \x1bPq\x1b\\ \x9b6;67m \u202e \x07"
     print(bomb)
     sys.stdout.write("y" * 1_000_000 + "\n")
     os.write(1, bomb.encode() + b"\xff\xfe \xe2\x80\n")
@@ -53,7 +54,7 @@ def hostile():
     finally:
         mark("hostile")
         gate("hostile")
-'''
+"""
 
 # What of the bombs must not reach the terminal.
 LEAKS = [b"\x1b[6;66;6m", b"\x1b]0;gone", b"\x1b]52;", b"\x1bPq", "\x9b6;67m".encode(), "\u202e".encode()]

@@ -20,7 +20,10 @@ class _PreciseUpdate(ChopsUpdate):
             for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
                 start, stop = max(x, first), min(end, last)
                 if strip is not None and start < stop:
-                    sequences += [Control.move_to(start, y).segment.text, strip.crop(start - x, stop - x).render(console)]
+                    sequences += [
+                        Control.move_to(start, y).segment.text,
+                        strip.crop(start - x, stop - x).render(console),
+                    ]
         return "".join(sequences)
 
 

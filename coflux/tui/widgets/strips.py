@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from os.path import commonprefix
-
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual.strip import Strip
@@ -34,6 +32,14 @@ def _alike(old: list[Segment], new: list[Segment], *, reverse: bool = False) -> 
             continue
         if one.style == other.style:
             texts = [one.text[::-1], other.text[::-1]] if reverse else [one.text, other.text]
-            cells += cell_len(commonprefix(texts))
+            cells += cell_len(_beginning(*texts))
         break
     return cells
+
+
+def _beginning(one: str, other: str) -> str:
+    """What two texts have in common from their first character on."""
+    for index, (character, counterpart) in enumerate(zip(one, other, strict=False)):
+        if character != counterpart:
+            return one[:index]
+    return min(one, other, key=len)
