@@ -221,7 +221,7 @@ class Dashboard(Terminal):
         before = self.cursor_row(column)
         for seen in self.show():
             row = self.cursor_row(column)
-            if row == before:
+            if row in ("", before):  # a picture may come in two pieces
                 continue
             while pressed <= seen:  # of a key that is held several may be answered at once
                 latencies.append(1000 * (seen - pressed))
@@ -231,11 +231,11 @@ class Dashboard(Terminal):
 
     def cursor_row(self, column: int) -> str:
         """What tells the row apart that looks different from the others in a column of the screen."""
-        looks = [self._look(column, line) for line in range(2, self._size[1] - 1)]
+        looks = [self._look(column, line) for line in range(self._size[1])]
         (usual, _), *_ = Counter(looks).most_common(1)
-        for line, look in enumerate(looks, 2):
-            if look != usual:
-                half = self._size[0] // 2
+        half = self._size[0] // 2
+        for line in range(1, self._size[1] - 1):  # the first line and the last are never of a list
+            if looks[line] != usual and "Home /" not in self.lines[line]:
                 found = _LABEL.search(self.lines[line], column // half * half)
                 return "" if found is None else found[0]
         return ""

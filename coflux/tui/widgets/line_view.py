@@ -154,7 +154,7 @@ class LineView(Widget, can_focus=True):
         if self.following:
             self.cursor = max(count - 1, 0)
         self.cursor = max(0, min(self.cursor, count - 1))
-        self.first = max(min(self.first, self.cursor, max(count - height, 0)), self.cursor - height + 1)
+        self.first = max(min(self.first, self.cursor, count - height), self.cursor - height + 1, 0)
 
     # -- Textual -----------------------------------------------------------------------------------------------------
 
