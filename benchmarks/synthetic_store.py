@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 
 import msgspec
 
@@ -91,12 +91,11 @@ class BigRun:
         first = (2, 2 + IN_GROUP)
         for number in first:
             yield _started(number, 2, time.time())
-        attempts = {number: 1 for number in range(2, 2 + 2 * IN_GROUP) if number not in first}
-        while True:
-            for number in attempts:
-                attempts[number] += 1
-                yield _started(number, attempts[number], time.time())
-            for number, attempt in attempts.items():
+        others = [number for number in range(2, 2 + 2 * IN_GROUP) if number not in first]
+        for attempt in count(2):
+            for number in others:
+                yield _started(number, attempt, time.time())
+            for number in others:
                 now = time.time()
                 yield _ended(number, attempt, now - 1, now)
 
@@ -152,10 +151,10 @@ def _loud_run(now: float) -> Batch:
     return batch
 
 
-def _lines(count: int, now: float) -> Iterator[LogRow]:
+def _lines(lines: int, now: float) -> Iterator[LogRow]:
     """One in a thousand is a warning; one in ten has values."""
-    for number in range(count):
-        at = now - 900 + number * 800 / count
+    for number in range(lines):
+        at = now - 900 + number * 800 / lines
         if number % 1000 == 999:
             yield log_row(LOUD, at=at, level=Level.WARNING, template=f"line {number}: slow answer")
         elif number % 10 == 5:

@@ -2,8 +2,8 @@
 
     python tools/pictures.py [--check]
 
-Each shows a scene of the tests (`tests/tui/scenes.py`) at a size of its own, dark and light; the same every time, to the
-byte. `--check` writes nothing, and fails when one is out of date. They depend on nothing that a browser would have to
+Each shows a scene of the tests (`tests/tui/scenes.py`) at a size of its own, dark and light; the same every time, to
+the byte. `--check` writes nothing, and fails when one is out of date. They depend on nothing that a browser would have to
 load: the font is what it has, and each run of text is given its width.
 """
 
@@ -17,8 +17,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.tui.scenes import SCENES
-from tests.tui.stage import Stage, play
+from tests.tui.scenes import SCENES  # noqa: E402  # found by then
+from tests.tui.stage import Stage, play  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 THEMES = {"dark": "textual-dark", "light": "textual-light"}

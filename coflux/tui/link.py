@@ -3,8 +3,9 @@
     screen ── ask() ──▶ inbox ──▶ THREAD ──▶ socket, store
     screen ◀── take() ── outbox ◀──┘
 
-It sleeps until the engine or the screen has something for it, after work a while whatever the engine has. What is read from the store, the readers know
-(`coflux.tui.readers`); what takes long they read in portions. They stay when the engine is another one.
+It sleeps until the engine or the screen has something for it, and after work for a while whatever the engine has. What
+is read from the store, the readers know (`coflux.tui.readers`); what takes long they read in portions. They stay when
+the engine is another one.
 """
 
 from __future__ import annotations

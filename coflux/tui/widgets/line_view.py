@@ -65,7 +65,7 @@ class LineView(Widget, can_focus=True):
         self.following = follow
         self.can_follow = follow
         self._strips: dict[int, Strip] = {}
-        self._painted: list[Strip | None] = []  # what is on the screen, as far as that is known
+        self._on_screen: list[Strip | None] = []  # what is on the screen, as far as that is known
         self._base: Style | None = None
         self._styles: dict[str, Style] = {}
 
@@ -99,11 +99,11 @@ class LineView(Widget, can_focus=True):
         """Have those rows of the window painted that look different: what is sent to a terminal costs more than finding
         that out."""
         width, height = self.size
-        if len(self._painted) != height:
-            self._painted = [None] * height
+        if len(self._on_screen) != height:
+            self._on_screen = [None] * height
         regions = []
         for row in rows:
-            before = self._painted[row]
+            before = self._on_screen[row]
             part = (0, width) if before is None else changed_part(before, self._strip(row))
             if part is not None:
                 start, cells = part
@@ -160,8 +160,8 @@ class LineView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         strip = self._strip(y)
-        if y < len(self._painted):
-            self._painted[y] = strip
+        if y < len(self._on_screen):
+            self._on_screen[y] = strip
         return strip
 
     def _strip(self, y: int) -> Strip:
@@ -198,10 +198,10 @@ class LineView(Widget, can_focus=True):
         self._base = None
         self._styles.clear()
         self._strips.clear()
-        self._painted.clear()
+        self._on_screen.clear()
 
     def on_resize(self) -> None:
-        self._painted.clear()
+        self._on_screen.clear()
         self.lines_changed()
 
     def on_focus(self) -> None:
