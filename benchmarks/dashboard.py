@@ -349,9 +349,9 @@ def slow_link(scale: Scale) -> Iterator[Figure]:
 
 def logs(scale: Scale) -> Iterator[Figure]:
     """A million lines."""
-    lines, column = scale.log_lines, 100
+    lines, size, column = scale.log_lines, (160, 50), 130
     name = f"{lines:,} log lines"
-    with engine(lines) as running, Dashboard(running.root) as dashboard:
+    with engine(lines) as running, Dashboard(running.root, size) as dashboard:
         dashboard.open_run(LOUD)
         dashboard.look(0.5)
         began = time.monotonic()

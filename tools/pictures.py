@@ -3,8 +3,8 @@
     python tools/pictures.py [--check]
 
 Each shows a scene of the tests (`tests/tui/scenes.py`) at a size of its own, dark and light; the same every time, to
-the byte. `--check` writes nothing, and fails when one is out of date. They depend on nothing that a browser would have to
-load: the font is what it has, and each run of text is given its width.
+the byte. `--check` writes nothing, and fails when one is out of date. They depend on nothing that a browser would have
+to load: the font is what it has, and each run of text is given its width.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ __all__ = ["Dashboard", "Source"]
 
 RATE = 20  # looks a second at what has come
 TAKING = 0.015  # seconds of CPU time that what has come is taken in before keys have a turn
-SHARE = 0.12  # of a core, that drawing what has come may take
+SHARE = 0.08  # of a core, that drawing what has come may take
 PATIENCE = 0.5  # seconds after which it is drawn whatever it takes
 BURST = 0.15  # seconds of CPU time for what was asked for
 ANSWER = 0.008  # seconds after which it is looked for an answer, or what is left
