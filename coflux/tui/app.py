@@ -1,6 +1,7 @@
 """The dashboard's app: one look at what has come, twenty times a second, and the screens.
 
-The model never waits for the screen: when the terminal does not keep up, pictures are left out, nothing else.
+The model never waits for the screen: when the terminal does not keep up, or drawing costs much, pictures are left out,
+nothing else. A key is answered at once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from coflux.tui.assets import FileRow
 from coflux.tui.bindings import keys_of
 from coflux.tui.endings import Endings, describe_endings
 from coflux.tui.faults import FaultLog
+from coflux.tui.pace import Pace
 from coflux.tui.painting import Glyphs, Piece, seconds_of
 from coflux.tui.preferences import Preferences
 from coflux.tui.screens.ask import Ask
@@ -51,9 +53,9 @@ from coflux.tui.updates import (
     DownloadAsked,
     DownloadBlocked,
     LogFilter,
+    LogIds,
     LogSaveAsked,
     LogSearch,
-    LogIds,
     ProgressRead,
     Request,
     RerunAsked,
@@ -67,6 +69,11 @@ from coflux.tui.updates import (
 __all__ = ["Dashboard", "Source"]
 
 RATE = 20.0  # looks a second at what has come
+TAKING = 0.015  # seconds of CPU time that what has come is taken in before keys have a turn
+SHARE = 0.08  # of a core, that drawing what has come may take
+LATEST = 0.5  # seconds after which it is drawn whatever it takes
+BURST = 0.15  # seconds of CPU time for what was asked for
+ANSWER = 0.008  # seconds after which it is looked for an answer, or what is left
 PATIENCE = 4.0  # seconds for leaving in order, once a signal has come
 HEARD = 500  # notices that are kept
 HELD = 20_000  # updates that are kept back while the display is frozen
@@ -145,6 +152,8 @@ class Dashboard(App[None]):
         self._faults = FaultLog(log)
         self._endings = Endings()
         self._interrupted_at = float("-inf")
+        self._pace = Pace(SHARE, LATEST, BURST)
+        self._taking = 0.0  # CPU seconds that were not for drawing
         self._undrawn = False  # something has come that is not on the screen
         self._held: list[Update] | None = None  # what has come since the display was frozen
         self._waiting = False  # to leave when nothing is unfinished any more, with
@@ -192,12 +201,17 @@ class Dashboard(App[None]):
             self.fault(error)
 
     def _take_in(self) -> None:
+        began = time.thread_time()
         for update in self.source.take():
             self._undrawn = True
             if self._held is not None and isinstance(update, _HOLDABLE):
                 self._held.append(update)
             else:
                 self._take(update)
+            if self.live and time.thread_time() - began > TAKING:
+                self.set_timer(ANSWER, self.pump)  # the rest comes after the keys that were pressed meanwhile
+                break
+        self._taking += time.thread_time() - began
         if self._held is not None and len(self._held) > HELD:
             self.action_freeze()
             self.say("warning", f"the display goes on: {HELD:,} changes were held back")
@@ -235,6 +249,8 @@ class Dashboard(App[None]):
         if self._terminal_is_behind():
             self._dropped += 1
             return
+        if not self._has_time():
+            return
         self._undrawn = False
         self._pictures += 1
         screen.flush_strip()
@@ -253,6 +269,10 @@ class Dashboard(App[None]):
                     self.screen.tick()
         except Exception as error:  # noqa: BLE001  # as in `pump`
             self.fault(error)
+
+    def _has_time(self) -> bool:
+        """Whether there is time to draw what nobody has pressed a key for."""
+        return not self.live or self._pace.allows(time.monotonic(), time.thread_time() - self._taking)
 
     def _terminal_is_behind(self) -> bool:
         """Textual queues 30 pictures for the terminal, and then stands still until it has taken one."""
@@ -305,6 +325,9 @@ class Dashboard(App[None]):
 
     def ask(self, request: Request) -> None:
         self.source.ask(request)
+        if self.live:
+            self._pace.hurry()
+            self.set_timer(ANSWER, self.pump)
 
     def open_run(self, run: str) -> None:
         self._thaw()

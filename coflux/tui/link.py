@@ -3,8 +3,9 @@
     screen ── ask() ──▶ inbox ──▶ THREAD ──▶ socket, store
     screen ◀── take() ── outbox ◀──┘
 
-It sleeps until the engine or the screen has something for it. What is read from the store, the readers know
-(`coflux.tui.readers`); what takes long they read in portions. They stay when the engine is another one.
+It sleeps until the engine or the screen has something for it, and after work for a while whatever the engine has. What
+is read from the store, the readers know (`coflux.tui.readers`); what takes long they read in portions. They stay when
+the engine is another one.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ from coflux.tui.updates import (
 __all__ = ["Link"]
 
 RECONNECT = 0.5  # seconds between two tries
+SHARE = 0.1  # of a core, that reading what comes by itself may take
+LEAST_REST = 0.05  # seconds
+MOST_REST = 0.5  # seconds
 
 _Asking = StartRun | Rerun | CancelRun | DeleteRun | Discover
 
@@ -115,6 +119,7 @@ class Link:
         self._history: History | None = None
         self._news = EVERYTHING
         self._asked: dict[int, Request] = {}
+        self._used = 0.0  # CPU seconds, at the last rest
         self._complaint = ""  # about the store, the last one
 
     # -- for the screen ----------------------------------------------------------------------------------------------
@@ -172,6 +177,7 @@ class Link:
                 self._receive(client, message)
             self._turn(client)
             if not any(reader.busy for reader in self._readers):
+                self._sleep(None, self._rest())
                 self._sleep(client, self._until_due())
         while self._inbox:  # what was asked in the moment before: to cancel everything, maybe
             self._answer(client, self._inbox.popleft())
@@ -196,6 +202,13 @@ class Link:
         """The seconds until a reader has something to read, news or not."""
         due = [reader.due for reader in self._readers if reader.due is not None]
         return max(min(due) - time.monotonic(), 0.0) if due else None
+
+    def _rest(self) -> float:
+        """The seconds in which what comes is left to come together, after so much work: the screen does not look more
+        often, and the engine needs the processor more than it."""
+        used = time.thread_time()
+        worked, self._used = used - self._used, used
+        return min(max(worked / SHARE, LEAST_REST), MOST_REST)
 
     def _lose(self, why: str) -> None:
         """There is no engine: what was asked of it, nobody will answer any more."""

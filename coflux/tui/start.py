@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterable
 from contextlib import closing
 
@@ -47,6 +49,7 @@ def show(
         The exit status.
     """
     project.prepare()
+    _be_quick_to_answer()
     modules, files = tuple(modules), tuple(files)
     log = os.path.join(project.data_dir, "dashboard.log")
     environment = dict(os.environ)
@@ -73,6 +76,14 @@ def show(
     if app.titled:
         os.write(2, RESTORE_TITLE)
     return app.return_code or 0
+
+
+def _be_quick_to_answer() -> None:
+    """What has been read of a big run, the collector would look through again and again, for 50 ms each time; and the
+    thread that reads would keep a key waiting for 5 ms, several times until it is answered."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    sys.setswitchinterval(0.001)
 
 
 def _title(project: Project, modules: tuple[str, ...], files: tuple[str, ...]) -> str:

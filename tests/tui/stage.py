@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+from textual import _wait
 from textual.pilot import Pilot
 from textual.widget import Widget
 
@@ -108,6 +109,12 @@ TARGETS = TargetsRead(
 
 RUNS = RunsRead([run_row(), run_row("R2", "failed", "count", created_at=NOW - 60)], {"running": 1, "failed": 1})
 
+# The pilot takes it as a sign that all is done when the process has been at rest for so long, twice for each key. We
+# look for ourselves.
+_wait.SLEEP_GRANULARITY = 0.002  # seconds
+
+RESIZE = 0.04  # seconds: Textual waits whether there will be another size
+
 Play = Callable[["Stage"], Awaitable[None]]
 
 
@@ -131,10 +138,11 @@ class Stage:
     async def look(self) -> None:
         for _ in range(4):  # what is asked for at one look is there at the next, and may lead to more
             self.app.pump()
-            await self._pilot.pause()
+            await self._pilot.pause(0)  # without waiting for the process to rest
 
     async def resize(self, width: int, height: int) -> None:
         await self._pilot.resize_terminal(width, height)
+        await self._pilot.pause(RESIZE)
         await self.look()
 
     @property

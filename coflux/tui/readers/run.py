@@ -14,7 +14,7 @@ from coflux.tui.updates import ProgressRead, Request, RunOpened, RunProgressed, 
 
 __all__ = ["RunReader"]
 
-EVENTS = 2000  # that are told at a time
+EVENTS = 1000  # that are told at a time: 6 ms for the tree to take in
 PROGRESSING = 1000  # executions whose progress is read
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
 
+from coflux.tui.screens.compositor import PreciseCompositor
 from coflux.tui.state import State
 from coflux.tui.widgets.key_bar import Hint
 from coflux.tui.widgets.system_strip import SystemStrip
@@ -23,6 +24,10 @@ class View(Screen[None]):
 
     ready = False
     """Whether its widgets are there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = PreciseCompositor()
 
     @property
     def dashboard(self) -> Dashboard:

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Static
 
 from coflux.tui.screens.base import View
 from coflux.tui.widgets.key_bar import Hint, KeyBar
 from coflux.tui.widgets.line_view import LineView
 from coflux.tui.widgets.lists import RunsView, TargetsView
+from coflux.tui.widgets.one_line import OneLine
 
 __all__ = ["Home"]
 
@@ -29,9 +29,9 @@ class Home(View):
 
     def compose(self) -> ComposeResult:
         app = self.dashboard
-        yield Static(id="targets-title", classes="title", markup=False)
+        yield OneLine(id="targets-title", classes="title")
         yield TargetsView(app.state, app.glyphs, app.clock, id="targets")
-        yield Static(id="runs-title", classes="title", markup=False)
+        yield OneLine(id="runs-title", classes="title")
         yield RunsView(app.state.runs, app.glyphs, app.clock, id="runs")
         yield KeyBar(id="keys")
 
@@ -59,8 +59,8 @@ class Home(View):
     def _titles(self) -> None:
         app, state = self.dashboard, self.state
         targets = len(state.engine.targets)
-        self.query_one("#targets-title", Static).update(app.rule(f"Targets {targets}", self.size.width))
-        self.query_one("#runs-title", Static).update(app.rule(f"Runs {len(state.runs)}", self.size.width))
+        self.query_one("#targets-title", OneLine).update(app.rule(f"Targets {targets}", self.size.width))
+        self.query_one("#runs-title", OneLine).update(app.rule(f"Runs {len(state.runs)}", self.size.width))
         self.query_one(KeyBar).show(self.hints())
 
     def hints(self) -> list[Hint]:

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import ContentSwitcher, Input, Static
+from textual.widgets import ContentSwitcher, Input
 
 from coflux.display.marks import MARKS
 from coflux.display.text import duration
@@ -25,6 +25,7 @@ from coflux.tui.text import clean
 from coflux.tui.tree import UNFINISHED, Kind, Node, RunTree
 from coflux.tui.widgets.key_bar import Hint, KeyBar
 from coflux.tui.widgets.line_view import LineView
+from coflux.tui.widgets.one_line import OneLine
 from coflux.tui.widgets.tree_view import TreeView
 
 __all__ = ["RunScreen"]
@@ -61,11 +62,11 @@ class RunScreen(View):
             TimelinePane(app.glyphs, app.clock),
             AssetsPane(app.state.assets, app.glyphs),
         ]
-        yield Static(id="head", markup=False)
+        yield OneLine(id="head")
         with Horizontal(id="body"):
             yield TreeView(RunTree(), app.glyphs, app.clock, id="tree")
             with Vertical(id="side"):
-                yield Static(id="tabs", markup=False)
+                yield OneLine(id="tabs")
                 with ContentSwitcher(initial=self._panes[0].NAME):
                     yield from self._panes
         yield Input(id="search", compact=True, placeholder="search", select_on_focus=False)
@@ -121,8 +122,8 @@ class RunScreen(View):
 
     def _draw(self) -> None:
         if self.state.run is not None:
-            self.query_one("#head", Static).update(self._head(self.state.run))
-            self.query_one("#tabs", Static).update(self._tabs())
+            self.query_one("#head", OneLine).update(self._head(self.state.run))
+            self.query_one("#tabs", OneLine).update(self._tabs())
             self.query_one(KeyBar).show(self.hints())
 
     def _head(self, run: OpenRun) -> Content:

@@ -21,6 +21,7 @@ from textual.widget import Widget
 
 from coflux.tui.painting import Piece
 from coflux.tui.themes import cursor_style, style_of
+from coflux.tui.widgets.strips import changed_part
 
 __all__ = ["LineView"]
 
@@ -65,6 +66,8 @@ class LineView(Widget, can_focus=True):
         self.following = follow
         self.can_follow = follow
         self._strips: dict[int, Strip] = {}
+        self._on_screen: list[Strip | None] = []  # what is on the screen, as far as that is known
+        self._base: Style | None = None
         self._styles: dict[str, Style] = {}
         self._theme = ""  # the one that `_styles` and `_strips` are of
 
@@ -90,26 +93,37 @@ class LineView(Widget, can_focus=True):
         if lines is None:
             self._strips.clear()
             self._clamp()
-            self.refresh()
+            self._paint(range(self.size.height))
             return
-        height, width = self.size.height, self.size.width
-        regions = []
+        rows = []
         for line in lines:
             self._strips.pop(line, None)
-            if 0 <= line - self.first < height:
-                regions.append(Region(0, line - self.first, width, 1))
-        if len(regions) > height // 2:
-            self.refresh()
-        elif regions:
+            if 0 <= line - self.first < self.size.height:
+                rows.append(line - self.first)
+        self._paint(rows)
+
+    def _paint(self, rows: Iterable[int]) -> None:
+        """Have those rows of the window painted that look different: what is sent to a terminal costs more than finding
+        that out."""
+        width, height = self.size
+        if len(self._on_screen) != height:
+            self._on_screen = [None] * height
+        regions = []
+        for row in rows:
+            before = self._on_screen[row]
+            part = (0, width) if before is None else changed_part(before, self._strip(row))
+            if part is not None:
+                start, cells = part
+                regions.append(Region(start, row, cells, 1))
+        if regions:
             self.refresh(*regions)
 
     def lines_added(self) -> None:
         """There are more lines at the end than before; the others are as they were."""
         if self.following:
             self._clamp()
-            self.refresh()
-        elif self.count() - self.first <= self.size.height * 2:
-            self.refresh()
+        if self.count() - self.first <= self.size.height * 2:
+            self._paint(range(self.size.height))
 
     def lines_shown(self) -> range:
         """The lines on the screen."""
@@ -124,7 +138,7 @@ class LineView(Widget, can_focus=True):
         self.following = follow and self.can_follow
         self._clamp()
         if self.first != first:
-            self.refresh()
+            self._paint(range(self.size.height))
         else:
             self.lines_changed((before, self.cursor))
         self.post_message(self.Moved(self))
@@ -147,11 +161,17 @@ class LineView(Widget, can_focus=True):
         if self.following:
             self.cursor = max(count - 1, 0)
         self.cursor = max(0, min(self.cursor, count - 1))
-        self.first = max(min(self.first, self.cursor, max(count - height, 0)), self.cursor - height + 1)
+        self.first = max(min(self.first, self.cursor, count - height), self.cursor - height + 1, 0)
 
     # -- Textual -----------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
+        strip = self._strip(y)
+        if y < len(self._on_screen):
+            self._on_screen[y] = strip
+        return strip
+
+    def _strip(self, y: int) -> Strip:
         width, line = self.size.width, self.first + y
         self.heed_theme()
         if line >= self.count():
@@ -196,15 +216,25 @@ class LineView(Widget, can_focus=True):
             style = self._styles[name] = Style.parse(name) if meant is None else meant.rich_style
         return style
 
+    @property
+    def rich_style(self) -> Style:
+        """As it was looked up in the stylesheets, which takes half a millisecond: not for every line."""
+        if self._base is None:
+            self._base = super().rich_style
+        return self._base
+
     def _forget_styles(self) -> None:
+        self._base = None
         self._styles.clear()
         self._strips.clear()
+        self._on_screen.clear()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._forget_styles()
 
     def on_resize(self) -> None:
+        self._on_screen.clear()
         self.lines_changed()
 
     def on_focus(self) -> None:

@@ -257,7 +257,7 @@ class LogView(LineView):
     def render_line(self, y: int) -> Strip:
         width, rows = self.size.width, self._laid_out()
         if y < len(rows):
-            strip = self._strip(*rows[y], top=y == 0)
+            strip = self._entry_strip(*rows[y], top=y == 0)
         else:
             nothing = [] if rows else self._nothing(width)
             strip = self._drawn(nothing[y] if y < len(nothing) else [], self.rich_style)
@@ -267,7 +267,7 @@ class LogView(LineView):
             strip = Strip.join([strip.crop(0, width - cell_len(marker)), end])
         return strip
 
-    def _strip(self, index: int, line: int, *, top: bool) -> Strip:
+    def _entry_strip(self, index: int, line: int, *, top: bool) -> Strip:
         if index == self._window.cursor and (line == 0 or top):
             return self._cursor_strip(self._line(index, line))
         key = self.model.id_at(index), line

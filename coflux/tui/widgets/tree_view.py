@@ -29,11 +29,13 @@ class TreeView(LineView):
         self.model = tree
         self._glyphs = glyphs
         self._clock = clock
+        self._now = 0.0  # at the last tick: what runs looks different once a second, not with every change
         self._lines: dict[Node, int] = {}
 
     def load(self, tree: RunTree) -> None:
         """Show another run."""
         self.model = tree
+        self._now = self._clock()
         self.cursor = self.first = 0
         tree.layout()
         self._index()
@@ -43,7 +45,7 @@ class TreeView(LineView):
         return len(self.model.rows)
 
     def paint(self, index: int, width: int) -> Sequence[Piece]:
-        return paint_tree_row(self.model, self.model.rows[index], width, self._clock(), self._glyphs)
+        return paint_tree_row(self.model, self.model.rows[index], width, self._now, self._glyphs)
 
     @property
     def row(self) -> TreeRow | None:
@@ -64,6 +66,7 @@ class TreeView(LineView):
 
     def tick(self) -> None:
         """Paint what runs again: the time goes by."""
+        self._now = self._clock()
         rows = self.model.rows
         self.lines_changed([line for line in self.lines_shown() if rows[line].node.state in ("running", "queued")])
 
