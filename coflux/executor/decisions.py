@@ -35,7 +35,7 @@ from coflux.executor.rows import UNFINISHED, ExecutionRow, Status, StepRow, form
 from coflux.executor.workspaces import lineage_of
 from coflux.task_options import keyed_parameters
 
-__all__ = ["Attempt", "Cache", "Memo", "Miss", "Queued", "Retry", "Why", "queue", "why"]
+__all__ = ["Attempt", "Cache", "Memo", "Miss", "Queued", "Retry", "Switch", "Why", "queue", "queued_before", "why"]
 
 CANDIDATES = 100  # earlier steps with the same key that are looked at, the newest ones
 
