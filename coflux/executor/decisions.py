@@ -181,6 +181,16 @@ def queue(database: Database, workspace: str | None) -> list[Queued]:
     return entries
 
 
+def queued_before(database: Database, row: ExecutionRow) -> int:
+    """How many executions that wait for nothing but a place, as this one does, have been queued for longer."""
+    sql = (
+        "SELECT count(*) FROM executions WHERE status = 'queued' AND reason = ?"
+        " AND run IN (SELECT id FROM runs WHERE NOT settled) AND (created_at, step) < (?, ?)"
+    )
+    count: int = database.run(sql, (row.reason, row.created_at, row.step))[0][0]
+    return count
+
+
 def _waits_for(database: Database, row: ExecutionRow, spec: TargetSpec, arguments: bytes) -> tuple[str, ...]:
     if row.status != "queued":
         return ()

@@ -59,6 +59,10 @@ class Pane(Vertical):
         """Its own keys, for the bar at the bottom."""
         return []
 
+    def line(self) -> str:
+        """The entry of a log under its cursor, for the clipboard; "" if it has none."""
+        return ""
+
     def searched(self) -> str:
         """What is searched for in it now."""
         return ""

@@ -8,7 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from coflux.logs import Level
+from coflux.executor import log_values
+from coflux.logs import Level, render
 from coflux.tui.open_run import OpenRun
 from coflux.tui.painting import Glyphs, Piece
 from coflux.tui.panes.base import Pane
@@ -91,6 +92,11 @@ class LogsPane(Pane):
         log = self.dashboard.state.log
         for page, ids in log.model.take_wanted():
             self.dashboard.ask(LogPageAsked(log.number, page, ids))
+
+    def line(self) -> str:
+        model = self._view.model
+        entry = model.entry(self._view.cursor) if self._view.cursor < len(model) else None
+        return "" if entry is None else render(entry.template, log_values.texts(entry.values))
 
     def searched(self) -> str:
         return self._text
