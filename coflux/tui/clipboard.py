@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from coflux.display.reasons import problem_of
 from coflux.executor.messages import Failed, ParameterInfo, Terminated
 from coflux.tui.arguments import words_of
 from coflux.tui.updates import Details, ShownValue
@@ -19,19 +20,19 @@ GLIMPSE = 300  # characters
 
 
 class Copy(NamedTuple):
-    """Something that can be copied: the key for it, what it is, the text, and the name of a file for it."""
+    """Something that can be copied: the key for it, what it is, the text, the name of a file for it, and what the text
+    is about, if its first line does not say that."""
 
     key: str
     what: str
     text: str
     file: str
+    about: str = ""
 
     @property
     def glimpse(self) -> str:
-        """A line of the text: the first, but of a traceback the last, which says what it is about."""
-        if self.what == "traceback":
-            return self.text[-GLIMPSE:].strip().rpartition("\n")[2]
-        return self.text[:GLIMPSE].strip().partition("\n")[0]
+        """A line that shows it."""
+        return self.about or self.text[:GLIMPSE].strip().partition("\n")[0]
 
 
 def has_clipboard(environment: Mapping[str, str]) -> bool:
@@ -61,7 +62,9 @@ def copies(details: Details, parameters: Sequence[ParameterInfo] | None = None) 
         found.append(Copy("r", "result", _text(details.result), f"{name}.result.{kind}"))
     match details.outcome:
         case Failed(failure):
-            found.append(Copy("t", "traceback", failure.traceback, f"{name}.traceback.txt"))
+            found.append(
+                Copy("t", "traceback", failure.traceback, f"{name}.traceback.txt", problem_of(details.outcome))
+            )
         case Terminated(_, message):
             found.append(Copy("t", "problem", message, f"{name}.problem.txt"))
     return [*found, Copy("c", "command", command(details, parameters), f"{name}.command.txt")]

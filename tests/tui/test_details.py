@@ -268,11 +268,18 @@ def test_the_users_frames_come_before_those_of_libraries_which_are_folded() -> N
 def test_the_line_that_failed_is_marked_among_those_around_it() -> None:
     known = failed(chained)
     frame = known.causes[0].frames[-1]
-    lines = ("    except ValueError as error:", "", "        raise RuntimeError('no page') from error")
+    lines = (
+        "    except ValueError as error:",
+        "",
+        "        raise RuntimeError('no page') from error",
+        "",
+        "def other():",
+    )
     excerpt = Excerpt(frame.line - 2, lines, changed=False)
     page = error_page(known._replace(excerpts={(frame.file, frame.line): excerpt}))
     at = text_of(page).index(f"  → {frame.line}      raise RuntimeError('no page') from error")
     assert text_of(page)[at - 2 : at] == [f"    {frame.line - 2}  except ValueError as error:", f"    {frame.line - 1}"]
+    assert not has(page, "def other")  # what follows is another function
     assert ("raise", "magenta") in page.lines[at]
     assert ("ValueError", "cyan") in page.lines[at - 2]
     changed = error_page(known._replace(excerpts={(frame.file, frame.line): excerpt._replace(changed=True)}))

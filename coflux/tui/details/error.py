@@ -175,6 +175,14 @@ def _source(page: Page, excerpt: Excerpt | None, frame: Frame, *, around: bool, 
 
 
 def _without_edges(excerpt: Excerpt, executed: int) -> tuple[int, tuple[str, ...]]:
-    """The lines of an excerpt from the first to the last that is not blank, and the number of the first."""
-    numbers = [number for number, line in enumerate(excerpt.lines, excerpt.first) if line.strip() or number == executed]
+    """The lines of an excerpt that are neither blank nor of what follows the function, and the number of the first."""
+    numbered = list(enumerate(excerpt.lines, excerpt.first))
+    inside = dict(numbered).get(executed, "")[:1].isspace()
+    numbers = [executed]
+    for number, line in numbered:
+        if inside and number > executed and line and not line[0].isspace():
+            break
+        if line.strip():
+            numbers.append(number)
+    numbers.sort()
     return numbers[0], excerpt.lines[numbers[0] - excerpt.first : numbers[-1] - excerpt.first + 1]

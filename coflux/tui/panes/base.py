@@ -60,7 +60,7 @@ class Pane(Vertical):
         return []
 
     def line(self) -> str:
-        """The entry of a log under its cursor, for the clipboard; "" if it has none."""
+        """What is under its cursor, for the clipboard: an entry of a log, a file's path; "" for nothing."""
         return ""
 
     def searched(self) -> str:

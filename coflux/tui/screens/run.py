@@ -237,7 +237,7 @@ class RunScreen(StepScreen):
             self.dashboard.open_run(run)
         self.flush()
 
-    def log_line(self) -> str:
+    def line(self) -> str:
         return self._pane.line() if self._pane.has_focus_within else ""
 
     def _go_to_goal(self) -> None:

@@ -59,8 +59,8 @@ class StepScreen(View):
         """Put the cursor on a step, in whichever run it is."""
         raise NotImplementedError
 
-    def log_line(self) -> str:
-        """The line of the log under the cursor, if that is where the keys go; "" otherwise."""
+    def line(self) -> str:
+        """What is under the cursor of the tab that has the focus: an entry of a log, a file; "" for nothing."""
         return ""
 
     # -- what has come -----------------------------------------------------------------------------------------------
@@ -104,9 +104,9 @@ class StepScreen(View):
     def _choose_copy(self, details: Details) -> None:
         target = self._target(details)
         found = copies(details, None if target is None else target.parameters)
-        line = self.log_line()
+        line = self.line()
         if line:
-            found.append(Copy("l", "log line", line, f"{details.row.id.replace(':', '-')}.line.txt"))
+            found.append(Copy("l", "line", line, f"{details.row.id.replace(':', '-')}.line.txt"))
         choices = [Choice(one.key, one.what, one.glimpse) for one in found]
 
         def chosen(key: str | None) -> None:
