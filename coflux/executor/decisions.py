@@ -35,7 +35,7 @@ from coflux.executor.rows import UNFINISHED, ExecutionRow, Status, StepRow, form
 from coflux.executor.workspaces import lineage_of
 from coflux.task_options import keyed_parameters
 
-__all__ = ["Attempt", "Cache", "Memo", "Miss", "Queued", "Retry", "Why", "queue", "why"]
+__all__ = ["Attempt", "Cache", "Memo", "Miss", "Queued", "Retry", "Switch", "Why", "queue", "queued_before", "why"]
 
 CANDIDATES = 100  # earlier steps with the same key that are looked at, the newest ones
 
@@ -179,6 +179,16 @@ def queue(database: Database, workspace: str | None) -> list[Queued]:
             Queued(row.id, target, row.workspace, row.trigger, row.reason, row.created_at, row.due_at, waits_for)
         )
     return entries
+
+
+def queued_before(database: Database, row: ExecutionRow) -> int:
+    """How many executions that wait for nothing but a place, as this one does, have been queued for longer."""
+    sql = (
+        "SELECT count(*) FROM executions WHERE status = 'queued' AND reason = ?"
+        " AND run IN (SELECT id FROM runs WHERE NOT settled) AND (created_at, step) < (?, ?)"
+    )
+    count: int = database.run(sql, (row.reason, row.created_at, row.step))[0][0]
+    return count
 
 
 def _waits_for(database: Database, row: ExecutionRow, spec: TargetSpec, arguments: bytes) -> tuple[str, ...]:

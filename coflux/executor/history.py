@@ -123,9 +123,14 @@ class History:
         self._logs_inode = 0
 
     @property
+    def data_dir(self) -> str:
+        """Where the store is."""
+        return os.path.dirname(self._logs_path)
+
+    @property
     def blobs_dir(self) -> str:
         """Where the blobs are that its rows name."""
-        return os.path.join(os.path.dirname(self._logs_path), "blobs")
+        return os.path.join(self.data_dir, "blobs")
 
     def close(self) -> None:
         self._main.close()
@@ -405,6 +410,10 @@ class History:
         """Return what is queued, of all workspaces or of one, in the order in which it was."""
         with self._snapshot():
             return decisions.queue(self._main, workspace)
+
+    def queued_before(self, row: ExecutionRow) -> int:
+        """Return how many executions that wait for the same as a queued one have been queued for longer."""
+        return decisions.queued_before(self._main, row)
 
     def why(self, run_id: str, step: int) -> Why | None:
         """Return why a step is as it is, attempt by attempt; `None` when there is no such step."""

@@ -13,12 +13,14 @@ class About(NamedTuple):
     """Attributes:
     title: what it is about: a module, a file, or the project's name.
     data_dir: where the data lives; "" if that is of no interest.
+    root: the project's directory; "" if files are to be named in full.
     run: the run that is opened at once, "" for none.
     own_run: it was started for this dashboard: leaving is about this run alone.
     """
 
     title: str = ""
     data_dir: str = ""
+    root: str = ""
     run: str = ""
     own_run: bool = False
 

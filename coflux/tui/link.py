@@ -50,6 +50,7 @@ from coflux.tui.readers.logs import LogReader
 from coflux.tui.readers.metrics import MetricsReader
 from coflux.tui.readers.run import RunReader
 from coflux.tui.readers.runs import RunsReader
+from coflux.tui.readers.saving import SavingReader
 from coflux.tui.readers.sparks import SparksReader
 from coflux.tui.updates import (
     CancelAsked,
@@ -86,6 +87,7 @@ READERS: tuple[type[Reader], ...] = (
     MetricsReader,
     SparksReader,
     AssetsReader,
+    SavingReader,
 )
 
 

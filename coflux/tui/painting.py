@@ -102,6 +102,15 @@ class Glyphs(NamedTuple):
         """From low to high, in a cell."""
         return "▁▂▃▅▆▇" if self.unicode else ".:-=+*#"
 
+    @property
+    def arrow(self) -> str:
+        return "→" if self.unicode else ">"
+
+    @property
+    def between(self) -> tuple[str, str]:
+        """What is around something that can be changed to the left and to the right."""
+        return ("\u2039", "\u203a") if self.unicode else ("<", ">")
+
 
 def mark_of(row: ExecutionRow | None, status: str) -> Mark:
     """The mark of a state; of what is queued, it tells what it waits for."""

@@ -56,7 +56,7 @@ def show(
     link = Link(project, modules, files, start=start, client=client)
     app = Dashboard(
         link,
-        about=About(_title(project, modules, files), _short(project.data_dir), run, client is not None),
+        about=About(_title(project, modules, files), _short(project.data_dir), project.root, run, client is not None),
         unicode=unicode,
         colors=has_colors(os.environ),
         preferences=Preferences.of(os.environ),

@@ -8,7 +8,16 @@ from coflux.tui.logs import LogState
 from coflux.tui.metrics import MetricsState
 from coflux.tui.open_run import OpenRun
 from coflux.tui.runs import RunsModel
-from coflux.tui.updates import Details, DownloadBlocked, Failed, RunStarted, Said, Update
+from coflux.tui.updates import (
+    Details,
+    DownloadBlocked,
+    Failed,
+    FileThere,
+    RunStarted,
+    Said,
+    SaveAsked,
+    Update,
+)
 
 __all__ = ["State"]
 
@@ -20,6 +29,7 @@ class State:
         run: the run that is open.
         said: what was said to people, and has not been shown.
         blocked: downloads that files were in the way of, and that have not been asked about.
+        unsaved: what was to be saved where a file is already, and has not been asked about.
         started: runs that were asked for and have started, and have not been opened.
     """
 
@@ -32,6 +42,7 @@ class State:
         self.assets = AssetsState()
         self.details: Details | None = None
         self.said: list[Said] = []
+        self.unsaved: list[SaveAsked] = []
         self.started: list[RunStarted] = []
         self.blocked: list[DownloadBlocked] = []
 
@@ -47,6 +58,8 @@ class State:
         match update:
             case Details():
                 self.details = update
+            case FileThere(request):
+                self.unsaved.append(request)
             case RunStarted():
                 self.started.append(update)
             case DownloadBlocked():

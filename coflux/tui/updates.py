@@ -11,7 +11,9 @@ from typing import Literal, NamedTuple
 from coflux.asset_manifest import StoredFile
 from coflux.display.axes import ChartName
 from coflux.display.feed import Event
-from coflux.encoded import Value
+from coflux.executor.causes import Cause, GroupMember
+from coflux.executor.decisions import Why
+from coflux.executor.document import StepInfo
 from coflux.executor.history import LogEntry
 from coflux.executor.log_search import Field
 from coflux.executor.messages import ModuleError, Outcome, TargetInfo
@@ -38,7 +40,10 @@ __all__ = [
     "DownloadBlocked",
     "EntriesAsked",
     "EntriesRead",
+    "Excerpt",
     "Failed",
+    "FileThere",
+    "KeepAsked",
     "LogEntries",
     "LogEntriesAsked",
     "LogEntryAsked",
@@ -70,6 +75,9 @@ __all__ = [
     "RunsRead",
     "Said",
     "SampleRead",
+    "SaveAsked",
+    "Saveable",
+    "ShownValue",
     "Spark",
     "SparksRead",
     "StartAsked",
@@ -204,6 +212,27 @@ class DownloadAsked(NamedTuple):
     replace: bool = False
 
 
+Saveable = Literal["result", "traceback", "log"]
+
+
+class SaveAsked(NamedTuple):
+    """Write something of an execution to a file: over one that is there only with `overwrite`."""
+
+    execution: str
+    what: Saveable
+    path: str
+    overwrite: bool = False
+
+
+class KeepAsked(NamedTuple):
+    """Write a text that the terminal's clipboard does not take to a file of this name in the data directory; `what` it
+    is, for people."""
+
+    what: str
+    name: str
+    text: str
+
+
 class MoreRunsAsked(NamedTuple):
     """List older runs, too."""
 
@@ -249,6 +278,8 @@ Request = (
     | EntriesAsked
     | PreviewAsked
     | DownloadAsked
+    | SaveAsked
+    | KeepAsked
     | MoreRunsAsked
     | StartAsked
     | RerunAsked
@@ -438,12 +469,56 @@ class LogFileThere(NamedTuple):
     request: LogSaveAsked
 
 
+class ShownValue(NamedTuple):
+    """A value as people see it: a line; some lines where there is more to see, "" otherwise; and as JSON, `None` where
+    it has no such form. `exact`: the JSON is all there is to it. `size` is in bytes, as it is stored."""
+
+    preview: str
+    summary: str
+    json: str | None
+    exact: bool
+    size: int
+
+
+class Excerpt(NamedTuple):
+    """The lines around one in a file, from line `first` on: none, if the file is not there any more, or does not have
+    the line that was executed. `changed`: the file was written after that."""
+
+    first: int
+    lines: tuple[str, ...]
+    changed: bool
+
+
 class Details(NamedTuple):
-    """All that is stored of an execution."""
+    """All that is stored of an execution.
+
+    Attributes:
+        step: what was called; `arguments` are in the order of its parameters.
+        outcome: its own, or that of the end of its chain, so far; `source` is the execution which that is of.
+        result: the value of a success.
+        causes: the exception of a failure and what led to it; `notes` and `members` are of the exception itself.
+        excerpts: of the files in its tracebacks, by file and line.
+        before: of what is ready and queued: how many are so for longer.
+    """
 
     row: ExecutionRow
-    arguments: Sequence[Value]
-    outcome: Outcome | None
+    step: StepInfo
+    arguments: Sequence[ShownValue] = ()
+    outcome: Outcome | None = None
+    source: str = ""
+    result: ShownValue | None = None
+    causes: Sequence[Cause] = ()
+    notes: str = ""
+    members: Sequence[GroupMember] = ()
+    excerpts: Mapping[tuple[str, int], Excerpt] = {}
+    why: Why | None = None
+    before: int | None = None
+
+
+class FileThere(NamedTuple):
+    """A file is not written over unless that is wanted."""
+
+    request: SaveAsked
 
 
 class TargetsRead(NamedTuple):
@@ -499,6 +574,7 @@ Update = (
     | LogGone
     | LogFileThere
     | Details
+    | FileThere
     | TargetsRead
     | SampleRead
     | RunStarted

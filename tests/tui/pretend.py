@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from coflux.executor.causes import cause_chain, members_of, notes_of
 from coflux.executor.document import StepInfo
+from coflux.executor.messages import Failed, Outcome
 from coflux.executor.requests import ExecutionSample, Generation, GroupSample, Sampled
 from coflux.executor.rows import ExecutionRow, GroupRow, RunRow, Status, Trigger
 from coflux.tui.tree import RunTree, TreeRow
+from coflux.tui.updates import Details, ShownValue
 
 NOW = 1_000_000.0  # the time of all tests, in seconds since the epoch
 
@@ -36,6 +41,20 @@ def execution(
     started = None if began is None or status == "queued" else NOW + began
     finished = None if started is None or took is None or status == "running" else started + took
     return ExecutionRow(run, number, attempt, status, reason, next, NOW, None, started, finished, trigger=trigger)
+
+
+def details(row: ExecutionRow, outcome: Outcome | None = None, **changes: Any) -> Details:
+    """What the reader would tell of an execution with this outcome."""
+    known = Details(row, step(row.step, run=row.run), outcome=outcome, source="" if outcome is None else row.id)
+    if isinstance(outcome, Failed):
+        known = known._replace(
+            causes=cause_chain(outcome.failure), notes=notes_of(outcome.failure), members=members_of(outcome.failure)
+        )
+    return known._replace(**changes)
+
+
+def value(preview: str, summary: str = "", json: str | None = None) -> ShownValue:
+    return ShownValue(preview, summary, json, json is not None, len(preview))
 
 
 def group(number: int, of: int = 1, *, run: str = "R1", attempt: int = 1, name: str | None = None) -> GroupRow:

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from coflux.display.feed import ExecutionChanged, GroupOpened, RunChanged, StepSubmitted
-from coflux.encoded import Failure
+from coflux.encoded import Failure, Frame
 from coflux.executor.history import LogEntry
 from coflux.executor.messages import Failed as FailedOutcome
 from coflux.executor.messages import ParameterInfo, TargetInfo, TargetSpec
@@ -37,7 +37,7 @@ from coflux.tui.updates import (
     TargetsRead,
     Update,
 )
-from tests.tui.pretend import NOW, execution, group, run_row, sample, step
+from tests.tui.pretend import NOW, details, execution, group, run_row, sample, step
 from tests.tui.pretend_log import Log
 
 HOSTILE = "x [/] [bold]\x1b[2J\x1b]0;gone\x07 \u202eright \ud83d [@click=app.quit]"
@@ -51,6 +51,7 @@ class Engine:
         self.told: list[Update] = []
         self.answer: Callable[[Request], Sequence[Update]] = lambda request: ()  # what else it tells
         self.log = Log(ENTRIES)
+        self.details: dict[str, Details] = {}  # of more executions
 
     def ask(self, request: Request) -> None:
         self.asked.append(request)
@@ -61,7 +62,9 @@ class Engine:
             case LogsAsked() | LogEntriesAsked() | LogEntryAsked() | LogSearchAsked() | LogTimeAsked():
                 self.told += self.log.answer(request)
             case DetailsAsked("R1:3:1"):
-                self.told.append(Details(execution(3, "failed"), (), FailedOutcome(FAILURE)))
+                self.told.append(details(execution(3, "failed"), FailedOutcome(FAILURE)))
+            case DetailsAsked(known) if known in self.details:
+                self.told.append(self.details[known])
             case StartAsked():
                 self.told.append(RunStarted("R1", request))
 
@@ -75,6 +78,7 @@ FAILURE = Failure(
     "reset by peer",
     "Traceback (most recent call last):\n"
     '  File "flow.py", line 3, in fetch\n    get()\nConnectionError: reset by peer\n',
+    (Frame("flow.py", 3, "fetch", "get()"),),
 )
 ENTRIES = [
     LogEntry(1, "R1", 2, 1, NOW + 0.5, Level.STDOUT, "GET /1", None),

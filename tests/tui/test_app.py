@@ -29,7 +29,7 @@ def test_a_run_is_opened_its_tree_and_the_failure_are_there(size: tuple[int, int
         await stage.press("e")
         if size[0] < 100:
             await stage.press("1")
-        assert 'File "flow.py", line 3, in fetch' in stage.text
+        assert "flow.py:3 in fetch" in stage.text
         await stage.press("escape", "escape")
         assert "Targets 2" in stage.text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coflux.encoded import Frame
-from coflux.executor.causes import cause_chain, users_frames
+from coflux.executor.causes import cause_chain, members_of, notes_of, users_frames
 from coflux.failures import NoBlobs, capture, rebuild
 
 
@@ -89,3 +89,35 @@ def test_the_users_frames() -> None:
     assert users_frames([mine, library, standard]) == [mine]
     assert users_frames([library, standard]) == [standard]
     assert users_frames([]) == []
+
+
+def test_notes_and_the_members_of_a_group() -> None:
+    """Members have chains of their own, and may be groups."""
+
+    def several() -> None:
+        members: list[Exception] = []
+        for call in (chained, failing):
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001
+                error.add_note("seen")
+                members.append(error)
+        raise ExceptionGroup("outer", [*members, ExceptionGroup("inner", [OSError("z")])])
+
+    with pytest.raises(ExceptionGroup) as caught:
+        several()
+    caught.value.add_note("first\nsecond")
+    failure = capture(caught.value, NoBlobs())
+    assert notes_of(failure) == "first\nsecond"
+    first, second, third = members_of(failure)
+    assert [(one.link, one.type, one.message) for one in first.chain] == [
+        ("", "ValueError", "no page:\nnone at all\nseen"),
+        ("cause", *KEY),
+    ]
+    assert first.chain[1].frames[-1].function == "failing"
+    assert [(one.type, one.message) for one in second.chain] == [("KeyError", "'page'\nseen")]
+    assert third.chain[0].message == "inner (1 sub-exception)"
+    assert [member.chain[0].type for member in third.members] == ["OSError"]
+    with pytest.raises(KeyError) as plain:
+        failing()
+    assert (notes_of(capture(plain.value, NoBlobs())), members_of(capture(plain.value, NoBlobs()))) == ("", [])

@@ -59,6 +59,10 @@ class Pane(Vertical):
         """Its own keys, for the bar at the bottom."""
         return []
 
+    def line(self) -> str:
+        """What is under its cursor, for the clipboard: an entry of a log, a file's path; "" for nothing."""
+        return ""
+
     def searched(self) -> str:
         """What is searched for in it now."""
         return ""

@@ -20,7 +20,7 @@ from coflux.tui.panes.info import InfoPane
 from coflux.tui.panes.logs import LogsPane
 from coflux.tui.panes.metrics import MetricsPane
 from coflux.tui.panes.timeline import TimelinePane
-from coflux.tui.screens.base import View
+from coflux.tui.screens.step import StepScreen
 from coflux.tui.text import clean
 from coflux.tui.tree import UNFINISHED, Kind, Node, RunTree
 from coflux.tui.widgets.key_bar import Hint, KeyBar
@@ -31,7 +31,7 @@ from coflux.tui.widgets.tree_view import TreeView
 __all__ = ["RunScreen"]
 
 
-class RunScreen(View):
+class RunScreen(StepScreen):
     TITLE = "A run"
     PROSE = (
         "The tree of its steps: each below the one that called it. Beside it, what is known of the step under the\n"
@@ -78,6 +78,7 @@ class RunScreen(View):
         self._shown: OpenRun | None = None
         self._told: tuple[object, ...] = ()  # to which pane, of which run and node
         self._searches_pane = False
+        self._goal: tuple[str, int] | None = None  # a step that the cursor is to go to, in the run that is open
         self.set_focus(self._tree)
         self.ready = True
         self.flush()
@@ -92,10 +93,12 @@ class RunScreen(View):
             self._shown = run
             self._tree.load(run.tree)
         self._tree.flush()
+        self._go_to_goal()
         self._tell_pane()
         if self._is_seen(self._pane):
             self._pane.flush()
         self._draw()
+        super().flush()
 
     def tick(self) -> None:
         self._tree.tick()
@@ -160,7 +163,10 @@ class RunScreen(View):
             ("R", "re-run step", "rerun"),
             ("c", "resume", "resume"),
             ("x", "cancel", "cancel"),
+            ("y", "copy", "copy"),
+            ("o", "edit", "edit"),
             ("b", f"show: {self._tree.model.show.value}", "show"),
+            ("S", "save", "save"),
             ("]", "next tab", "next_tab(1)"),
             ("/", "search", "search"),
             ("esc", "back", "back"),
@@ -173,11 +179,11 @@ class RunScreen(View):
     def on_line_view_moved(self, message: LineView.Moved) -> None:
         if message.view is self._tree:
             self._tell_pane()
-            self._draw()
+        self._draw()
 
     def on_line_view_chosen(self, message: LineView.Chosen) -> None:
         if message.view is self._tree:
-            self._open(self._panes[0])
+            self._open(self.info)
 
     def action_back(self) -> None:
         if self._field.display:
@@ -229,6 +235,36 @@ class RunScreen(View):
         if not self.query_one("#tree").display:
             self._leave_side()
         self._tree.go_to(node)
+
+    # -- the step under the cursor -----------------------------------------------------------------------------------
+
+    @property
+    def selected(self) -> Node | None:
+        return self._node
+
+    @property
+    def info(self) -> InfoPane:
+        return self.query_one(InfoPane)
+
+    def show_info(self) -> None:
+        if not self._is_seen(self.info):
+            self._open(self.info)
+
+    def show_step(self, run: str, step: int) -> None:
+        self._goal = (run, step)
+        if self.state.run is not None and self.state.run.tree.find(run, step) is None:
+            self.dashboard.open_run(run)
+        self.flush()
+
+    def line(self) -> str:
+        return self._pane.line() if self._pane.has_focus_within else ""
+
+    def _go_to_goal(self) -> None:
+        if self._goal is not None and self.state.run is not None:
+            found = self.state.run.tree.find(*self._goal)
+            if found is not None:
+                self._goal = None
+                self._tree.go_to(found)
 
     # -- searching ---------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
 
 from coflux.tui.details import Line
 from coflux.tui.painting import Piece
@@ -12,8 +15,15 @@ __all__ = ["TextView"]
 
 
 class TextView(LineView):
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    """Space turns the page, unless the cursor is on a line that `folds`: then it is as enter."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "turn", "unfold, or next page", show=False, id="text.turn"),
+    ]
+
+    def __init__(self, *, folds: Callable[[int], bool] = lambda line: False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
+        self._folds = folds
         self._write: Callable[[int], list[Line]] = lambda width: []
         self._lines: list[Line] = []
 
@@ -34,6 +44,16 @@ class TextView(LineView):
         step = by or 1
         lines = ((self.cursor + by + step * place) % count for place in range(count))
         return next((line for line in lines if text in "".join(part for part, _ in self._lines[line]).lower()), None)
+
+    def rewind(self) -> None:
+        """Begin at the top: what comes is another text."""
+        self.cursor = self.first = 0
+
+    def action_turn(self) -> None:
+        if self._folds(self.cursor):
+            self.action_choose()
+        else:
+            self.action_page(1)
 
     def on_resize(self) -> None:
         self._lines = self._write(self.size.width)  # Textual calls `LineView.on_resize`, too
