@@ -34,8 +34,8 @@ _TERMINATED = {"cancelled": ExecutionCancelled, "timed_out": ExecutionTimeout, "
 
 
 class StepInfo(Row, frozen=True):
-    """A step for people: `parameters` are the target's parameter names, `arguments` a preview of each argument, and
-    `spawned` is the run of its own that a workflow became."""
+    """A step for people: `parameters` are the target's parameter names, `arguments` a preview of each argument,
+    `spawned` is the run of its own that a workflow became, and `retries` how many it may have, if there is a limit."""
 
     run: str
     number: int
@@ -49,6 +49,7 @@ class StepInfo(Row, frozen=True):
     depth: int
     created_at: float
     spawned: str | None = None
+    retries: int | None = None
 
     @property
     def id(self) -> str:

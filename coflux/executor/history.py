@@ -20,7 +20,7 @@ from coflux.executor.database import LOGS_FILE, MAIN_FILE, Database, NoStore, St
 from coflux.executor.decisions import Queued, Why
 from coflux.executor.document import StepInfo, render
 from coflux.executor.log_search import FUNCTIONS, LogFilter, LogScope, log_query
-from coflux.executor.messages import Outcome, Usage
+from coflux.executor.messages import Outcome, TargetSpec, Usage
 from coflux.executor.migrations import LOGS, MAIN, Migration, check_version
 from coflux.executor.reading import (
     ARGUMENTS,
@@ -272,15 +272,15 @@ class History:
             f"SELECT {STEP_FIELDS} FROM steps JOIN targets ON targets.id = target"
             " WHERE run = ? AND number > ? ORDER BY number LIMIT ?"
         )
-        parameters: dict[bytes, tuple[str, ...]] = {}
+        specs: dict[bytes, TargetSpec] = {}
         infos = []
         for row in select(self._main, StepRow, sql, (run_id, after, limit)):
-            if row.target not in parameters:
-                parameters[row.target] = self._decode(TARGET, row.target).parameters
-            infos.append(self._step_info(row, parameters[row.target]))
+            if row.target not in specs:
+                specs[row.target] = self._decode(TARGET, row.target)
+            infos.append(self._step_info(row, specs[row.target]))
         return infos
 
-    def _step_info(self, row: StepRow, parameters: tuple[str, ...]) -> StepInfo:
+    def _step_info(self, row: StepRow, spec: TargetSpec) -> StepInfo:
         return StepInfo(
             row.run,
             row.number,
@@ -289,11 +289,12 @@ class History:
             row.module,
             row.name,
             row.type,
-            parameters,
+            spec.parameters,
             previews(self._main, row.arguments),
             row.depth,
             row.created_at,
             row.spawned,
+            None if spec.options.retries is None else spec.options.retries.limit,
         )
 
     def executions(self, run_id: str, after: tuple[int, int] = (0, 0), limit: int = PAGE) -> list[ExecutionRow]:

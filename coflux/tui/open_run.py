@@ -8,7 +8,8 @@ from coflux.executor.news import Key
 from coflux.executor.rows import RunRow
 from coflux.executor.series import Progress
 from coflux.tui.tree import RunTree
-from coflux.tui.updates import ProgressRead, RunProgressed, SparksRead, Update
+from coflux.tui.updates import Disconnected, ProgressRead, RunProgressed, SampleRead, SparksRead, Update
+from coflux.tui.waits import WaitsSeen, full_text
 
 __all__ = ["OpenRun"]
 
@@ -19,6 +20,7 @@ class OpenRun:
         row: as it was read last; `None` until then.
         names: of all its steps, by run and number.
         progress: of its executions that tell how far they have got.
+        waits: when its executions were seen to wait for others.
     """
 
     def __init__(self, run: str) -> None:
@@ -27,6 +29,7 @@ class OpenRun:
         self.tree = RunTree()
         self.names: dict[tuple[str, int], str] = {}
         self.progress: dict[Key, Progress] = {}
+        self.waits = WaitsSeen()
 
     def take(self, update: Update) -> None:
         match update:
@@ -36,6 +39,14 @@ class OpenRun:
                 for (run, step, _), one in progress.items():
                     self.tree.set_progress(run, step, one)
                 self.progress.update(progress)
+            case SampleRead(sample):
+                self.waits.take(sample)
+                self.tree.full = full_text(sample)
+                self.tree.set_waiting({(run, step) for run, step, _ in self.waits.now})
+            case Disconnected():
+                self.waits.stop()
+                self.tree.full = ""
+                self.tree.set_waiting(())
             case SparksRead(self.id, sparks):
                 self.tree.set_sparks(sparks)
 

@@ -7,26 +7,19 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import NamedTuple
 
-from coflux.display.axis_labels import number
 from coflux.display.marks import MARKS, Mark
-from coflux.display.reasons import reason_of
 from coflux.display.text import duration
 from coflux.executor.messages import TargetInfo
 from coflux.executor.rows import ExecutionRow, RunRow
-from coflux.executor.series import Progress
 from coflux.tui.text import cell_len, clean, fit, pad
-from coflux.tui.tree import PROBLEMS, Kind, Node, RunTree, TreeRow
-from coflux.tui.updates import Spark
 
 __all__ = [
     "Glyphs",
     "Piece",
     "bar",
-    "call_text",
     "counts_text",
     "mark_of",
     "paint_run",
-    "paint_tree_row",
     "seconds_of",
     "sparkline",
 ]
@@ -34,15 +27,12 @@ __all__ = [
 Piece = tuple[str, str]
 """Text, and the name of its style; "" for none."""
 
-DEEPEST = 12  # levels that are told apart by their indentation
 TIME_WIDTH = 7  # cells of a duration
-BAR_WIDTH = 8  # cells
-SPARK_WIDTH = 8  # cells
 DAY = 86_400.0  # seconds
 
 _RETRYING = Mark("↻", "r", "yellow")
 _DELAYED = Mark("◷", "d", "dim")
-_WAITING = Mark("…", "~", "cyan dim")
+_LEAVING = Mark("…", "~", "cyan dim")
 
 
 class Glyphs(NamedTuple):
@@ -117,10 +107,12 @@ def mark_of(row: ExecutionRow | None, status: str) -> Mark:
     if row is not None and row.status == "queued":
         if row.trigger == "retry":
             return _RETRYING
+        if row.trigger == "resumption":
+            return MARKS["suspended"]
         if row.due_at is not None:
             return _DELAYED
     if row is not None and row.status == "running" and row.reason:
-        return _WAITING
+        return _LEAVING
     return MARKS[status]
 
 
@@ -151,106 +143,6 @@ _ORDER = [
 ]  # fmt: skip
 
 
-def paint_tree_row(tree: RunTree, row: TreeRow, width: int, now: float, glyphs: Glyphs) -> list[Piece]:
-    """A row of the run tree in `width` cells. The time always fits, then the note in up to a third of the width, then
-    as much of the call as there is room for."""
-    node = row.node
-    indent = "  " * min(row.depth, DEEPEST)
-    if row.folded or row.earlier:
-        text = f"{row.folded:,} ended well" if row.folded else f"{row.earlier:,} of earlier attempts"
-        return [(indent + "  ", ""), (fit(f"{glyphs.closed} {text}", width - len(indent) - 2), "dim")]
-    fold = " "
-    if node.children:
-        fold = glyphs.open if tree.is_open(node) else glyphs.closed
-    shown = node.shared or node
-    execution = shown.execution
-    time_taken = "" if node.kind is not Kind.STEP else _time(seconds_of(execution, now))
-    mark, title, style = _head(node, shown, glyphs)
-    pieces: list[Piece] = [
-        (f"{indent}{fold} ", "dim"),
-        (f"{glyphs.mark(mark)} " if mark else "", mark.style if mark else ""),
-    ]
-    room = width - sum(cell_len(text) for text, _ in pieces) - TIME_WIDTH - 1
-    notes = _group_notes(node, glyphs) if node.kind is Kind.GROUP else _step_notes(node, shown, now, glyphs)
-    if execution is not None and (spark := tree.sparks.get((execution.run, execution.step, execution.attempt))):
-        notes += _spark_notes(spark, glyphs)
-    taken = sum(cell_len(text) + 1 for text, _ in notes)
-    title = fit(title, max(room - taken, room * 2 // 3), glyphs.ellipsis)
-    pieces.append((title, style))
-    room -= cell_len(title)
-    for text, note_style in notes:
-        fitted = fit(f" {text}", room, glyphs.ellipsis)
-        pieces.append((fitted, note_style))
-        room -= cell_len(fitted)
-    pieces += [(" " * max(room, 0), ""), (time_taken.rjust(TIME_WIDTH) + " ", "dim")]
-    return pieces
-
-
-def _head(node: Node, shown: Node, glyphs: Glyphs) -> tuple[Mark | None, str, str]:
-    if node.kind is Kind.GROUP:
-        return None, f"[{clean(node.title)}]", "bold"
-    title = call_text(shown)
-    if node.kind is Kind.LINK:
-        return Mark("≈", "m", "green"), title, ""
-    style = "bold" if shown.info is not None and shown.info.type == "workflow" else ""
-    return mark_of(shown.execution, shown.state), title, style
-
-
-def call_text(node: Node) -> str:
-    """`fetch(page=3)`."""
-    arguments = "" if node.info is None else ", ".join(_arguments(node))
-    return f"{clean(node.title)}({clean(arguments, 300)})"
-
-
-def _arguments(node: Node) -> list[str]:
-    """`page=3`: a single argument needs no name."""
-    info = node.info
-    assert info is not None
-    if len(info.arguments) == 1:
-        return list(info.arguments)
-    return [f"{name}={text}" for name, text in zip(info.parameters, info.arguments, strict=False)]
-
-
-def _group_notes(node: Node, glyphs: Glyphs) -> list[Piece]:
-    counts = {state: count for state, count in node.below.items() if count}
-    total = sum(counts.values())
-    notes = [(text.rstrip(), style) for text, style in counts_text(counts, glyphs)]
-    if total and node.unfinished:
-        done = 1 - node.unfinished / total
-        notes.append((f"{bar(done, BAR_WIDTH, glyphs)} {done:4.0%}", ""))
-    return notes
-
-
-def _step_notes(node: Node, shown: Node, now: float, glyphs: Glyphs) -> list[Piece]:
-    row = shown.execution
-    if node.kind is Kind.LINK:
-        (run, step), *_ = shown.keys
-        return [(f"memoised {glyphs.mark(MARKS['cached'])} {run}:{step}", "green dim")]
-    if row is None:
-        return []
-    notes: list[Piece] = []
-    style = mark_of(row, shown.state).style
-    if shown.tries > 1:
-        notes.append((f"try {shown.tries}", "yellow" if row.status == "queued" else "dim"))
-    if shown.progress is not None and row.status == "running":
-        notes.append((_progress_text(shown.progress, glyphs), ""))
-    if shown.problem:
-        notes.append((clean(shown.problem, 200), "red" if row.status in PROBLEMS else style))
-    elif why := reason_of(row, now):
-        notes.append((clean(why, 200), "dim"))
-    if row.status not in ("queued", "running", "succeeded", "failed"):
-        notes.append((_state_word(row), style))
-    if row.older_code:
-        notes.append(("older code", "yellow"))
-    return notes
-
-
-def _spark_notes(spark: Spark, glyphs: Glyphs) -> list[Piece]:
-    """`▇▅▃▂▁▁▁▁ 0.41 m`: the course of a metric and its last value."""
-    units = f" {clean(spark.units, 8)}" if spark.units else ""
-    return [(sparkline(spark.values, SPARK_WIDTH, glyphs), "cyan"), (f"{number(spark.last)}{units}", "")]
-
-
 def sparkline(values: Sequence[float], width: int, glyphs: Glyphs) -> str:
     """The course of `values` in `width` cells, or in as many as there are values; a gap is a blank."""
     finite = [value for value in values if isfinite(value)]
@@ -270,19 +162,6 @@ def sparkline(values: Sequence[float], width: int, glyphs: Glyphs) -> str:
             share = (mean / 2 - lower / 2) / half if half else 0.0
             text += levels[min(int(share * len(levels)), len(levels) - 1)]
     return text
-
-
-def _progress_text(progress: Progress, glyphs: Glyphs) -> str:
-    """`████░░░░  55% ~18s left`, or `1200` where the end is not known."""
-    if progress.fraction is None:
-        return f"{progress.value:g}"
-    left = "" if progress.eta is None else f" ~{duration(progress.eta)} left"
-    return f"{bar(progress.fraction, BAR_WIDTH, glyphs)} {progress.fraction:4.0%}{left}"
-
-
-def _state_word(row: ExecutionRow) -> str:
-    word = row.status.replace("_", " ")
-    return f"{word} {row.next}" if row.status in ("cached", "spawned", "deferred") and row.next else word
 
 
 def _time(seconds: float | None) -> str:

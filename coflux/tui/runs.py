@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from coflux.executor.rows import RunRow, Status
 from coflux.tui.updates import RunsRead, Update
@@ -54,6 +55,10 @@ class RunsModel:
         """The newest runs of a target, newest first."""
         rows = [row for row in self._rows.values() if (row.module, row.name) == (module, name)]
         return rows[:limit]
+
+    def newest(self, limit: int) -> list[RunRow]:
+        """The newest runs, newest first, whatever is filtered."""
+        return list(islice(self._rows.values(), limit))
 
     def get(self, run: str) -> RunRow | None:
         return self._rows.get(run)

@@ -19,13 +19,14 @@ from coflux.executor.store import Store
 from coflux.tui.charts import paint_bars, paint_chart
 from coflux.tui.courses import Course
 from coflux.tui.metrics import Chart, Excerpt, MetricsState, chart_of
-from coflux.tui.painting import Glyphs, Piece, paint_tree_row, sparkline
+from coflux.tui.painting import Glyphs, Piece, sparkline
 from coflux.tui.readers.base import Reader
 from coflux.tui.readers.metrics import MetricsReader
 from coflux.tui.readers.sparks import SparksReader
 from coflux.tui.scope import Scope, steps_of
 from coflux.tui.ticks import rounded, ticks
 from coflux.tui.tree import RunTree
+from coflux.tui.tree_rows import paint_tree_row
 from coflux.tui.updates import ChartRead, MetricCourse, MetricsAsked, MetricsRead, RunOpened, Spark, SparksRead, Update
 from tests.store.factories import batch, execution_row, metric_row, points_row, run_row, step_row
 from tests.tui.measured import BARS, course, training

@@ -10,6 +10,7 @@ import pytest
 from coflux.executor.rows import SharedRow, Status
 from coflux.executor.series import Progress
 from coflux.tui.tree import MANY, PROBLEMS, UNFINISHED, Kind, Node, RunTree, Show
+from coflux.tui.ways import next_problem
 from tests.tui.pretend import execution, group, shown, step
 
 
@@ -145,16 +146,16 @@ def test_problems_are_found_one_after_the_other_and_revealed() -> None:
     tree.add_step(step(100, "R1:4:1"))
     tree.update(execution(100, "abandoned"))
     node(tree, 4).opened = False
-    first = tree.next_problem(None)
+    first = next_problem(tree, None)
     assert first is node(tree, 3)
-    second = tree.next_problem(first)
+    second = next_problem(tree, first)
     assert second is node(tree, 100)
-    assert tree.next_problem(first, backwards=True) is node(tree, 9)
+    assert next_problem(tree, first, backwards=True) is node(tree, 9)
     assert second is not None
     assert "    t100" not in shown(tree)
     tree.reveal(second)
     assert "    t100" in shown(tree)
-    assert tree.next_problem(node(tree, 9)) is first
+    assert next_problem(tree, node(tree, 9)) is first
 
 
 def test_only_what_changed_is_told() -> None:

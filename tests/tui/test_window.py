@@ -22,7 +22,7 @@ def test_there_is_nothing_above_the_first_line_when_lines_before_the_cursor_go()
         stage.engine.told.append(RunProgressed("R1", ended))
         await stage.look()
         assert stage.text.splitlines()[2].startswith("▾ ► main(")
-        assert stage.text.count("main('06-01')") == 1
+        assert stage.text.count("► main('06-01')") == 1
 
     play(script)
 

@@ -15,11 +15,12 @@ from textual.widgets import Static
 from coflux.tui.assets import AssetsState, FileKind, FileRow
 from coflux.tui.file_lines import heading
 from coflux.tui.open_run import OpenRun
-from coflux.tui.painting import Glyphs, Piece, call_text
+from coflux.tui.painting import Glyphs, Piece
 from coflux.tui.panes.base import Pane
 from coflux.tui.previews import Picture
 from coflux.tui.scope import Scope, steps_of
 from coflux.tui.tree import Kind, Node
+from coflux.tui.tree_rows import call_text
 from coflux.tui.updates import AssetListed, AssetsAsked, EntriesAsked, PreviewAsked
 from coflux.tui.widgets.file_views import FilesView, PreviewView
 from coflux.tui.widgets.key_bar import Hint

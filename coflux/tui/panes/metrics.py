@@ -11,11 +11,12 @@ from textual.widget import Widget
 from coflux.executor.recorded_metrics import MetricInfo
 from coflux.tui.metrics import MetricsState
 from coflux.tui.open_run import OpenRun
-from coflux.tui.painting import Glyphs, Piece, call_text
+from coflux.tui.painting import Glyphs, Piece
 from coflux.tui.panes.base import Pane
 from coflux.tui.scope import Scope, steps_of
 from coflux.tui.text import fit
 from coflux.tui.tree import Node
+from coflux.tui.tree_rows import call_text
 from coflux.tui.updates import MetricsAsked
 from coflux.tui.widgets.charts_view import ChartsView
 from coflux.tui.widgets.key_bar import Hint

@@ -1,49 +1,82 @@
-"""The timeline on the screen: the rows of the tree, with bars in place of notes."""
+"""What workers did, on a row each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from coflux.executor.rows import ExecutionRow
+from coflux.tui.node import Node
 from coflux.tui.painting import Glyphs, Piece
-from coflux.tui.text import cell_len, clean, fit, pad
-from coflux.tui.timeline import Span, axis, paint_bars
-from coflux.tui.tree import RunTree
+from coflux.tui.text import fit, pad
+from coflux.tui.timeline import Lane, TimeWindow, Waits, paint_lane
 from coflux.tui.widgets.line_view import LineView
 
-__all__ = ["TimelineView"]
-
-NAME_SHARE = 3  # the names take a third of the width, up to
-MOST_NAME = 28  # cells
-DEEPEST = 4  # levels that are told apart by their indentation
+__all__ = ["LanesView"]
 
 
-class TimelineView(LineView):
-    def __init__(self, glyphs: Glyphs, clock: Callable[[], float], *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self._tree = RunTree()
+class LanesView(LineView):
+    """Attributes:
+    lanes: what is shown.
+    chosen: the execution in the cursor's lane that is looked at.
+    """
+
+    NAME_WIDTH = 13  # cells
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,l", "step(1)", "next step", show=False, id="lanes.next"),
+        Binding("left,h", "step(-1)", "previous step", show=False, id="lanes.previous"),
+    ]
+
+    class Looked(Message):
+        """Another execution was chosen."""
+
+        def __init__(self, node: Node) -> None:
+            super().__init__()
+            self.node = node
+
+    def __init__(self, glyphs: Glyphs, clock: Callable[[], float], window: TimeWindow) -> None:
+        super().__init__(id="lanes")
+        self.lanes: Sequence[Lane] = ()
+        self.chosen: ExecutionRow | None = None
+        self.waits: Waits = {}
         self._glyphs = glyphs
         self._clock = clock
-        self._span: Span = (0.0, 1.0)
+        self._window = window
 
-    def show(self, tree: RunTree, span: Span) -> None:
-        self._tree = tree
-        self._span = span
+    @property
+    def bars_width(self) -> int:
+        return max(self.size.width - self.NAME_WIDTH, 1)
+
+    def show(self, lanes: Sequence[Lane], waits: Waits) -> None:
+        self.lanes, self.waits = lanes, waits
         self.lines_changed()
 
     def count(self) -> int:
-        return len(self._tree.rows) + 1
+        return len(self.lanes)
 
     def paint(self, index: int, width: int) -> Sequence[Piece]:
-        names = min(width // NAME_SHARE, MOST_NAME)
-        if index == 0:
-            return [(" " * names, ""), (axis(self._span, width - names), "dim")]
-        row = self._tree.rows[index - 1]
-        if row.folded or row.earlier:
-            return [
-                (fit(f"{'  ' * row.depth}{self._glyphs.ellipsis} {row.folded or row.earlier:,} more", width), "dim")
-            ]
-        title = fit(
-            "  " * min(row.depth, 4) + clean((row.node.shared or row.node).title), names - 1, self._glyphs.ellipsis
+        lane = self.lanes[index]
+        more = f" +{len(lane.pids) - 1}" if len(lane.pids) > 1 else ""
+        name = pad(fit(f" {lane.pids[0]}{more}", self.NAME_WIDTH - 1, self._glyphs.ellipsis), self.NAME_WIDTH - 1)
+        chosen = self.chosen if index == self.cursor else None
+        bars = paint_lane(
+            lane, chosen, self.waits, self._window.shown, width - self.NAME_WIDTH, self._clock(), self._glyphs
         )
-        bars = paint_bars(row.node, self._span, width - names, self._clock(), self._glyphs)
-        return [(pad(title, names), "" if cell_len(title) else "dim"), *bars]
+        return [(name, ""), (self._glyphs.upright, "dim"), *bars]
+
+    def action_step(self, by: int) -> None:
+        """Look at the execution of this lane that comes after or before."""
+        if self.cursor >= len(self.lanes):
+            return
+        executions = self.lanes[self.cursor].executions
+        rows = [row for _, row in executions]
+        at = 0 if by > 0 else len(rows) - 1
+        if self.chosen in rows:
+            at = max(0, min(rows.index(self.chosen) + by, len(rows) - 1))
+        node, self.chosen = executions[at]
+        self.lines_changed((self.cursor,))
+        self.post_message(self.Looked(node))
