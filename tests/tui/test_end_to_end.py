@@ -134,7 +134,7 @@ def test_nothing_of_what_users_write_leaks_into_the_terminal_at_any_size(tmp_pat
             terminal.press(str(number % 6 + 1), "e")
             terminal.resize(*size)
             terminal.look(0.05)
-        terminal.press("g")
+        terminal.press("escape", "g")
         terminal.wait("swallow")
         for tab in "123456":
             terminal.press(tab)
