@@ -11,8 +11,8 @@ Every node counts the states below it as they change. What is on the screen is w
 comes, goes, or is unfolded; any other change is told by its node, so that a line can be painted for it alone.
 
 Each node keeps the lines directly below it until they may be others. So laying out 21,000 lines in 1,000 groups takes
-1 ms when a few of the groups have changed and 15 ms when all have, and steps that come by the hundreds a second do not
-keep the screen busy.
+half a millisecond when a few of the groups have changed and 5 ms when all have (20,000 steps below one: 5 ms), and
+steps that come by the hundreds a second do not keep the screen busy, though all of it is laid out twenty times in one.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class RunTree:
         if node.state:
             for ancestor in node.ancestors():
                 ancestor.below[node.state] += 1
-                ancestor.unfinished += 1
+                self._count(ancestor, 1, 0)
         self._match(node)
         self._touch(parent)
         self.changed.add(parent)

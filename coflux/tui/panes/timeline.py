@@ -18,7 +18,7 @@ from coflux.tui.timeline import TimeWindow, lanes_of
 from coflux.tui.tree import RunTree
 from coflux.tui.widgets.axis_line import AxisLine
 from coflux.tui.widgets.key_bar import Hint
-from coflux.tui.widgets.timeline_view import LanesView
+from coflux.tui.widgets.lanes_view import LanesView
 from coflux.tui.widgets.tree_view import TimelineView
 
 __all__ = ["TimelinePane"]

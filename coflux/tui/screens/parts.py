@@ -58,7 +58,10 @@ class PartsScreen(View):
 
     def on_resize(self) -> None:
         if self.ready:
+            focused = self.focused
             self.bring(self.front)
+            if focused is not None and self.box_of(self.front) in focused.ancestors_with_self:
+                self.set_focus(focused)  # what it was in that part
 
     def bring(self, part: Part) -> None:
         """Give a part the keys, and the screen where there is room for one only."""

@@ -32,11 +32,11 @@ from coflux.tui.updates import DetailsAsked
 from coflux.tui.ways import first_problem
 from coflux.tui.widgets.axis_line import AxisLine
 from coflux.tui.widgets.key_bar import Hint, KeyBar
+from coflux.tui.widgets.lanes_view import LanesView
 from coflux.tui.widgets.line_view import LineView
 from coflux.tui.widgets.one_line import OneLine
 from coflux.tui.widgets.peek import Peek
 from coflux.tui.widgets.rail import RunsRail
-from coflux.tui.widgets.timeline_view import LanesView
 from coflux.tui.widgets.tree_view import TreeView
 
 __all__ = ["RunScreen"]

@@ -105,6 +105,7 @@ class LineView(Widget, can_focus=True):
     def _paint(self, rows: Iterable[int]) -> None:
         """Have those rows of the window painted that look different: what is sent to a terminal costs more than finding
         that out."""
+        self.heed_theme()  # before what is known of the screen is looked at
         width, height = self.size
         if len(self._on_screen) != height:
             self._on_screen = [None] * height

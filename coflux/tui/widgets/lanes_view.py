@@ -19,9 +19,10 @@ __all__ = ["LanesView"]
 
 
 class LanesView(LineView):
-    """Attributes:
-    lanes: what is shown.
-    chosen: the execution in the cursor's lane that is looked at.
+    """
+    Attributes:
+        lanes: what is shown.
+        chosen: the execution in the cursor's lane that is looked at.
     """
 
     NAME_WIDTH = 13  # cells
