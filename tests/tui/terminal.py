@@ -40,6 +40,9 @@ KEYS = {
 }
 
 
+_OF_ANOTHER = {"NO_COLOR", "SSH_CONNECTION", "COLUMNS", "LINES"}  # what the environment says of the tests' own terminal
+
+
 class Chunk(NamedTuple):
     at: float  # monotonic seconds
     data: bytes
@@ -73,11 +76,10 @@ class Terminal:
             command,
             cwd=directory,
             env={
-                **{name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "SSH_CONNECTION")},
+                **{name: value for name, value in (environment or os.environ).items() if name not in _OF_ANOTHER},
                 "TERM": "xterm-256color",
                 "COLORTERM": "truecolor",
                 "LANG": "C.UTF-8",
-                **(environment or {}),
             },
             stdin=self._line,
             stdout=self._line,
