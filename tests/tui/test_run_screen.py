@@ -10,6 +10,7 @@ from coflux.tui.run_layout import Layout, Part, layout_of
 from coflux.tui.screens.run import RunScreen
 from coflux.tui.updates import RunProgressed
 from coflux.tui.widgets.lanes_view import LanesView
+from coflux.tui.widgets.one_line import OneLine
 from coflux.tui.widgets.tree_view import TimelineView, TreeView
 from tests.tui.gallery import CHILD, RUN, runs, told
 from tests.tui.pretend import NOW, execution, run_row, step
@@ -264,5 +265,17 @@ def test_a_run_that_had_failed_opens_at_its_first_failure_and_another_at_its_roo
         await opened(stage)
         assert tree.row.node.title == "ingest_orders"
         assert "page=9)" in stage.text  # what was folded there is not folded here
+
+    play(script, MIDDLE)
+
+
+def test_of_a_head_that_has_become_shorter_nothing_is_left() -> None:
+    async def script(stage: Stage) -> None:
+        screen = await opened(stage)
+        await stage.press("f")
+        head = screen.query_one("#head", OneLine)
+        assert head.render_line(0).cell_length == MIDDLE[0]
+        await stage.press("j")
+        assert head.render_line(0).cell_length == MIDDLE[0]  # what is no longer told is painted over
 
     play(script, MIDDLE)

@@ -30,5 +30,7 @@ class OneLine(Widget):
 
     def render_line(self, y: int) -> Strip:
         strips = Visual.to_strips(self, self._content, self.size.width, 1, self.visual_style)
-        self._on_screen = strips[0] if strips else Strip.blank(self.size.width, self.rich_style)
+        strip = strips[0] if strips else Strip([])
+        # As wide as the line: of a text that has become shorter, the rest is painted, too.
+        self._on_screen = strip.adjust_cell_length(self.size.width, self.visual_style.rich_style)
         return self._on_screen
