@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from coflux.display.feed import Event, ExecutionChanged, GroupOpened, HandleShared, RunChanged, StepSubmitted
-from coflux.encoded import Failure
+from coflux.encoded import Failure, Frame
 from coflux.executor.document import StepInfo
 from coflux.executor.messages import Failed, Outcome, Terminated
 from coflux.executor.requests import ExecutionSample, GroupSample, Sampled
@@ -43,6 +43,10 @@ _RESET = Failed(
         '  File "shop/steps.py", line 41, in fetch_page\n    page = http.get(url)\n'
         '  File "shop/http.py", line 88, in get\n    raise ConnectionError("connection reset by peer")\n'
         "ConnectionError: connection reset by peer\n",
+        (
+            Frame("shop/steps.py", 41, "fetch_page", "page = http.get(url)"),
+            Frame("shop/http.py", 88, "get", 'raise ConnectionError("connection reset by peer")'),
+        ),
     )
 )
 _LIMIT = Terminated("timed_out", "timed out after 6 s")
