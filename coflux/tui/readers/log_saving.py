@@ -10,10 +10,9 @@ from typing import IO
 from coflux.display.text import visible_lines
 from coflux.executor.database import StoreError
 from coflux.executor.history import History, LogEntry
-from coflux.executor.news import News
 from coflux.logs import Level
 from coflux.tui.log_query import shown_text
-from coflux.tui.readers.base import Reader
+from coflux.tui.readers.jobs import JobReader
 from coflux.tui.readers.log_scope import ScopeReader
 from coflux.tui.readers.logs import search_filter
 from coflux.tui.updates import Failed, LogFileThere, LogSaveAsked, Request, Said, Update
@@ -23,28 +22,13 @@ __all__ = ["LogSaver"]
 PORTION = 5000  # ids that are looked at between two turns of others
 
 
-class LogSaver(Reader):
+class LogSaver(JobReader):
     """One file after the other. Each has the entries that were there when it was begun."""
-
-    def __init__(self) -> None:
-        self._jobs: list[Iterator[Update | None]] = []
 
     def answer(self, history: History, request: Request) -> Iterator[Update]:
         if isinstance(request, LogSaveAsked):
-            self._jobs.append(_save(history, request))
-            self.busy = True
+            self.begin(_save(history, request))
         yield from ()
-
-    def read(self, history: History, news: News) -> Iterator[Update]:
-        if self._jobs:
-            try:
-                told = next(self._jobs[0])
-            except StopIteration:
-                self._jobs.pop(0)
-            else:
-                if told is not None:
-                    yield told
-        self.busy = bool(self._jobs)
 
 
 def _save(history: History, request: LogSaveAsked) -> Iterator[Update | None]:

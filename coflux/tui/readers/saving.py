@@ -15,10 +15,9 @@ from coflux.executor.database import StoreError
 from coflux.executor.history import History, LogEntry
 from coflux.executor.messages import Failed as FailedOutcome
 from coflux.executor.messages import Outcome, Succeeded, Terminated
-from coflux.executor.news import News
 from coflux.executor.rows import parse_execution_id
 from coflux.logs import Level, render
-from coflux.tui.readers.base import Reader
+from coflux.tui.readers.jobs import JobReader
 from coflux.tui.updates import Failed, FileThere, KeepAsked, Request, Said, SaveAsked, Update
 
 __all__ = ["SavingReader"]
@@ -26,31 +25,16 @@ __all__ = ["SavingReader"]
 PAGE = 2000  # log entries that are written at a time
 
 
-class SavingReader(Reader):
+class SavingReader(JobReader):
     """One file after the other; a long log in portions."""
-
-    def __init__(self) -> None:
-        self._jobs: list[Iterator[Update | None]] = []
 
     def answer(self, history: History, request: Request) -> Iterator[Update]:
         match request:
             case SaveAsked():
-                self._jobs.append(self._save(history, request))
+                self.begin(self._save(history, request))
             case KeepAsked():
-                self._jobs.append(_keep(history, request))
-        self.busy = bool(self._jobs)
+                self.begin(_keep(history, request))
         yield from ()
-
-    def read(self, history: History, news: News) -> Iterator[Update]:
-        if self._jobs:
-            try:
-                told = next(self._jobs[0])
-            except StopIteration:
-                self._jobs.pop(0)
-            else:
-                if told is not None:
-                    yield told
-        self.busy = bool(self._jobs)
 
     def _save(self, history: History, request: SaveAsked) -> Iterator[Update | None]:
         """Write it, and tell how that went; `None` in between."""
