@@ -14,9 +14,8 @@ from textual.widgets import Static
 
 from coflux.tui.assets import AssetsState, FileKind, FileRow
 from coflux.tui.file_lines import heading
-from coflux.tui.open_run import OpenRun
 from coflux.tui.painting import Glyphs, Piece
-from coflux.tui.panes.base import Pane
+from coflux.tui.panes.scoped import ScopedPane
 from coflux.tui.previews import Picture
 from coflux.tui.scope import Scope, steps_of
 from coflux.tui.tree import Kind, Node
@@ -32,7 +31,7 @@ LINES = 200  # of text, that are shown here
 WIDE = 100  # cells from which on the list and the file are beside each other
 
 
-class AssetsPane(Pane):
+class AssetsPane(ScopedPane):
     NAME = "files"
     TITLE = "Files"
 
@@ -41,15 +40,12 @@ class AssetsPane(Pane):
     ]
 
     def __init__(self, state: AssetsState, glyphs: Glyphs) -> None:
-        super().__init__(id=self.NAME)
+        super().__init__()
         self._state = state
         self._glyphs = glyphs
         self._list = FilesView(state, glyphs, id="file-list")
         self._head = Static(id="file-head", markup=False)
         self._preview = PreviewView(glyphs, most=LINES, id="file-preview")
-        self._run: OpenRun | None = None
-        self._node: Node | None = None
-        self._scope = Scope.BELOW
         self._asked: tuple[object, ...] = ()
         self._previewed: tuple[object, ...] = ()
 
@@ -66,11 +62,6 @@ class AssetsPane(Pane):
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width >= WIDE, "-beside")
 
-    def select(self, run: OpenRun, node: Node | None) -> None:
-        self._run, self._node = run, node
-        self._ask()
-        self.flush()
-
     def leave(self) -> None:
         self._asked = ()
         self.dashboard.ask(AssetsAsked(self._state.number, ""))
@@ -80,10 +71,6 @@ class AssetsPane(Pane):
         for asset in self._state.take_wanted():
             self.dashboard.ask(EntriesAsked(asset))
         self._look()
-
-    def tick(self) -> None:
-        self._ask()
-        self.flush()
 
     def notes(self) -> list[Piece]:
         return [(f"{self._scope.value}  {len(self._state.assets):,}", "dim")]
@@ -98,7 +85,7 @@ class AssetsPane(Pane):
 
     # -- what is asked for -------------------------------------------------------------------------------------------
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
         """Ask when other assets are meant than before."""
         assert self._run is not None
         steps = steps_of(self._scope, self._node)
@@ -130,11 +117,6 @@ class AssetsPane(Pane):
         return asset.execution if node is None else call_text(node)
 
     # -- keys --------------------------------------------------------------------------------------------------------
-
-    def action_scope(self) -> None:
-        self._scope = self._scope.next
-        self._ask()
-        self.flush()
 
     def on_line_view_moved(self, message: LineView.Moved) -> None:
         if message.view is self._list:

@@ -10,12 +10,10 @@ from textual.widget import Widget
 
 from coflux.executor.recorded_metrics import MetricInfo
 from coflux.tui.metrics import MetricsState
-from coflux.tui.open_run import OpenRun
 from coflux.tui.painting import Glyphs, Piece
-from coflux.tui.panes.base import Pane
-from coflux.tui.scope import Scope, steps_of
+from coflux.tui.panes.scoped import ScopedPane
+from coflux.tui.scope import steps_of
 from coflux.tui.text import fit
-from coflux.tui.tree import Node
 from coflux.tui.tree_rows import call_text
 from coflux.tui.updates import MetricsAsked
 from coflux.tui.widgets.charts_view import ChartsView
@@ -26,7 +24,7 @@ __all__ = ["MetricsPane"]
 STEP_NAME = 28  # cells
 
 
-class MetricsPane(Pane):
+class MetricsPane(ScopedPane):
     NAME = "metrics"
     TITLE = "Metrics"
 
@@ -35,13 +33,10 @@ class MetricsPane(Pane):
     ]
 
     def __init__(self, state: MetricsState, glyphs: Glyphs) -> None:
-        super().__init__(id=self.NAME)
+        super().__init__()
         self._state = state
         self._glyphs = glyphs
         self._view = ChartsView(state, glyphs)
-        self._run: OpenRun | None = None
-        self._node: Node | None = None
-        self._scope = Scope.BELOW
         self._asked: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -51,21 +46,12 @@ class MetricsPane(Pane):
     def body(self) -> Widget:
         return self._view
 
-    def select(self, run: OpenRun, node: Node | None) -> None:
-        self._run, self._node = run, node
-        self._ask()
-        self.flush()
-
     def leave(self) -> None:
         self._asked = ()
         self.dashboard.ask(MetricsAsked(self._state.number, ""))
 
     def flush(self) -> None:
         self._view.show(self._step_name, "no metrics" if self._state.read else "")
-
-    def tick(self) -> None:
-        self._ask()  # there may be steps below that were not there
-        self.flush()
 
     def notes(self) -> list[Piece]:
         count = len(self._state.charts) + self._state.more_charts
@@ -78,12 +64,7 @@ class MetricsPane(Pane):
             ("enter", "maximise", "focused.choose"),
         ]
 
-    def action_scope(self) -> None:
-        self._scope = self._scope.next
-        self._ask()
-        self.flush()
-
-    def _ask(self) -> None:
+    def ask(self) -> None:
         """Ask when other steps are meant than before."""
         assert self._run is not None
         steps = steps_of(self._scope, self._node)
