@@ -3,6 +3,7 @@ secrets."""
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -14,9 +15,12 @@ HERE = Path(__file__).parent
 
 
 def pytest_configure() -> None:
-    """Commands that the tests start would inherit that a signal is ignored, as a job in the background has it."""
+    """Commands that the tests start would inherit that a signal is ignored, as a job in the background has it, and what
+    the environment says of the terminal that pytest runs on."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for name in ("CI", "NO_COLOR", "FORCE_COLOR", "SSH_CONNECTION", "COLUMNS", "LINES"):
+        os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

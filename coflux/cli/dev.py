@@ -13,7 +13,7 @@ from coflux.cli import exits
 from coflux.cli.discover import sources_of
 from coflux.cli.guard import guard_terminal
 from coflux.cli.options import project_option
-from coflux.cli.terminal import is_interactive, takes_unicode
+from coflux.cli.terminal import can_draw, takes_unicode
 from coflux.project import Project
 
 __all__ = ["command", "dashboard_options", "has_unicode", "require_terminal"]
@@ -59,7 +59,7 @@ def command(
 
 def require_terminal(instead: str) -> None:
     """End the command where there is no terminal to draw on."""
-    if not is_interactive():
+    if not can_draw():
         raise exits.CommandError(f"the dashboard needs a terminal for input and output: {instead}")
 
 

@@ -40,10 +40,14 @@ def terminal_of(fd: int, encoding: str, environment: Mapping[str, str]) -> Termi
     return Terminal(interactive, color, takes_unicode(encoding, environment), width or 80, height or 24)
 
 
+def can_draw(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a program that fills a terminal can be shown: all standard streams are a terminal, not a dumb one."""
+    return all(os.isatty(fd) for fd in (0, 1, 2)) and environment.get("TERM", "dumb") != "dumb"
+
+
 def is_interactive(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether there is a person at a terminal: a program can draw on it and is sent keys."""
-    terminals = all(os.isatty(fd) for fd in (0, 1, 2))
-    return terminals and environment.get("TERM", "dumb") != "dumb" and not environment.get("CI")
+    """Whether there is a person at the terminal, not a job of continuous integration that was given one."""
+    return can_draw(environment) and not environment.get("CI")
 
 
 def takes_unicode(encoding: str, environment: Mapping[str, str]) -> bool:

@@ -40,7 +40,7 @@ KEYS = {
 }
 
 
-_OF_ANOTHER = {"NO_COLOR", "SSH_CONNECTION", "COLUMNS", "LINES"}  # what the environment says of the tests' own terminal
+_OF_ANOTHER = {"CI", "NO_COLOR", "FORCE_COLOR", "SSH_CONNECTION", "COLUMNS", "LINES"}  # what is said of the tests' own
 
 
 class Chunk(NamedTuple):

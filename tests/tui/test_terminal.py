@@ -41,15 +41,17 @@ ALTERNATE, NORMAL = "\x1b[?1049h", "\x1b[?1049l"
 class Screen:
     """A command on a terminal of its own."""
 
-    def __init__(self, project: ScratchProject, *words: str) -> None:
-        environment = {**project.environment, "TERM": "xterm-256color", "XDG_CONFIG_HOME": str(project.temporary)}
-        for name in ("CI", "NO_COLOR", "SSH_CONNECTION"):
-            environment.pop(name, None)
+    def __init__(self, project: ScratchProject, *words: str, **environment: str) -> None:
         self.command = pexpect.spawn(
             sys.executable,
             ["-m", "coflux", *words],
             cwd=str(project.root),
-            env=environment,
+            env={
+                **project.environment,
+                "TERM": "xterm-256color",
+                "XDG_CONFIG_HOME": str(project.temporary),
+                **environment,
+            },
             dimensions=(30, 100),
             encoding="utf-8",
             codec_errors="replace",
@@ -95,9 +97,9 @@ def project(shared: ScratchProject) -> ScratchProject:  # noqa: F811
 
 
 @contextmanager
-def opened(project: ScratchProject, *words: str) -> Iterator[Screen]:
+def opened(project: ScratchProject, *words: str, **environment: str) -> Iterator[Screen]:
     """The dashboard, once it shows what there is."""
-    screen = Screen(project, *words)
+    screen = Screen(project, *words, **environment)
     try:
         screen.sees("flow/main")
         yield screen
@@ -124,6 +126,15 @@ def test_however_the_dashboard_ends_the_terminal_is_as_it_was(project: ScratchPr
         os.kill(screen.dashboard, signal.SIGKILL)
         status, last = screen.ends()
         assert (status, "ended by SIGKILL" in last) == (137, True)
+
+
+def test_a_job_of_continuous_integration_gets_the_dashboard_only_when_it_asks(project: ScratchProject) -> None:
+    """BEHAVIOUR 11.1, of one that was given a terminal."""
+    status, shown = Screen(project, "run", "flow/main", CI="true").ends(dashboard=False)
+    assert (status, '{"sum":1}' in shown) == (0, True)
+    with opened(project, "dev", "flow", CI="true") as screen:
+        screen.press("q")
+        assert screen.ends()[0] == 0
 
 
 def test_a_dashboard_whose_guard_is_killed_leaves_too(project: ScratchProject) -> None:
