@@ -84,10 +84,9 @@ class Slot:
 
     def meanings(self) -> tuple[Given, ...]:
         """What a field in which nothing is typed may mean; the first unless something else is chosen."""
-        meanings = [] if self.required else [NOTHING]
-        meanings += [Given(none=True)] if self.takes_none else []
-        meanings += [Given("")] if self.takes_empty else []
-        return tuple(meanings or [NOTHING])
+        default = self.parameter.default
+        none = (Given(none=True),) if self.takes_none and default != "None" else ()
+        return (NOTHING, *none, *((Given(""),) if self.takes_empty and default != "''" else ()))
 
     def _takes(self, read: Callable[[Any], object], value: object) -> bool:
         try:
@@ -153,10 +152,8 @@ class Slot:
         if found is None:
             return f"{shown[:40]} has no exact text"
         given, meant = found
-        if value.format == "json":
-            exact = _same(meant, json.loads(value.data))
-        else:
-            exact = complete and preview(meant) == shown
+        is_json = value.format == "json"
+        exact = _same(meant, json.loads(value.data)) if is_json else complete and preview(meant) == shown
         return given if exact else f"{shown[:40]} has no exact text"
 
     def _given_for(self, plain: Any) -> tuple[Given, object] | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Optional, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 import pytest
@@ -19,8 +18,8 @@ from coflux import values
 from coflux.executor.arguments import ArgumentError, bind, parameter_hints
 from coflux.executor.conversion import Converters
 from coflux.executor.conversion.shapes import shape_of
-from coflux.executor.messages import Shape, TargetSpec
 from coflux.executor.manifest import _describe
+from coflux.executor.messages import Shape, TargetSpec
 from coflux.failures import NoBlobs
 from coflux.task_options import TaskOptions
 from coflux.tui.arguments import NOTHING, Given, Slot, call_of, command_line, problems_of
@@ -35,7 +34,7 @@ class Color(enum.Enum):
 class Place:
     x: int
     y: int = 0
-    inner: Optional[Place] = None
+    inner: Place | None = None
 
 
 class Pair(NamedTuple):
@@ -51,7 +50,8 @@ def function(
     day: date,
     when: datetime | None = None,
     number: int = 3,
-    name: Optional[str] = None,
+    name: str | None = None,
+    title: str | None = "x",
     color: Color = Color.RED,
     mode: Literal["fast", "slow", 3] = "fast",
     dry_run: bool = False,
@@ -61,9 +61,9 @@ def function(
     wait: timedelta = timedelta(0),
     price: Decimal = Decimal(1),
     path: Path = Path("/tmp"),
-    pair: Pair = Pair(1, "a"),
+    pair: Pair = Pair(1, "a"),  # noqa: B008
     options: Options = {},  # noqa: B006
-    anything=None,  # noqa: ANN001
+    anything: Any = None,
     *rest: int,
     key: cf.Secret | None = None,
     **more: float,
@@ -90,7 +90,8 @@ def test_shapes_say_what_converters_take_and_survive_the_way_to_the_dashboard() 
         ("place", '{"x": "a"}'), ("place", '{"z": 1}'), ("place", "{"), ("place", '{"x": 1, "inner": {"x": 2}}'),
         ("numbers", "1,2"), ("numbers", "[1, true]"), ("numbers", "1,b"), ("table", '{"a": [1, 2.5]}'),
         ("table", '{"a": [1]}'), ("wait", "1h30m"), ("wait", "1x"), ("price", "1.50"), ("price", "one"),
-        ("pair", '{"one": 1, "two": "b"}'), ("pair", '{"one": 1}'), ("options", '{"level": 1}'), ("options", '{"l": 1}'),
+        ("pair", '{"one": 1, "two": "b"}'), ("pair", '{"one": 1}'),
+        ("options", '{"level": 1}'), ("options", '{"l": 1}'),
         ("anything", "[1"), ("anything", "[1]"), ("name", "none"), ("rest", "1 2"), ("rest", "1 b"),
         ("more", "a=1"), ("more", "a=b"), ("key", "hunter2"), ("key", "env:TOKEN"),
     ],
@@ -101,7 +102,12 @@ def test_a_problem_is_told_where_the_engine_would_refuse_and_in_its_words(name: 
     if name != "day":
         entries[0] = Given("2026-01-31")
     if name == "rest":
-        entries = [Given("2026-01-31"), *(_filled(one) for one in list(SLOTS.values())[1:-3]), Given(text), *entries[-2:]]
+        entries = [
+            Given("2026-01-31"),
+            *(_filled(one) for one in list(SLOTS.values())[1:-3]),
+            Given(text),
+            *entries[-2:],
+        ]
     call = call_of(list(SLOTS.values()), entries) if name != "more" or "=" in text else call_of([], [])
     try:
         bind(TARGET, call.words, call.document, "/work")
@@ -115,8 +121,10 @@ def test_a_problem_is_told_where_the_engine_would_refuse_and_in_its_words(name: 
 
 def _filled(slot: Slot) -> Given:
     """Anything that fits, since what is left out would be given what is meant for `*rest`."""
-    samples = {"number": "1", "color": "RED", "mode": "fast", "dry_run": "true", "numbers": "[]", "table": "{}",
-               "wait": "1", "price": "1", "path": "/x", "pair": '{"one": 1, "two": ""}', "options": "{}"}  # fmt: skip
+    samples = {
+        "number": "1", "title": "", "color": "RED", "mode": "fast", "dry_run": "true", "numbers": "[]", "table": "{}",
+        "wait": "1", "price": "1", "path": "/x", "pair": '{"one": 1, "two": ""}', "options": "{}",
+    }  # fmt: skip
     return Given(samples[slot.name]) if slot.name in samples else Given(none=True)
 
 
@@ -133,8 +141,9 @@ def test_choices_and_what_an_empty_field_may_mean() -> None:
     assert SLOTS["color"].choices == ("RED", "GREEN")
     assert SLOTS["mode"].choices == ("fast", "slow", "3")
     assert SLOTS["dry_run"].choices == ("true", "false")
-    assert SLOTS["name"].meanings() == (NOTHING, Given(none=True), Given(""))
-    assert SLOTS["when"].meanings() == (NOTHING, Given(none=True))
+    assert SLOTS["name"].meanings() == (NOTHING, Given(""))  # the default is None
+    assert SLOTS["title"].meanings() == (NOTHING, Given(none=True), Given(""))
+    assert SLOTS["when"].meanings() == (NOTHING,)
     assert SLOTS["day"].meanings() == (NOTHING,)
     assert SLOTS["path"].is_path
     assert SLOTS["key"].is_secret
@@ -149,7 +158,8 @@ def test_the_command_is_the_one_that_starts_the_same_run() -> None:
     call = call_of(slots, entries)
     assert call.document == b'{"name": null}'
     assert command_line(SPEC, "", call, "/work") == (
-        "echo '{\"name\": null}' | coflux run --args - app.jobs/load --day 2026-01-31 --number=-5 --no-dry-run a=1 -- 1 2"
+        "echo '{\"name\": null}' | coflux run --args - app.jobs/load"
+        " --day 2026-01-31 --number=-5 --no-dry-run a=1 -- 1 2"
     )
     call = call_of([SLOTS["name"], SLOTS["when"]], [Given("it's"), Given(none=True)])
     assert command_line(SPEC, "/work/app/jobs.py", call, "/work") == (

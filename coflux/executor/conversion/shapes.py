@@ -9,10 +9,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import types
 import typing
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from coflux.executor.conversion.annotations import Converters
 from coflux.executor.conversion.base import Converter
@@ -60,22 +62,35 @@ def shape_of(converter: Converter, above: tuple[Converter, ...] = ()) -> Shape:
             return Shape("enumeration", cls.__qualname__, tuple(cls.__members__), values)
         case Alternatives(members=members):
             return Shape("union", parts=inside(*members))
-        case Array(cls=cls, first=first, rest=rest):
-            name = next((base.__name__ for base in cls.__mro__ if base in _ARRAYS.values()), "list")
-            if rest is None:
-                return Shape("tuple", name, parts=inside(*first))
-            return Shape("array", name, parts=inside(rest))
+        case Array():
+            return _array(converter, inside)
         case Dictionary(key=key, value=value):
             return Shape("dictionary", parts=inside(key, value))
-        case Record(cls=cls, fields=fields):
-            kind = "keys" if hasattr(cls, "__required_keys__") else "fields" if issubclass(cls, tuple) else "record"
-            needed = tuple(name for name, (_, is_required) in fields.items() if is_required)
-            parts = inside(*(part for part, _ in fields.values()))
-            return Shape(kind, cls.__qualname__, tuple(fields), needed, parts)
+        case Record():
+            return _record_of(converter, inside)
         case Model(cls=cls):
             return Shape("model", cls.__qualname__)
         case _:
             return Shape("anything")
+
+
+_Inside = Callable[..., tuple[Shape, ...]]
+
+
+def _array(converter: Array, inside: _Inside) -> Shape:
+    name = next((base.__name__ for base in converter.cls.__mro__ if base in _ARRAYS.values()), "list")
+    if converter.rest is None:
+        return Shape("tuple", name, parts=inside(*converter.first))
+    return Shape("array", name, parts=inside(converter.rest))
+
+
+def _record_of(converter: Record, inside: _Inside) -> Shape:
+    cls, fields = converter.cls, converter.fields
+    kind: Literal["keys", "fields", "record"] = "fields" if issubclass(cls, tuple) else "record"
+    if hasattr(cls, "__required_keys__"):
+        kind = "keys"
+    needed = tuple(name for name, (_, is_required) in fields.items() if is_required)
+    return Shape(kind, cls.__qualname__, tuple(fields), needed, inside(*(part for part, _ in fields.values())))
 
 
 def _word_for(value: object) -> str:
@@ -85,7 +100,7 @@ def _word_for(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    """"" for what has no such text."""
+    """ "" for what has no such text."""
     try:
         return json.dumps(value)
     except (TypeError, ValueError, RecursionError):
@@ -116,11 +131,12 @@ def annotation_of(shape: Shape) -> Any:
         case "union":
             return typing.Union[tuple(parts)]  # noqa: UP007 (of a number that is not known)
         case "array":
-            return tuple[parts[0], ...] if shape.name == "tuple" else _ARRAYS[shape.name][parts[0]]  # type: ignore[index]
+            array: Any = _ARRAYS[shape.name]
+            return array[parts[0], ...] if array is tuple else array[parts[0]]
         case "tuple":
-            return tuple[tuple(parts)]  # type: ignore[misc]
+            return types.GenericAlias(tuple, tuple(parts))
         case "dictionary":
-            return dict[parts[0], parts[1]]  # type: ignore[valid-type]
+            return types.GenericAlias(dict, tuple(parts))
         case "record" | "fields" | "keys":
             return _record(shape, parts)
         case "model":
@@ -143,12 +159,15 @@ def _record(shape: Shape, parts: list[Any]) -> Any:
         return _named(typing.TypedDict("_", hints), shape)  # type: ignore[operator]
     missing = [name for name in fields if name not in shape.values]
     if shape.kind == "fields":
-        cls: Any = collections.namedtuple("_", fields, defaults=[None] * len(missing))  # type: ignore[misc]  # noqa: PYI024
-        cls.__annotations__ = fields
-    else:
-        described = [(name, part, _field(name in missing)) for name, part in fields.items()]
-        cls = dataclasses.make_dataclass("_", described, kw_only=True)
-    return _named(cls, shape)
+        return _named(_named_tuple(fields, missing), shape)
+    described = [(name, part, _field(name in missing)) for name, part in fields.items()]
+    return _named(dataclasses.make_dataclass("_", described, kw_only=True), shape)
+
+
+def _named_tuple(fields: dict[str, Any], missing: list[str]) -> Any:
+    cls: Any = collections.namedtuple("_", list(fields), defaults=[None] * len(missing))  # type: ignore[misc]
+    cls.__annotations__ = fields
+    return cls
 
 
 def _field(optional: bool) -> Any:
