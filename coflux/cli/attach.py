@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from coflux.cli import exits
@@ -35,4 +37,6 @@ def command(project: Project, run: str, ascii_only: bool, no_mouse: bool) -> int
     guard_terminal()
     from coflux.tui.start import show
 
-    return show(project, *sources, run=run, start=False, unicode=has_unicode(ascii_only), mouse=not no_mouse)
+    find = partial(sources_of, project, ())
+    unicode, mouse = has_unicode(ascii_only), not no_mouse
+    return show(project, *sources, run=run, start=False, unicode=unicode, mouse=mouse, find=find)

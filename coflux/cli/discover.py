@@ -17,12 +17,13 @@ from coflux.cli.options import json_option, project_option
 from coflux.cli.streams import open_streams
 from coflux.cli.targets import Sources, parse_sources
 from coflux.cli.terminal import Output
+from coflux.display.signatures import signature
 from coflux.display.text import visible, visible_lines
-from coflux.executor.messages import ModuleError, ParameterInfo, TargetInfo
+from coflux.executor.messages import ModuleError, TargetInfo
 from coflux.executor.requests import Discover, Discovered
 from coflux.project import Project
 
-__all__ = ["command", "describe_error", "files_with_targets", "signature", "sources_of"]
+__all__ = ["command", "describe_error", "files_with_targets", "sources_of"]
 
 _SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 
@@ -120,32 +121,6 @@ def _print_targets(out: Output, targets: tuple[TargetInfo, ...]) -> None:
 
 def _first_line(doc: str) -> str:
     return doc.strip().partition("\n")[0]
-
-
-def signature(target: TargetInfo) -> str:
-    """The target as its definition reads: `load(path: Path, /, *rest, limit: int = 10)`."""
-    parts: list[str] = []
-    previous = ""
-    for parameter in target.parameters:
-        if previous == "POSITIONAL_ONLY" != parameter.kind:
-            parts.append("/")
-        if parameter.kind == "KEYWORD_ONLY" and previous not in ("KEYWORD_ONLY", "VAR_POSITIONAL"):
-            parts.append("*")
-        parts.append(_parameter(parameter))
-        previous = parameter.kind
-    if previous == "POSITIONAL_ONLY":
-        parts.append("/")
-    return f"{target.spec.name}({', '.join(parts)})"
-
-
-def _parameter(parameter: ParameterInfo) -> str:
-    stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(parameter.kind, "")
-    annotation = f": {parameter.annotation}" if parameter.annotation is not None else ""
-    if parameter.default is None:
-        return f"{stars}{parameter.name}{annotation}"
-    return (
-        f"{parameter.name}{annotation} = {parameter.default}" if annotation else f"{parameter.name}={parameter.default}"
-    )
 
 
 def describe_error(error: ModuleError) -> str:

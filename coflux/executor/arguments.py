@@ -24,7 +24,7 @@ from coflux.executor.conversion import BOOLEANS, Converter, Converters, Misfit, 
 from coflux.previews import one_line, preview
 from coflux.target import Target
 
-__all__ = ["ArgumentError", "bind"]
+__all__ = ["ArgumentError", "bind", "parameter_hints"]
 
 # A positional word all the same: -5, -.5, -1,-2, -1h30m, -inf.
 _NEGATIVE = re.compile(r"-(\.?\d|(inf|infinity|nan)$)", re.IGNORECASE)
@@ -83,7 +83,7 @@ class _Call:
         self._parameters = target.signature.parameters
         self._named = {name for name, parameter in self._parameters.items() if parameter.kind not in _VARIADIC}
         self._kinds = {parameter.kind: name for name, parameter in self._parameters.items()}
-        self._converters = {name: converters.of(hint) for name, hint in _hints(target).items()}
+        self._converters = {name: converters.of(hint) for name, hint in parameter_hints(target).items()}
         self._given: dict[str, _Given] = {}  # by name, those for `**kwargs` too
         self._options: set[str] = set()  # those of them that came as options
         self._rest: list[_Given] = []  # for `*args`
@@ -212,7 +212,7 @@ class _Call:
         return ArgumentError(one_line(f"{problem}: {_usage(self._target)}"))
 
 
-def _hints(target: Target[..., Any]) -> dict[str, Any]:
+def parameter_hints(target: Target[..., Any]) -> dict[str, Any]:
     """The resolved annotation of each parameter, `Any` without one."""
     parameters = target.signature.parameters
     annotations = {

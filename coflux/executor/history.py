@@ -146,9 +146,10 @@ class History:
         status: Status | None = None,
         children: bool = False,
         workspace: str | None = None,
+        target: tuple[str, str] | None = None,
     ) -> list[RunRow]:
-        """Return the newest runs, newest first: those created before the run `before`, those in state `status`, and
-        those of `workspace`.
+        """Return the newest runs, newest first: those created before the run `before`, those in state `status`, those
+        of `workspace`, and those of `target` (module and name).
 
         Runs that were started by another run are left out, unless `children`.
         """
@@ -162,6 +163,9 @@ class History:
         if workspace is not None:
             where.append("workspace = ?")
             parameters.append(workspace)
+        if target is not None:
+            where.append("(module, name) = (?, ?)")
+            parameters += target
         if not children:
             where.append("parent IS NULL")
         sql = f"SELECT {RUN_FIELDS} FROM runs WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
@@ -279,6 +283,19 @@ class History:
                 specs[row.target] = self._decode(TARGET, row.target)
             infos.append(self._step_info(row, specs[row.target]))
         return infos
+
+    def roots(self, run_ids: Sequence[str]) -> dict[str, StepInfo]:
+        """Return the root steps of the runs with these ids, as far as they are there, by run."""
+        found: dict[str, StepInfo] = {}
+        for start in range(0, len(run_ids), KEYS_AT_ONCE):
+            some = run_ids[start : start + KEYS_AT_ONCE]
+            sql = (
+                f"SELECT {STEP_FIELDS} FROM steps JOIN targets ON targets.id = target"
+                f" WHERE run IN ({', '.join('?' * len(some))}) AND number = 1"
+            )
+            for row in select(self._main, StepRow, sql, some):
+                found[row.run] = self._step_info(row, self._decode(TARGET, row.target))
+        return found
 
     def _step_info(self, row: StepRow, spec: TargetSpec) -> StepInfo:
         return StepInfo(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -12,7 +13,7 @@ from coflux import values
 from coflux.encoded import Value
 from coflux.executor.fingerprints import fingerprint, remember
 from coflux.executor.importing import is_third_party
-from coflux.executor.messages import ModuleError, ParameterInfo, Reexport, TargetInfo, TargetSpec
+from coflux.executor.messages import ModuleError, ParameterInfo, Reexport, Shape, TargetInfo, TargetSpec
 from coflux.target import Target, duplicates, registry
 from coflux.values import BlobStore
 
@@ -91,12 +92,32 @@ def _is_users(module: str) -> bool:
 
 def _describe(target: Target[..., object]) -> TargetInfo:
     code = inspect.unwrap(target.fn).__code__
-    parameters = tuple(_parameter(parameter) for parameter in target.signature.parameters.values())
+    shapes = _shapes(target) if target.parameters else {}
+    parameters = tuple(
+        _parameter(parameter, shapes.get(name, Shape("anything")))
+        for name, parameter in target.signature.parameters.items()
+    )
     doc = inspect.getdoc(target.fn) or ""
     return TargetInfo(spec_of(target), parameters, doc, code.co_filename, code.co_firstlineno, fingerprint(target))
 
 
-def _parameter(parameter: inspect.Parameter) -> ParameterInfo:
+def _shapes(target: Target[..., object]) -> dict[str, Shape]:
+    """What fits each parameter that has an annotation."""
+    if all(parameter.annotation is parameter.empty for parameter in target.signature.parameters.values()):
+        return {}
+    from coflux.executor.arguments import parameter_hints  # only now: it loads what reads all kinds of values
+    from coflux.executor.conversion import Converters
+    from coflux.executor.conversion.shapes import shape_of
+
+    converters = Converters("/")
+    shapes: dict[str, Shape] = {}
+    for name, hint in parameter_hints(target).items():
+        with suppress(Exception):  # classes of the user's may raise anything when they are looked at: anything fits
+            shapes[name] = shape_of(converters.of(hint))
+    return shapes
+
+
+def _parameter(parameter: inspect.Parameter, shape: Shape) -> ParameterInfo:
     from coflux.previews import preview
 
     annotation = None
@@ -105,7 +126,7 @@ def _parameter(parameter: inspect.Parameter) -> ParameterInfo:
         if isinstance(parameter.annotation, str):
             annotation = parameter.annotation
     default = None if parameter.default is parameter.empty else preview(parameter.default)
-    return ParameterInfo(parameter.name, parameter.kind.name, annotation, default)
+    return ParameterInfo(parameter.name, parameter.kind.name, annotation, default, shape)
 
 
 def duplicate_errors() -> tuple[ModuleError, ...]:

@@ -93,11 +93,30 @@ class Context(Struct, frozen=True, gc=False):
     own_path: bool = False
 
 
+class Shape(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What fits an annotation, as data (see `conversion.shapes`).
+
+    By kind, `name` is a class; `names` are the words of a literal, the members of an enumeration, the fields of a
+    record; `values` are what the members stand for, as JSON ("" where there is none), or the fields that are needed;
+    `parts` are the shapes of what is inside.
+    """
+
+    kind: Literal[
+        "anything", "scalar", "unsupported", "literal", "enumeration", "union", "array", "tuple", "dictionary",
+        "record", "fields", "keys", "model",
+    ]  # fmt: skip  # `fields` is a named tuple, `keys` a `TypedDict`
+    name: str = ""
+    names: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    parts: tuple[Shape, ...] = ()
+
+
 class ParameterInfo(Struct, frozen=True, gc=False):
     name: str
     kind: str  # inspect's name: POSITIONAL_ONLY, POSITIONAL_OR_KEYWORD, VAR_POSITIONAL, KEYWORD_ONLY, VAR_KEYWORD
     annotation: str | None = None
     default: str | None = None  # source-like repr, None when there is none
+    shape: Shape = Shape("anything")  # one argument's, of `*args` and `**kwargs`
 
 
 class TargetInfo(Struct, frozen=True, gc=False):

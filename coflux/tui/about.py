@@ -16,6 +16,7 @@ class About(NamedTuple):
     root: the project's directory; "" if files are to be named in full.
     run: the run that is opened at once, "" for none.
     own_run: it was started for this dashboard: leaving is about this run alone.
+    passing: the project is removed when the dashboard is left, so nothing is asked then.
     """
 
     title: str = ""
@@ -23,6 +24,7 @@ class About(NamedTuple):
     root: str = ""
     run: str = ""
     own_run: bool = False
+    passing: bool = False
 
     def lines(self) -> list[tuple[str, str]]:
         """For the help: names and values."""

@@ -12,7 +12,7 @@ import signal
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Protocol
 
 from rich.text import Text
@@ -62,7 +62,6 @@ from coflux.tui.updates import (
     RunOpened,
     RunProgressed,
     RunsRead,
-    StartAsked,
     Update,
 )
 
@@ -126,9 +125,11 @@ class Dashboard(App[None]):
         clock: Callable[[], float] = time.time,
         rate: float = RATE,
         live: bool = True,
+        directory: str = "",
     ) -> None:
         """Without `colors` the theme is the terminal's own; `rate` is how often a second it looks at what has come;
-        `log` is the file for its own faults. `live` false is for tests: they call `pump` and `second`, and no
+        `log` is the file for its own faults. `directory` is where relative
+        paths start, by default the process's own. `live` false is for tests: they call `pump` and `second`, and no
         fault is forgiven."""
         # Without this said beforehand, Textual turns colours to grey where none are wanted.
         super().__init__(ansi_color=None if colors else True)
@@ -147,6 +148,7 @@ class Dashboard(App[None]):
         self.clock = clock
         self.titled = False
         self.heard: deque[Heard] = deque(maxlen=HEARD)
+        self.directory = directory or os.getcwd()
         self._rate = rate
         self.live = live
         self._faults = FaultLog(log)
@@ -161,7 +163,6 @@ class Dashboard(App[None]):
         self._pictures = self._dropped = 0
         self._meter: Meter | None = None
         self._cpu = time.process_time()
-        self._typed: dict[tuple[str, str], list[str | None]] = {}  # into the form of each target
 
     def on_mount(self) -> None:
         if not self.glyphs.unicode:
@@ -218,6 +219,11 @@ class Dashboard(App[None]):
         for said in self.state.said:
             self.say(said.level, said.text)
         self.state.said.clear()
+        if isinstance(self.screen, StartForm):
+            self.screen.receive()
+        for refused in self.state.refused:  # of a form that was left
+            self.say("error", refused.why)
+        self.state.refused.clear()
         for started in self.state.started:
             self.open_run(started.run)
         self.state.started.clear()
@@ -348,17 +354,9 @@ class Dashboard(App[None]):
         self.ask(RunOpened(""))
         self.pop_screen()
 
-    def start(self, target: TargetInfo) -> None:
-        """Start a run of a target, with what is typed into its form."""
-        place = target.spec.module, target.spec.name
-        form = StartForm(target, self._typed.get(place))
-
-        def start(words: tuple[str, ...] | None) -> None:
-            if words is not None:
-                self._typed[place] = form.fields()
-                self.ask(StartAsked(place[0], "", place[1], words))
-
-        self.push_screen(form, start)
+    def start(self, target: TargetInfo, run: str = "") -> None:
+        """Show the form that starts a target, with what was typed into it last, or with the arguments of `run`."""
+        self.push_screen(StartForm(target, run))
 
     def view_file(self, row: FileRow) -> None:
         self.push_screen(FileScreen(row))
@@ -379,6 +377,11 @@ class Dashboard(App[None]):
 
         about = [blocked.file, "is there already; nothing was written"]
         self.push_screen(Ask("Replace files that are there?", about, [("y", "replace them")]), answered)
+
+    def delete(self, runs: Sequence[str]) -> None:
+        """Delete runs that have ended; what comes of it is said."""
+        for request in self.state.deletions.ask(runs):
+            self.ask(request)
 
     def rerun(self, run: str, step: int, *, resume: bool = False) -> None:
         self.ask(RerunAsked(run, step, resume))
@@ -424,7 +427,7 @@ class Dashboard(App[None]):
         if self._waiting:
             self._waiting = False
             self.say("info", "staying")
-        elif not unfinished or not self.state.engine.connected:
+        elif not unfinished or not self.state.engine.connected or self.about.passing:
             self.exit(return_code=0)
         else:
             self._ask_how_to_leave(unfinished)
@@ -481,7 +484,8 @@ class Dashboard(App[None]):
                 self.exit(return_code=INTERRUPTED)
             return
         self._interrupted_at = now
-        self.say("info", f"Ctrl-C again to {f'cancel {own[0]} and leave' if own else 'leave; what runs goes on'}")
+        goes_on = "" if self.about.passing else "; what runs goes on"
+        self.say("info", f"Ctrl-C again to {f'cancel {own[0]} and leave' if own else f'leave{goes_on}'}")
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
@@ -555,8 +559,18 @@ class Dashboard(App[None]):
 
     # -- drawing -----------------------------------------------------------------------------------------------------
 
-    def rule(self, title: str, width: int) -> Content:
-        return Content.assemble((f" {title} ", "bold"), (self.glyphs.rule * max(width - cell_len(title) - 2, 0), "dim"))
+    def rule(self, title: str, width: int, notes: Sequence[Piece] = ()) -> Content:
+        """A line with a title; as many of the notes stand at its end as there is room for."""
+        room = width - cell_len(title) - 4
+        shown: list[Piece] = []
+        for text, style in notes:
+            if cell_len(text) + 1 > room:
+                break
+            room -= cell_len(text) + 1
+            shown.append((f" {text}", style))
+        ending = [*shown, (" ", "")] if shown else []
+        dashes = width - cell_len(title) - 2 - sum(cell_len(text) for text, _ in ending)
+        return Content.assemble((f" {title} ", "bold"), (self.glyphs.rule * max(dashes, 0), "dim"), *ending)
 
     def write_strip(self, width: int) -> list[Piece]:
         """The engine in one line."""

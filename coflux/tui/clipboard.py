@@ -10,7 +10,7 @@ import msgspec
 
 from coflux.display.reasons import problem_of
 from coflux.executor.messages import Failed, ParameterInfo, Terminated
-from coflux.tui.arguments import words_of
+from coflux.tui.arguments import Given, Slot, call_of
 from coflux.tui.updates import Details, ShownValue
 
 __all__ = ["LIMIT", "Copy", "copies", "fits", "has_clipboard", "sendable"]
@@ -96,7 +96,8 @@ def command(details: Details, parameters: Sequence[ParameterInfo] | None) -> str
     target = f"{step.module}/{step.name}"
     words = [_word(parameter, value) for parameter, value in zip(parameters, details.arguments, strict=True)]
     if None not in words:
-        return shlex.join(["coflux", "run", target, *words_of(parameters, words)])
+        call = call_of([Slot(parameter, "/") for parameter in parameters], [Given(word) for word in words])
+        return shlex.join(["coflux", "run", target, *call.words])
     document, _ = _arguments(details)
     return f"printf %s {shlex.quote(document)} | {shlex.join(['coflux', 'run', '--args', '-', target])}"
 

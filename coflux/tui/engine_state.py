@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 from coflux.executor.messages import ModuleError, TargetInfo
 from coflux.executor.requests import Generation, Sampled
-from coflux.tui.updates import Connected, Disconnected, SampleRead, TargetsRead, Update
+from coflux.tui.updates import Connected, Disconnected, DiscoverAsked, Failed, SampleRead, Searched, TargetsRead, Update
 
 __all__ = ["EngineState"]
 
@@ -18,6 +19,8 @@ class EngineState:
     Attributes:
         connected: whether there is an engine; `lost` says why there is none, "" until it was looked for.
         searched: whether `targets` have been told.
+        searching: whether they are being looked for now.
+        root, modules, files: where targets are looked for; `files` by the modules that they are.
         sample: what is not in the store; `None` until it comes, and while there is no engine.
         cpu: how many cores the engine and its processes used between two samples, oldest first.
         loaded_at: when the modules that are used now were seen to be loaded; `None` until they are.
@@ -28,12 +31,19 @@ class EngineState:
         self.lost = ""
         self.pid = 0
         self.targets: list[TargetInfo] = []
-        self.searched = False
+        self.searched = self.searching = False
+        self.root = ""
+        self.modules: Sequence[str] = ()
+        self.files: Mapping[str, str] = {}
         self.sample: Sampled | None = None
         self.cpu: deque[float] = deque(maxlen=HISTORY)
         self.loaded_at: float | None = None
         self._errors: list[ModuleError] = []
         self._loaded = 0  # the newest generation that is loaded
+
+    def file_of(self, target: TargetInfo) -> str:
+        """The file by which a target is started; "" for one that is started by its module's name."""
+        return self.files.get(target.spec.module, "")
 
     def take(self, update: Update) -> None:
         match update:
@@ -43,8 +53,14 @@ class EngineState:
                 self.connected, self.lost, self.sample = False, why, None
                 self.cpu.clear()
                 self._loaded = 0
+            case Searched(root, modules, files):
+                self.root, self.modules, self.files = root, modules, files
+                self.searching = True
+            case Failed(DiscoverAsked()):
+                self.searching = False
             case TargetsRead(targets, errors):
                 self.targets, self._errors, self.searched = list(targets), list(errors), True
+                self.searching = False
             case SampleRead(sample):
                 self._take_sample(sample)
 

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -41,7 +42,8 @@ from coflux.executor.requests import (
     Subscribe,
 )
 from coflux.executor.requests import RunStarted as Started
-from coflux.project import Project
+from coflux.project import ConfigError, Project, module_of_file
+from coflux.tui.form_memory import ForgottenError, FormMemory
 from coflux.tui.readers.assets import AssetsReader
 from coflux.tui.readers.base import Reader
 from coflux.tui.readers.details import DetailsReader
@@ -56,14 +58,18 @@ from coflux.tui.updates import (
     CancelAsked,
     Connected,
     DeleteAsked,
+    Deleted,
     Disconnected,
     DiscoverAsked,
     Failed,
+    RememberAsked,
+    Remembered,
     Request,
     RerunAsked,
     RunStarted,
     Said,
     SampleRead,
+    Searched,
     StartAsked,
     TargetsRead,
     Update,
@@ -102,11 +108,14 @@ class Link:
         *,
         start: bool = True,
         client: Client | None = None,
+        find: Callable[[], tuple[tuple[str, ...], tuple[str, ...]]] | None = None,
     ) -> None:
         """With `start`, an engine is started where none runs, also when one has ended. `client` is a connection that
-        there is already, as a dashboard's: from now on it is the thread's."""
+        there is already, as a dashboard's: from now on it is the thread's. `find` finds the modules and files anew
+        where somebody asks to look again; `None`: they are always these."""
         self._project = project
         self._sources = modules, files
+        self._find = find
         self._start = start
         self._client = client
         self._inbox: deque[Request] = deque()
@@ -123,6 +132,7 @@ class Link:
         self._asked: dict[int, Request] = {}
         self._used = 0.0  # CPU seconds, at the last rest
         self._complaint = ""  # about the store, the last one
+        self._memory = FormMemory(project.data_dir)
 
     # -- for the screen ----------------------------------------------------------------------------------------------
 
@@ -156,6 +166,7 @@ class Link:
 
     def _run(self) -> None:
         try:
+            self._recall()
             while not self._ended:
                 try:
                     client, self._client = self._client, None
@@ -172,7 +183,7 @@ class Link:
     def _serve(self, client: Client) -> None:
         self._tell(Connected(client.supervisor_pid))
         client.send(Subscribe(None))
-        client.send(Discover(client.next_request(), *self._sources))
+        client.send(msgspec.structs.replace(self._discover(), request=client.next_request()))
         self._news = EVERYTHING
         while not self._ended:
             while (message := client.receive(0)) is not None:
@@ -242,8 +253,8 @@ class Link:
                 asked = self._asked.pop(number, None)
                 self._tell(Failed(asked, text) if asked is not None else Said("error", text))
             case Done(number, text):
-                self._asked.pop(number, None)
-                self._tell(Said("info", text))
+                asked = self._asked.pop(number, None)
+                self._tell(Deleted(asked.run) if isinstance(asked, DeleteAsked) else Said("info", text))
             case _:
                 pass  # what only those are told who run something in the foreground
 
@@ -255,14 +266,16 @@ class Link:
             number = client.next_request()
             self._asked[number] = request
             client.send(msgspec.structs.replace(message, request=number))
+        elif isinstance(request, RememberAsked):
+            self._remember(request)
         else:
             self._with_store(lambda reader, history: reader.answer(history, request))
 
     def _message(self, request: Request) -> _Asking | None:
         """What asks the engine for that; `None` if it is asked of the store."""
         match request:
-            case StartAsked(module, file, name, words):
-                return StartRun(0, module, file, name, RunOptions(), words)
+            case StartAsked(module, file, name, words, document):
+                return StartRun(0, "" if file else module, file, name, RunOptions(), words, document)
             case RerunAsked(run, step, resume):
                 return Rerun(0, run, step, "", resume, detach=True)
             case CancelAsked(id):
@@ -270,9 +283,37 @@ class Link:
             case DeleteAsked(run):
                 return DeleteRun(0, run)
             case DiscoverAsked():
-                return Discover(0, *self._sources)
+                if self._find is not None:
+                    self._sources = self._find()
+                return self._discover()
             case _:
                 return None
+
+    def _discover(self) -> Discover:
+        """Look for targets, and tell where."""
+        modules, files = self._sources
+        named: dict[str, str] = {}
+        for file in files:
+            with suppress(ConfigError):  # the engine tells
+                named[module_of_file(file)[0]] = file
+        self._tell(Searched(self._project.root, modules, named))
+        return Discover(0, modules, files)
+
+    # -- what was typed ----------------------------------------------------------------------------------------------
+
+    def _recall(self) -> None:
+        try:
+            self._tell(Remembered(self._memory.load()))
+        except ForgottenError as error:
+            self._tell(Said("warning", str(error)))
+
+    def _remember(self, request: RememberAsked) -> None:
+        try:
+            self._memory.save(*request)
+        except ForgottenError as error:
+            self._tell(Said("warning", str(error)))
+
+    # -- the store ---------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         news, self._news = self._news, NOTHING

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple
 
 from coflux.display.marks import MARKS, Mark
-from coflux.display.text import duration
-from coflux.executor.messages import TargetInfo
 from coflux.executor.rows import ExecutionRow, RunRow
-from coflux.tui.text import cell_len, clean, fit, pad
 
 __all__ = [
     "Glyphs",
@@ -19,7 +15,6 @@ __all__ = [
     "bar",
     "counts_text",
     "mark_of",
-    "paint_run",
     "seconds_of",
     "sparkline",
 ]
@@ -28,7 +23,6 @@ Piece = tuple[str, str]
 """Text, and the name of its style; "" for none."""
 
 TIME_WIDTH = 7  # cells of a duration
-DAY = 86_400.0  # seconds
 
 _RETRYING = Mark("↻", "r", "yellow")
 _DELAYED = Mark("◷", "d", "dim")
@@ -128,7 +122,7 @@ def bar(fraction: float, width: int, glyphs: Glyphs) -> str:
     return glyphs.full * full + glyphs.empty * (width - full)
 
 
-def counts_text(counts: dict[str, int], glyphs: Glyphs) -> list[Piece]:
+def counts_text(counts: Mapping[str, int], glyphs: Glyphs) -> list[Piece]:
     """`✗1 ►3 ○1 ✓41`: how many steps are in which state, problems first."""
     pieces: list[Piece] = []
     for state in sorted(filter(counts.get, counts), key=_ORDER.index):
@@ -162,57 +156,3 @@ def sparkline(values: Sequence[float], width: int, glyphs: Glyphs) -> str:
             share = (mean / 2 - lower / 2) / half if half else 0.0
             text += levels[min(int(share * len(levels)), len(levels) - 1)]
     return text
-
-
-def _time(seconds: float | None) -> str:
-    return "" if seconds is None else duration(seconds)
-
-
-def paint_run(row: RunRow, width: int, now: float, glyphs: Glyphs) -> list[Piece]:
-    """A run in one line: its state, id and target, how many steps it has, when it began and how long it took."""
-    mark = MARKS[row.status]
-    pieces: list[Piece] = [(f"{glyphs.mark(mark)} ", mark.style), (f"{row.id} ", "dim")]
-    steps = f"{row.steps:,} step{'s' if row.steps != 1 else ''}" if width >= 60 else ""
-    ending = f"{steps:>12} {_began(row.created_at, now):>11} {_time(seconds_of(row, now)).rjust(TIME_WIDTH)} "
-    room = width - sum(cell_len(text) for text, _ in pieces) - len(ending)
-    title = fit(clean(f"{row.module}/{row.name}"), room, glyphs.ellipsis)
-    word = row.status.replace("_", " ") if row.status not in ("succeeded", "running") else ""
-    note = fit(f"  {word}", room - cell_len(title), glyphs.ellipsis)
-    return [*pieces, (title, ""), (pad(note, room - cell_len(title)), mark.style), (ending, "dim")]
-
-
-def paint_target(info: TargetInfo, runs: list[RunRow], width: int, now: float, glyphs: Glyphs) -> list[Piece]:
-    """A target in one line: its name and parameters, how its last runs ended and how long they usually take."""
-    spec = info.spec
-    parameters = ", ".join(
-        parameter.name + ("" if parameter.default is None else f"={parameter.default}") for parameter in info.parameters
-    )
-    marks = [MARKS[row.status] for row in reversed(runs)]
-    times = sorted(seconds for row in runs if (seconds := seconds_of(row, now)) is not None and row.finished_at)
-    usual = f"~{duration(times[len(times) // 2])}" if times else "never run"
-    ending: list[Piece] = [(glyphs.mark(mark), mark.style) for mark in marks]
-    taken = len(ending) + 12
-    room = width - taken
-    name = fit(clean(f"{spec.module}/{spec.name}"), room, glyphs.ellipsis)
-    rest = fit(f"({clean(parameters, 300)})", room - cell_len(name), glyphs.ellipsis)
-    space = " " * (room - cell_len(name) - cell_len(rest))
-    style = "bold" if spec.type == "workflow" else ""
-    return [(name, style), (rest, "dim"), (space, ""), *ending, (f"{usual:>11} ", "dim")]
-
-
-def _began(at: float, now: float) -> str:
-    if now - at >= DAY:
-        return time.strftime("%m-%d %H:%M", time.localtime(at))
-    return _ago(now - at)
-
-
-def _ago(seconds: float) -> str:
-    if seconds < 5:
-        return "now"
-    return (
-        f"{duration(round(seconds))} ago"
-        if seconds < 60
-        else f"{seconds / 60:.0f}m ago"
-        if seconds < 3600
-        else f"{seconds / 3600:.0f}h ago"
-    )

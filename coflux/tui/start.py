@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from coflux.executor.client import Client
@@ -17,6 +17,7 @@ from coflux.tui.app import RATE, Dashboard
 from coflux.tui.link import Link
 from coflux.tui.preferences import Preferences
 from coflux.tui.themes import has_colors
+from coflux.tui.updates import StartAsked
 
 __all__ = ["show"]
 
@@ -34,6 +35,8 @@ def show(
     unicode: bool = True,
     mouse: bool = True,
     client: Client | None = None,
+    find: Callable[[], tuple[tuple[str, ...], tuple[str, ...]]] | None = None,
+    demo: str = "",
 ) -> int:
     """Show the dashboard until it is left: home, or a run.
 
@@ -44,6 +47,8 @@ def show(
         unicode: whether marks are Unicode, or ASCII.
         client: a connection that has started `run` for this dashboard, which takes it over: leaving is about this
             run alone.
+        find: finds the modules and files anew, for who asks to look again.
+        demo: a workflow of the first file that is started at once, in a project that goes with the dashboard.
 
     Returns:
         The exit status.
@@ -53,10 +58,12 @@ def show(
     modules, files = tuple(modules), tuple(files)
     log = os.path.join(project.data_dir, "dashboard.log")
     environment = dict(os.environ)
-    link = Link(project, modules, files, start=start, client=client)
+    link = Link(project, modules, files, start=start, client=client, find=find)
     app = Dashboard(
         link,
-        about=About(_title(project, modules, files), _short(project.data_dir), project.root, run, client is not None),
+        about=About(
+            _title(project, modules, files), _short(project.data_dir), project.root, run, client is not None, bool(demo)
+        ),
         unicode=unicode,
         colors=has_colors(os.environ),
         preferences=Preferences.of(os.environ),
@@ -68,6 +75,8 @@ def show(
     for name in [name for name in os.environ if name.startswith("TEXTUAL_")]:
         del os.environ[name]
     link.start()
+    if demo:
+        link.ask(StartAsked("", files[0], demo, ()))
     with open(log, "a") as stacks, closing(link):
         faulthandler.register(signal.SIGUSR1, stacks)  # what every thread of a dashboard does that hangs
         app.run(mouse=mouse)

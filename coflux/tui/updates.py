@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from coflux.asset_manifest import StoredFile
 from coflux.display.axes import ChartName
 from coflux.display.feed import Event
+from coflux.encoded import Value
 from coflux.executor.causes import Cause, GroupMember
 from coflux.executor.decisions import Why
 from coflux.executor.document import StepInfo
@@ -22,6 +23,7 @@ from coflux.executor.recorded_metrics import MetricInfo
 from coflux.executor.requests import Sampled
 from coflux.executor.rows import ExecutionRow, RunRow, Status
 from coflux.executor.series import Progress
+from coflux.tui.arguments import Given
 from coflux.tui.previews import Preview
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "ChartRead",
     "Connected",
     "DeleteAsked",
+    "Deleted",
     "Details",
     "DetailsAsked",
     "Disconnected",
@@ -64,11 +67,17 @@ __all__ = [
     "MetricsAsked",
     "MetricsRead",
     "MoreRunsAsked",
+    "PastCall",
+    "PastCalls",
+    "PastCallsAsked",
     "PreviewAsked",
     "PreviewRead",
     "ProgressRead",
+    "RememberAsked",
+    "Remembered",
     "Request",
     "RerunAsked",
+    "RunBrief",
     "RunOpened",
     "RunProgressed",
     "RunStarted",
@@ -77,6 +86,7 @@ __all__ = [
     "SampleRead",
     "SaveAsked",
     "Saveable",
+    "Searched",
     "ShownValue",
     "Spark",
     "SparksRead",
@@ -238,12 +248,29 @@ class MoreRunsAsked(NamedTuple):
 
 
 class StartAsked(NamedTuple):
-    """`words` are those of a command line."""
+    """`words` are those of a command line, `document` is a JSON document of what they leave."""
 
     module: str
     file: str
     name: str
     words: tuple[str, ...]
+    document: bytes | None = None
+
+
+class PastCallsAsked(NamedTuple):
+    """The arguments of the newest runs of a target, those of `run` first if that is one of them."""
+
+    module: str
+    name: str
+    run: str = ""
+
+
+class RememberAsked(NamedTuple):
+    """Keep what was typed into a target's form, by parameter."""
+
+    module: str
+    name: str
+    typed: Mapping[str, Given]
 
 
 class RerunAsked(NamedTuple):
@@ -281,6 +308,8 @@ Request = (
     | SaveAsked
     | KeepAsked
     | MoreRunsAsked
+    | PastCallsAsked
+    | RememberAsked
     | StartAsked
     | RerunAsked
     | CancelAsked
@@ -300,11 +329,44 @@ class Disconnected(NamedTuple):
     why: str
 
 
+class RunBrief(NamedTuple):
+    """What a list tells of a run besides its row: the arguments by name, why it did not succeed, and while it is
+    unfinished how many of its steps are in which state."""
+
+    arguments: Sequence[tuple[str, str]] = ()
+    problem: str = ""
+    steps: Mapping[Status, int] = {}
+
+
 class RunsRead(NamedTuple):
-    """The newest runs, newest first; and how many there are in which state in all."""
+    """The newest runs, newest first; how many there are in which state in all; and briefs of those that are listed, by
+    id."""
 
     rows: Sequence[RunRow]
     counts: Mapping[Status, int]
+    briefs: Mapping[str, RunBrief] = {}
+
+
+class PastCall(NamedTuple):
+    """The arguments that a run was started with, by parameter."""
+
+    run: RunRow
+    arguments: Mapping[str, Value]
+
+
+class PastCalls(NamedTuple):
+    asked: PastCallsAsked
+    calls: Sequence[PastCall]
+
+
+class Remembered(NamedTuple):
+    """What was typed into forms last, by target (module and name) and parameter."""
+
+    typed: Mapping[tuple[str, str], Mapping[str, Given]]
+
+
+class Deleted(NamedTuple):
+    run: str
 
 
 class RunProgressed(NamedTuple):
@@ -521,6 +583,14 @@ class FileThere(NamedTuple):
     request: SaveAsked
 
 
+class Searched(NamedTuple):
+    """Where targets are looked for: in modules by name, and in files, whose modules are `files`."""
+
+    root: str
+    modules: Sequence[str]
+    files: Mapping[str, str]
+
+
 class TargetsRead(NamedTuple):
     targets: Sequence[TargetInfo]
     errors: Sequence[ModuleError]
@@ -557,6 +627,10 @@ Update = (
     Connected
     | Disconnected
     | RunsRead
+    | PastCalls
+    | Remembered
+    | Deleted
+    | Searched
     | RunProgressed
     | ProgressRead
     | SparksRead

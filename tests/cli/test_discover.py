@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from coflux.cli.discover import files_with_targets, signature
+from coflux.cli.discover import files_with_targets
+from coflux.display.signatures import signature
 from coflux.executor.messages import ParameterInfo, TargetInfo, TargetSpec
 from coflux.task_options import TaskOptions
 

@@ -13,7 +13,7 @@ from coflux.display.feed import ExecutionChanged, GroupOpened, RunChanged, StepS
 from coflux.encoded import Failure, Frame
 from coflux.executor.history import LogEntry
 from coflux.executor.messages import Failed as FailedOutcome
-from coflux.executor.messages import ParameterInfo, TargetInfo, TargetSpec
+from coflux.executor.messages import ParameterInfo, Shape, TargetInfo, TargetSpec
 from coflux.logs import Level
 from coflux.task_options import TaskOptions
 from coflux.tui.about import About
@@ -50,6 +50,7 @@ class Engine:
         self.asked: list[Request] = []
         self.told: list[Update] = []
         self.answer: Callable[[Request], Sequence[Update]] = lambda request: ()  # what else it tells
+        self.start: Callable[[Request], Sequence[Update]] = lambda request: [RunStarted("R1", request)]
         self.log = Log(ENTRIES)
         self.details: dict[str, Details] = {}  # of more executions
 
@@ -66,7 +67,7 @@ class Engine:
             case DetailsAsked(known) if known in self.details:
                 self.told.append(self.details[known])
             case StartAsked():
-                self.told.append(RunStarted("R1", request))
+                self.told += self.start(request)
 
     def take(self) -> Iterator[Update]:
         told, self.told = self.told, []
@@ -103,10 +104,12 @@ def target(name: str, *parameters: ParameterInfo, doc: str = "") -> TargetInfo:
     return TargetInfo(TargetSpec("flow", name, "workflow", names, TaskOptions()), parameters, doc, "flow.py", 1)
 
 
+TEXT, NUMBER = Shape("scalar", "str"), Shape("scalar", "int")
+
 TARGETS = TargetsRead(
     [
-        target("main", ParameterInfo("since", "POSITIONAL_OR_KEYWORD", "str", "'06-01'"), doc="Load the orders."),
-        target("count", ParameterInfo("number", "POSITIONAL_OR_KEYWORD", "int")),
+        target("main", ParameterInfo("since", "POSITIONAL_OR_KEYWORD", "str", "'06-01'", TEXT), doc="Load the orders."),
+        target("count", ParameterInfo("number", "POSITIONAL_OR_KEYWORD", "int", None, NUMBER)),
     ],
     [],
 )

@@ -12,9 +12,9 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 
 def test_home_shows_what_can_be_run_and_what_has_been() -> None:
     async def script(stage: Stage) -> None:
-        assert "flow/main(since='06-01')" in stage.text
-        assert "R1 flow/main" in stage.text
-        assert "R2 flow/count  failed" in stage.text
+        assert "main   since: str = '06-01'" in stage.text
+        assert "R1  main" in stage.text
+        assert "R2  count" in stage.text
 
     play(script)
 
@@ -31,7 +31,7 @@ def test_a_run_is_opened_its_tree_and_the_failure_are_there(size: tuple[int, int
             await stage.press("1")
         assert "flow.py:3 in fetch" in stage.text
         await stage.press("escape", "escape")
-        assert "Targets 2" in stage.text
+        assert "Workflows 2" in stage.text
 
     play(script, size)
 
@@ -41,7 +41,7 @@ def test_a_run_is_started_from_the_form_which_tells_what_is_wrong() -> None:
         await stage.press("j", "r")
         assert "flow/count" in stage.text
         await stage.press("x", "enter")
-        assert "number: not a whole number" in stage.text
+        assert "number: 'x' is not a whole number" in stage.text
         await stage.press("backspace", "4", "2")
         assert "coflux run flow/count --number 42" in stage.text
         await stage.press("enter")

@@ -79,7 +79,7 @@ def open_tab(terminal: Terminal, title: str) -> None:
 def go_home(terminal: Terminal) -> None:
     """Leave everything that is open. A pause after each escape: with a key at once it would be that key with Alt."""
     for _ in range(4):
-        if "Targets" in terminal.text():
+        if "Workflows" in terminal.text():
             return
         terminal.press("escape")
         terminal.look(0.3)
@@ -102,7 +102,7 @@ def test_a_run_is_started_from_the_form_watched_run_again_another_cancelled_and_
         project.settled(project.last_run())
 
         go_home(terminal)
-        terminal.press("j", "j", "r")  # by name
+        terminal.press("j", "r")
         terminal.wait("coflux run flow/patient")
         terminal.press("ctrl+r")
         project.marked("patient")

@@ -177,7 +177,7 @@ COMMANDS: list[tuple[int, list[ParameterInfo] | None, list[ShownValue], str]] = 
     (1, None, [text("4")], "coflux runs rerun R1:1"),
     (1, [ParameterInfo("x", "POSITIONAL_OR_KEYWORD", "int")], [text("4")], "coflux run flow/t1 --x 4"),
     (1, [ParameterInfo("x", "KEYWORD_ONLY", "str")], [text('"a b"')], "coflux run flow/t1 --x 'a b'"),
-    (1, [ParameterInfo("x", "POSITIONAL_ONLY", "bool")], [text("true")], "coflux run flow/t1 -- true"),
+    (1, [ParameterInfo("x", "POSITIONAL_ONLY", "bool")], [text("true")], "coflux run flow/t1 --x true"),
     (
         1,
         [ParameterInfo("x", "POSITIONAL_OR_KEYWORD")],

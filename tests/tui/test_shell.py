@@ -135,7 +135,7 @@ def test_the_engines_page_tells_of_workers_code_and_notices(size: tuple[int, int
         assert "slow disk x [/] [bold]" in stage.text
         assert "SyntaxError" in stage.text
         await stage.press("escape")
-        assert "Targets 2" in stage.text
+        assert "Workflows 2" in stage.text
 
     play(script, size)
 
@@ -177,10 +177,10 @@ def test_what_happens_while_the_display_is_frozen_is_counted_and_then_shown() ->
         stage.engine.told += [RunsRead([run_row("R3"), run_row()], {"running": 2}), RunProgressed("R9", ())]
         await stage.look()
         assert "frozen +2: p goes on" in stage.text
-        assert "R3 flow/main" not in stage.text
+        assert "R3  main" not in stage.text
         await stage.press("p")
         assert "frozen" not in stage.text
-        assert "R3 flow/main" in stage.text
+        assert "R3  main" in stage.text
 
     play(script)
 

@@ -101,7 +101,7 @@ def opened(project: ScratchProject, *words: str, **environment: str) -> Iterator
     """The dashboard, once it shows what there is."""
     screen = Screen(project, *words, **environment)
     try:
-        screen.sees("flow/main")
+        screen.sees("count: int = 2")
         yield screen
     finally:
         screen.command.close(force=True)
@@ -154,7 +154,7 @@ def test_it_is_suspended_and_goes_on(project: ScratchProject) -> None:
         eventually(lambda: guard.status() == psutil.STATUS_STOPPED, 20.0)
         os.killpg(screen.command.pid, signal.SIGCONT)  # as the shell's `fg` does
         screen.sees(ALTERNATE)
-        screen.sees("flow/main")
+        screen.sees("count: int = 2")
         os.kill(screen.dashboard, signal.SIGUSR1)
         log = Path(project.project.data_dir) / "dashboard.log"
         eventually(lambda: "most recent call first" in log.read_text(), 20.0)

@@ -120,8 +120,7 @@ class Converters:
 
     def _dictionary(self, cls: type, arguments: Arguments) -> Converter:
         key, value = (self.of(argument) for argument in (arguments or (Any, Any)))
-        # A key without a type is the text that it is in JSON: `"5"`, not 5.
-        return Dictionary(cls, str if isinstance(key, Anything) else key.word, value)
+        return Dictionary(cls, key, value)
 
     def _record(self, cls: Any, arguments: Arguments) -> Converter:
         if (cls, arguments) not in self._records:

@@ -56,6 +56,7 @@ class Unsupported(Converter):
     """A type without a text form: executions, arrays, functions, …"""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.expected = f"of type {name} (which cannot be given on the command line)"
 
     def word(self, text: str) -> Any:
@@ -76,7 +77,7 @@ class Choice(Converter):
     def __init__(self, options: Sequence[tuple[Any, Converter]]) -> None:
         names = [preview(value) for value, _ in options]
         self.expected = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
-        self._options = options
+        self.options = options
 
     def word(self, text: str) -> Any:
         return self._pick(text, lambda converter: converter.word(text))
@@ -85,7 +86,7 @@ class Choice(Converter):
         return self._pick(value, lambda converter: converter.json(value))
 
     def _pick(self, source: object, read: Callable[[Converter], Any]) -> Any:
-        for option, converter in self._options:
+        for option, converter in self.options:
             try:
                 if read(converter) == option:
                     return option
@@ -102,7 +103,7 @@ class Enumeration(Converter):
     def __init__(self, cls: type[Enum], converters: Sequence[Converter]) -> None:
         names = list(cls.__members__)
         self.expected = f"one of {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"
-        self._cls = cls
+        self.cls = cls
         self._converters = converters
 
     def word(self, text: str) -> Any:
@@ -112,11 +113,11 @@ class Enumeration(Converter):
         return self._pick(value, lambda converter: converter.json(value))
 
     def _pick(self, source: Any, read: Callable[[Converter], Any]) -> Any:
-        if isinstance(source, str) and source in self._cls.__members__:
-            return self._cls[source]
+        if isinstance(source, str) and source in self.cls.__members__:
+            return self.cls[source]
         for converter in self._converters:
             try:
-                return self._cls(read(converter))
+                return self.cls(read(converter))
             except (Misfit, ValueError):
                 continue
         raise self.misfit(source)
@@ -126,14 +127,14 @@ class Alternatives(Converter):
     """The first member that takes the value."""
 
     def __init__(self, members: Iterable[Converter]) -> None:
-        self._members = sorted(members, key=lambda member: member.rank)
-        some = [member for member in self._members if not _is(member, NoneType)]
+        self.members = sorted(members, key=lambda member: member.rank)
+        some = [member for member in self.members if not _is(member, NoneType)]
         # `none` may be somebody's name.
-        self._word_members = some if all(_is(member, str) for member in some) else self._members
-        nothing = [member for member in self._members if _is(member, NoneType)]
+        self._word_members = some if all(_is(member, str) for member in some) else self.members
+        nothing = [member for member in self.members if _is(member, NoneType)]
         self.expected = " or ".join(member.expected for member in [*some, *nothing])
-        self.rank = max(member.rank for member in self._members)
-        self.is_scalar = all(member.is_scalar for member in self._members)
+        self.rank = max(member.rank for member in self.members)
+        self.is_scalar = all(member.is_scalar for member in self.members)
         self.is_flag = bool(some) and all(member.is_flag for member in some)
         self.takes_many = any(member.takes_many for member in some)
 
@@ -146,11 +147,11 @@ class Alternatives(Converter):
     def words(self, texts: Sequence[str]) -> Any:
         if len(texts) == 1:
             return self.word(texts[0])
-        arrays = [member for member in self._members if member.takes_many]
+        arrays = [member for member in self.members if member.takes_many]
         return self._first(arrays, texts, lambda member: member.words(texts))
 
     def json(self, value: Any) -> Any:
-        return self._first(self._members, value, lambda member: member.json(value))
+        return self._first(self.members, value, lambda member: member.json(value))
 
     def _first(self, members: Iterable[Converter], source: object, read: Callable[[Converter], Any]) -> Any:
         nearest: Misfit | None = None
@@ -193,9 +194,9 @@ class Array(Converter):
 
     def __init__(self, cls: type, first: Sequence[Converter], rest: Converter | None) -> None:
         self.expected = f"a {cls.__name__}" if rest is not None else f"a {cls.__name__} of {len(first)}"
-        self._cls = cls
-        self._first = first
-        self._rest = rest
+        self.cls = cls
+        self.first = first
+        self.rest = rest
 
     def word(self, text: str) -> Any:
         return self.words([text])
@@ -218,7 +219,7 @@ class Array(Converter):
 
     def _split(self, text: str) -> list[str]:
         """The elements in a word that is no JSON array."""
-        elements = self._first if self._rest is None else [self._rest]
+        elements = self.first if self.rest is None else [self.rest]
         if not all(element.is_scalar for element in elements):
             return [text]
         if any(isinstance(element, Anything) and element.word(text) is not text for element in elements):
@@ -226,7 +227,7 @@ class Array(Converter):
         return [piece.strip() for piece in text.split(",")] if text.strip() else []
 
     def _add(self, values: list[Any], items: Iterable[Any], *, of_json: bool) -> None:
-        elements = islice(chain(self._first, repeat(self._rest or Anything())), len(values), None)
+        elements = islice(chain(self.first, repeat(self.rest or Anything())), len(values), None)
         try:
             for element, item in zip(elements, items, strict=False):
                 values.append(element.json(item) if of_json else element.word(item))
@@ -234,19 +235,19 @@ class Array(Converter):
             raise misfit.inside(f"[{len(values)}]") from None
 
     def _made(self, values: list[Any], source: object) -> Any:
-        if self._rest is None and len(values) != len(self._first):
-            raise Misfit(f"{preview(source)} does not have {len(self._first)} elements, but {len(values)}")
-        return values if self._cls is list else called(values, self._cls, values)
+        if self.rest is None and len(values) != len(self.first):
+            raise Misfit(f"{preview(source)} does not have {len(self.first)} elements, but {len(values)}")
+        return values if self.cls is list else called(values, self.cls, values)
 
 
 class Dictionary(Converter):
-    """A JSON object. `key` reads its keys, which are text in JSON."""
+    """A JSON object. `key` reads its keys, which are text in JSON; one without a type is that text: `"5"`, not 5."""
 
-    def __init__(self, cls: type, key: Callable[[str], Any], value: Converter) -> None:
+    def __init__(self, cls: type, key: Converter, value: Converter) -> None:
         self.expected = "a JSON object" if cls is dict else f"a JSON object for {cls.__name__}"
-        self._cls = cls
-        self._key = key
-        self._value = value
+        self.cls = cls
+        self.key = key
+        self.value = value
 
     def json(self, value: Any) -> Any:
         if type(value) is not dict:
@@ -254,13 +255,13 @@ class Dictionary(Converter):
         result: dict[Any, Any] = {}
         for text, item in value.items():
             try:
-                key = self._key(text)
+                key = text if isinstance(self.key, Anything) else self.key.word(text)
                 if key in result:
                     raise Misfit(f"{preview(text)} is a key that is there already")
-                result[key] = self._value.json(item)
+                result[key] = self.value.json(item)
             except Misfit as misfit:
                 raise misfit.inside(f"[{preview(text)}]") from None
-        return result if self._cls is dict else called(result, self._cls, result)
+        return result if self.cls is dict else called(result, self.cls, result)
 
 
 class Record(Converter):
@@ -268,11 +269,11 @@ class Record(Converter):
 
     def __init__(self, cls: type, find_fields: Callable[[], dict[str, tuple[Converter, bool]]]) -> None:
         self.expected = f"a JSON object for {cls.__name__}"
-        self._cls = cls
+        self.cls = cls
         self._find_fields = find_fields
 
     @cached_property
-    def _fields(self) -> dict[str, tuple[Converter, bool]]:
+    def fields(self) -> dict[str, tuple[Converter, bool]]:
         """Converters by field, and whether the field is required. Found late, as records may contain themselves."""
         return self._find_fields()
 
@@ -281,18 +282,18 @@ class Record(Converter):
             raise self.misfit(value)
         result: dict[str, Any] = {}
         for name, item in value.items():
-            if name not in self._fields:
-                near = difflib.get_close_matches(name[:100], self._fields, 1)
-                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self._fields) or 'none'}"
-                raise Misfit(f"{self._cls.__name__} has no field {preview(name)} ({hint})")
+            if name not in self.fields:
+                near = difflib.get_close_matches(name[:100], self.fields, 1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.fields) or 'none'}"
+                raise Misfit(f"{self.cls.__name__} has no field {preview(name)} ({hint})")
             try:
-                result[name] = self._fields[name][0].json(item)
+                result[name] = self.fields[name][0].json(item)
             except Misfit as misfit:
                 raise misfit.inside(f".{name}") from None
-        for name, (_, is_required) in self._fields.items():
+        for name, (_, is_required) in self.fields.items():
             if is_required and name not in result:
-                raise Misfit(f"{preview(value)} has no {name!r}, which {self._cls.__name__} needs")
-        return called(result, self._cls, **result)
+                raise Misfit(f"{preview(value)} has no {name!r}, which {self.cls.__name__} needs")
+        return called(result, self.cls, **result)
 
 
 class Model(Converter):
@@ -300,7 +301,7 @@ class Model(Converter):
 
     def __init__(self, cls: Any) -> None:
         self.expected = f"JSON for {cls.__name__}"
-        self._cls = cls
+        self.cls = cls
 
     def word(self, text: str) -> Any:
         value = parse_json(text, expected=self.expected)
@@ -310,7 +311,7 @@ class Model(Converter):
         return self._validated(value, json.dumps(value))
 
     def _validated(self, value: Any, text: str) -> Any:
-        if not hasattr(self._cls, "model_validate_json"):
-            return called(value, self._cls.model_validate, value)
+        if not hasattr(self.cls, "model_validate_json"):
+            return called(value, self.cls.model_validate, value)
         # Not `model_validate`: a strict model takes a date's text from JSON only.
-        return called(value, self._cls.model_validate_json, text)
+        return called(value, self.cls.model_validate_json, text)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 from collections.abc import Callable
 from typing import ClassVar, get_args
 
-from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
 
 from coflux.executor.causes import users_frames
 from coflux.executor.messages import Failed, Succeeded, TargetInfo
 from coflux.tui.clipboard import Copy, copies, fits, has_clipboard, sendable
 from coflux.tui.details import ToRun, ToStep
-from coflux.tui.editor import Editor, NoEditor, Place, editor_of
+from coflux.tui.editor import Place
 from coflux.tui.panes.info import InfoPane
 from coflux.tui.screens.ask import Ask
-from coflux.tui.screens.base import View
 from coflux.tui.screens.choose import Choice, Choose
+from coflux.tui.screens.editing import EditingView
 from coflux.tui.screens.save_as import SaveAs
 from coflux.tui.tree import Kind, Node
 from coflux.tui.updates import Details, DetailsAsked, KeepAsked, Saveable, SaveAsked
@@ -27,7 +24,7 @@ from coflux.tui.updates import Details, DetailsAsked, KeepAsked, Saveable, SaveA
 __all__ = ["StepScreen"]
 
 
-class StepScreen(View):
+class StepScreen(EditingView):
     """A screen with a cursor on a step, and a tab with what there is to know about it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -179,46 +176,10 @@ class StepScreen(View):
             module = f"{details.step.module}/{details.step.name}"
             self.notify(f"the source of {module} is not known", severity="warning", markup=False)
             return
-        try:
-            editor = editor_of(os.environ)
-        except NoEditor as error:
-            self.notify(str(error), severity="warning", markup=False)
-            return
-        try:
-            self._run(editor, place)
-        except OSError as error:
-            self.notify(f"{editor.words[0]}: {error.strerror}; see $VISUAL and $EDITOR", severity="error", markup=False)
-        except SuspendNotSupported:
-            self.notify("an editor in the terminal cannot be opened from here", severity="warning", markup=False)
+        self.edit(place)
 
-    def _run(self, editor: Editor, place: Place) -> None:
-        command = editor.command(place)
-        if not editor.in_terminal:
-            self.run_worker(self._open_window(command), exit_on_error=False)
-            self.notify(f"{place.file}:{place.line} in {editor.words[0]}", markup=False)
-            return
-        with self.app.suspend():
-            # Ctrl-C is the editor's: one of ours would end the dashboard. A handler is not inherited, unlike SIG_IGN.
-            before = signal.signal(signal.SIGINT, lambda number, frame: None)
-            try:
-                subprocess.run(command, check=False)
-            finally:
-                signal.signal(signal.SIGINT, before)
-        self.refresh()
+    def edited(self) -> None:
         self.info.look_again()
-
-    async def _open_window(self, command: list[str]) -> None:
-        """Start an editor that has a window of its own, and tell of its failure."""
-        import asyncio
-
-        quiet = asyncio.subprocess.DEVNULL
-        try:
-            process = await asyncio.create_subprocess_exec(*command, stdin=quiet, stdout=quiet, stderr=quiet)
-        except OSError as error:
-            self.notify(f"{command[0]}: {error.strerror}; see $VISUAL and $EDITOR", severity="error", markup=False)
-            return
-        if code := await process.wait():
-            self.notify(f"{command[0]} ended with status {code}", severity="warning", markup=False)
 
     def _place(self, details: Details) -> Place | None:
         if isinstance(details.outcome, Failed):
