@@ -5,8 +5,10 @@
 One process makes the array, another looks at every page of it. What is timed is from where the array is there to where
 it was looked at, between processes that have run something before: making it takes all of them the same. Every figure
 is the median of the repetitions, all contestants in turn, after a round that does not count; a ratio is of two medians,
-above 1 where the engine is quicker. The engine stores the array, so that it is there after a crash and for the cache;
-loky passes it through the calling process, Dask from worker to worker, Ray through shared memory. What is not installed
+above 1 where the engine is quicker. Before each, some memory is taken and given back: a virtual machine hands free
+memory to its host after a moment, and who gets it again first pays for that. The engine stores the array, so that it is
+there after a crash and for the cache; loky passes it through the calling process, Dask from worker to worker, Ray
+through shared memory. What is not installed
 is skipped.
 
 The reader of the engine also says by how much its private memory has grown, which is what it has copied.
@@ -63,6 +65,7 @@ def main(items: int):
 '''
 
 PAGE = 512  # items of an array
+WARM = 8  # times an array's size: more than any of the contestants needs
 
 
 def make(items: int):  # type: ignore[no-untyped-def]
@@ -134,17 +137,23 @@ PEERS: dict[str, tuple[str, Callable[[int], float]]] = {
 }
 
 
+def _warm_memory(size: int) -> None:
+    """Have the machine hold free memory of a multiple of `size` bytes."""
+    subprocess.run([sys.executable, "-c", f"b'x' * {WARM * size}"], check=True)
+
+
 def measure(peers: list[str], items: int, repeat: int) -> dict[str, float]:
     ours: list[float] = []
     copied: list[float] = []
     theirs: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(1 + repeat):
+        _warm_memory(items * 8)
         seconds, size = _engine(items)
         ours.append(seconds)
         copied.append(size / (1 << 20))
         for name, sample in theirs.items():
+            _warm_memory(items * 8)
             sample.append(PEERS[name][1](items))
-    # In a virtual machine the first round pays for memory that was never used before.
     for sample in (ours, *theirs.values()):
         del sample[0]
     median = statistics.median(ours)

@@ -10,17 +10,15 @@ import re
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import NamedTuple
 
 from coflux.encoded import BlobDamaged, BlobMissing
-from coflux.executor.digests import CONCURRENT_SIZE, Hasher, SharedHasher, cut, digest_of
+from coflux.executor.digests import CONCURRENT_SIZE, SLICE, VIEWS_PER_SLICE, Hasher, SharedHasher, cut, digest_of
 
 __all__ = ["BlobFile", "FileBlobs"]
 
-PIECES_PER_WRITE = 1024  # what one writev takes (IOV_MAX)
-SLICE = 256 << 10  # bytes that one system call writes; see `_slices`
 HASHED_SIZE = 16 << 20  # bytes up to which `check` looks at the content
 PIECE = 1 << 20  # bytes of a blob that are read at a time, where it is not mapped
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -78,25 +76,26 @@ class FileBlobs:
         if size >= CONCURRENT_SIZE:
             return self._write_while_hashing(views, size)
         digest = digest_of(views)
-        if not self._renew(digest, size):
-            self._install(lambda descriptor: _write(descriptor, views, digest))
-        return digest
+        if self._renew(digest, size):
+            return digest
+
+        def write(descriptor: int) -> str:
+            offset = 0
+            for views_of_slice in cut(views, SLICE, VIEWS_PER_SLICE):
+                offset = _write_at(descriptor, offset, views_of_slice)
+            return digest
+
+        return self._install(write)
 
     def _write_while_hashing(self, views: list[memoryview], size: int) -> str:
-        """One thread hashes; this one writes, and hashes what is left then. Neither holds the GIL."""
-        with SharedHasher(views) as hasher:
+        """Two threads hash and write, slice by slice. Neither holds the GIL while it does."""
 
-            def write(descriptor: int) -> str | None:
-                _reserve(descriptor, size)
-                for views_of_slice in _slices(views):
-                    digest = hasher.hexdigest()
-                    if digest is not None and self._renew(digest, size):
-                        return None  # it is there already
-                    _write_all(descriptor, views_of_slice)
+        def write(descriptor: int) -> str:
+            _reserve(descriptor, size)
+            with SharedHasher(views, partial(_write_at, descriptor)) as hasher:
                 return hasher.finish()
 
-            self._install(write)
-            return hasher.finish()
+        return self._install(write)
 
     def write_pieces(self, pieces: Iterable[bytes], *, sync: bool = False) -> str:
         """Store the concatenation of `pieces`, of which two are held at a time, and return its digest.
@@ -116,23 +115,19 @@ class FileBlobs:
             raise OSError(error.errno, error.strerror, error.filename or self._directory) from None
 
     def _write_pieces(self, pieces: Iterable[bytes], sync: bool) -> str:
-        hasher = Hasher()
-
-        def write(descriptor: int) -> str | None:
-            size = 0
+        def write(descriptor: int) -> str:
+            hasher, offset = Hasher(), 0
             for piece in pieces:
                 hasher.update(piece)
-                _write_all(descriptor, [memoryview(piece)])
-                size += len(piece)
+                offset = _write_at(descriptor, offset, [memoryview(piece)])
             if sync:
                 os.fsync(descriptor)
-            digest = hasher.hexdigest()
-            return None if self._renew(digest, size) else digest
+            return hasher.hexdigest()
 
-        self._install(write)
+        digest = self._install(write)
         if sync:
-            _sync_directory(os.path.dirname(self.path_of(hasher.hexdigest())))
-        return hasher.hexdigest()
+            _sync_directory(os.path.dirname(self.path_of(digest)))
+        return digest
 
     def pieces(self, digest: str) -> Iterator[bytes]:
         """The content of a blob in pieces, for those who do not want it in memory.
@@ -203,7 +198,10 @@ class FileBlobs:
         """Whether the blob is there already. From now on it is as young as one that was just written (see `remove`)."""
         path = self.path_of(digest)
         try:
+            is_as_written = _is_as_written(path, os.stat(path))
             os.utime(path)
+            if is_as_written:
+                _mark_as_written(path)
             return os.stat(path).st_size == size
         except FileNotFoundError:
             return False
@@ -256,26 +254,28 @@ class FileBlobs:
                     removed += status.st_size
         return removed
 
-    def _install(self, write: Callable[[int], str | None]) -> None:
-        """Let `write` fill a new file and tell the digest of what it wrote, or `None` if it is not needed."""
+    def _install(self, write: Callable[[int], str]) -> str:
+        """Let `write` fill a new file and return the digest of what it wrote. It is not kept if it is there already."""
         temporary = os.path.join(self._temporary, f"{os.getpid()}-{os.urandom(8).hex()}")
         os.makedirs(self._temporary, mode=0o700, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:
                 digest = write(descriptor)
+                size = os.fstat(descriptor).st_size
                 _mark_as_written(descriptor)
             finally:
                 os.close(descriptor)
-            if digest is None:
+            if self._renew(digest, size):
                 os.unlink(temporary)
-                return
-            path = self.path_of(digest)
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            os.rename(temporary, path)
+            else:
+                path = self.path_of(digest)
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                os.rename(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
+        return digest
 
     def _missing(self, digest: str) -> BlobMissing:
         return BlobMissing(f"blob {digest} is not in {self._directory}")
@@ -289,20 +289,20 @@ def _sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def _mark_as_written(descriptor: int) -> None:
-    status = os.fstat(descriptor)
+def _mark_as_written(file: int | str) -> None:
+    status = os.stat(file)
     if hasattr(os, "setxattr") and status.st_size >= MARKED_SIZE:
         try:
-            os.setxattr(descriptor, _MARK, _state(status))
+            os.setxattr(file, _MARK, _state(status))
         except OSError:
             pass  # the file system has no such thing: every reader looks at the content
 
 
-def _is_as_written(descriptor: int, status: os.stat_result) -> bool:
+def _is_as_written(file: int | str, status: os.stat_result) -> bool:
     if not hasattr(os, "getxattr") or status.st_size < MARKED_SIZE:
         return False
     try:
-        return os.getxattr(descriptor, _MARK) == _state(status)
+        return os.getxattr(file, _MARK) == _state(status)
     except OSError:
         return False
 
@@ -319,12 +319,6 @@ def _boot() -> str:
             return file.read().strip()
     except OSError:
         return os.urandom(16).hex()  # no other process can say when the machine was started: no mark is believed
-
-
-def _write(descriptor: int, views: list[memoryview], digest: str) -> str:
-    for views_of_slice in _slices(views):
-        _write_all(descriptor, views_of_slice)
-    return digest
 
 
 def _names(directory: str) -> list[str]:
@@ -411,22 +405,21 @@ def _read(descriptor: int, size: int) -> memoryview:
     return view
 
 
-def _slices(views: list[memoryview]) -> Iterator[list[memoryview]]:
-    """Cut `views` into what one system call takes each.
+def _write_at(descriptor: int, offset: int, views: list[memoryview]) -> int:
+    """Write all of `views`, at most `VIEWS_PER_SLICE`, however little each system call takes; return where they end.
 
-    Linux gives a file memory in pieces as big as the write, up to a whole block of pages (2 MiB). Free blocks are what
-    a virtual machine may hand back to its host, and getting them again takes ten times as long as filling them: on
-    ext4 in such a machine, 256 MiB took 600 ms in writes of 4 MiB, and 60 in smaller ones, as long as there were
-    smaller free pieces. The smaller the write, the more of these do; below 128 KiB it takes longer again.
+    Slices are no bigger than they are since Linux gives a file memory in pieces as big as the write, up to a whole
+    block of pages (2 MiB). Free blocks are what a virtual machine may hand back to its host, and getting them again
+    takes ten times as long as filling them: on ext4 in such a machine, 256 MiB took 500 ms in writes of 1 MiB, and 60
+    in smaller ones, as long as there were smaller free pieces. The smaller the write, the more of these do; below
+    128 KiB it takes longer again.
     """
-    return cut(views, SLICE, PIECES_PER_WRITE)
-
-
-def _write_all(descriptor: int, views: list[memoryview]) -> None:
-    """Write all of `views`, at most `PIECES_PER_WRITE`, however little each system call takes."""
+    views = views.copy()
     while views:
-        written = os.writev(descriptor, views)
+        written = os.pwritev(descriptor, views, offset)
+        offset += written
         while views and written >= views[0].nbytes:
             written -= views.pop(0).nbytes
         if views:
             views[0] = views[0][written:]
+    return offset

@@ -12,7 +12,7 @@ their first use deadlocks in the next one, and workers are forked from processes
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self
 
 from blake3 import blake3
@@ -22,6 +22,8 @@ __all__ = ["CONCURRENT_SIZE", "SEGMENT", "Hasher", "SharedHasher", "cut", "diges
 SEGMENT = 4 << 20  # bytes; part of the format
 CONTEXT = "coflux 2026-11-24 digest of a blob by its segments of 4 MiB"  # part of the format
 
+SLICE = 512 << 10  # bytes that are hashed at a time: half of a processor's own cache, if it is not a small one
+VIEWS_PER_SLICE = 1024  # at most: what one system call writes (IOV_MAX)
 CONCURRENT_SIZE = 8 << 20  # bytes from which a second thread is worth its start
 
 
@@ -69,15 +71,21 @@ class SharedHasher:
     threads: one that begins at once, and whoever calls `finish`.
 
     Both take the segments from one queue, so they end at the same time, within that of a segment. To be used in a
-    `with` statement, at whose end the thread has ended, too. While a segment is hashed the GIL is free.
+    `with` statement, at whose end the thread has ended, too. While a slice is hashed the GIL is free.
+
+    Args:
+        first: is called for every slice of a segment before it is hashed, with its offset in bytes and its at most
+            `VIEWS_PER_SLICE` views; by either thread, in any order. The processor's cache has the slice then, which
+            saves the hash a third of its time: it reads at 16 places at once, which no prefetching helps.
     """
 
-    def __init__(self, views: Sequence[memoryview]) -> None:
+    def __init__(
+        self, views: Sequence[memoryview], first: Callable[[int, list[memoryview]], object] = lambda offset, views: None
+    ) -> None:
         self._queue = enumerate(cut(views, SEGMENT))
         self._lock = threading.Lock()  # of the queue
+        self._first = first
         self._hashes: dict[int, bytes] = {}
-        self._count = -(-sum(len(view) for view in views) // SEGMENT)
-        self._digest: str | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="coflux-blob-hash")
 
@@ -90,21 +98,14 @@ class SharedHasher:
             self._queue = enumerate(())
         self._thread.join()
 
-    def hexdigest(self) -> str | None:
-        """`None` as long as there is something to be hashed. Raises what the thread has raised (`MemoryError`)."""
-        if self._failure is not None:
-            raise self._failure
-        if self._digest is None and len(self._hashes) == self._count:
-            self._digest = _combined([self._hashes[number] for number in range(self._count)])
-        return self._digest
-
     def finish(self) -> str:
-        """Hash what no thread has begun with, and wait for the rest. Raises as `hexdigest`."""
+        """Hash what no thread has begun with, wait for the rest, and return the digest. Raises what the other thread
+        has raised (`MemoryError`, what `first` raises)."""
         self._work()
         self._thread.join()
-        digest = self.hexdigest()
-        assert digest is not None  # the queue is empty, and both have done what they took from it
-        return digest
+        if self._failure is not None:
+            raise self._failure
+        return _combined([hash_of_segment for _, hash_of_segment in sorted(self._hashes.items())])
 
     def _run(self) -> None:
         try:
@@ -113,11 +114,14 @@ class SharedHasher:
             self._failure = error
 
     def _work(self) -> None:
-        while (segment := self._take()) is not None:
+        while self._failure is None and (segment := self._take()) is not None:
             number, views = segment
-            hasher = blake3()
-            for view in views:
-                hasher.update(view)
+            offset, hasher = number * SEGMENT, blake3()
+            for views_of_slice in cut(views, SLICE, VIEWS_PER_SLICE):
+                self._first(offset, views_of_slice)
+                for view in views_of_slice:
+                    hasher.update(view)
+                    offset += len(view)
             self._hashes[number] = hasher.digest()
 
     def _take(self) -> tuple[int, list[memoryview]] | None:

@@ -11,6 +11,8 @@ import stat
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,8 +20,8 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
-from coflux.executor.blobs import MARKED_SIZE, SLICE, FileBlobs
-from coflux.executor.digests import CONCURRENT_SIZE
+from coflux.executor.blobs import MARKED_SIZE, FileBlobs
+from coflux.executor.digests import CONCURRENT_SIZE, SLICE
 from coflux.values import BlobDamaged, BlobMissing, decode, encode
 from tests.values.conftest import RunScript
 
@@ -131,19 +133,42 @@ def big(blobs: FileBlobs) -> str:
     return digest
 
 
-def test_a_big_blob_is_not_hashed_where_nobody_has_changed_it(
-    blobs: FileBlobs, big: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def no_hashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def hashed() -> NoReturn:
         raise InterruptedError
 
-    monkeypatch.setattr("coflux.executor.digests.blake3", hashed)
-    assert blobs.open(big, MARKED_SIZE)[-1] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("coflux.executor.digests.blake3", hashed)
+        yield
+
+
+def test_a_big_blob_is_not_hashed_where_nobody_has_changed_it(
+    blobs: FileBlobs, big: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copies = FileBlobs(str(tmp_path / "copies"))
     os.makedirs(os.path.dirname(copies.path_of(big)))
     shutil.copy2(blobs.path_of(big), copies.path_of(big))
-    with pytest.raises(InterruptedError):
-        copies.open(big, MARKED_SIZE)
+    with no_hashing(monkeypatch):
+        assert blobs.open(big, MARKED_SIZE)[-1] == 0
+        with pytest.raises(InterruptedError):
+            copies.open(big, MARKED_SIZE)
+
+
+def test_who_writes_a_big_blob_again_leaves_the_mark_as_it_is(
+    blobs: FileBlobs, big: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mark of content that somebody has changed would be believed."""
+    path = blobs.path_of(big)
+    os.utime(path, (1, 1))
+    assert blobs.write([bytes(MARKED_SIZE)]) == big
+    with no_hashing(monkeypatch), pytest.raises(InterruptedError):
+        FileBlobs(str(tmp_path / "blobs")).open(big, MARKED_SIZE)
+    os.unlink(path)
+    for _ in range(2):
+        assert blobs.write([bytes(MARKED_SIZE)]) == big
+    with no_hashing(monkeypatch):
+        assert FileBlobs(str(tmp_path / "blobs")).open(big, MARKED_SIZE)[-1] == 0
 
 
 def test_a_big_blob_that_was_changed_is_hashed(blobs: FileBlobs, big: str) -> None:
@@ -160,10 +185,10 @@ def test_a_big_blob_that_was_changed_is_hashed(blobs: FileBlobs, big: str) -> No
 
 @pytest.mark.parametrize("piece", [1, 3, 7])
 def test_short_writes_are_continued(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
-    def writev(descriptor: int, views: list[memoryview]) -> int:
-        return os.write(descriptor, b"".join(views)[:piece])
+    def pwritev(descriptor: int, views: list[memoryview], offset: int) -> int:
+        return os.pwrite(descriptor, b"".join(views)[:piece], offset)
 
-    monkeypatch.setattr(os, "writev", writev)
+    monkeypatch.setattr(os, "pwritev", pwritev)
     digest = blobs.write([b"abcd", b"e", b"fghij"])
     assert bytes(blobs.open(digest, 10)) == b"abcdefghij"
 
@@ -177,25 +202,25 @@ def test_more_parts_than_one_call_takes(blobs: FileBlobs) -> None:
 def test_no_system_call_writes_more_than_a_slice(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """The kernel would take whole blocks of pages for it, which are slow to get in a virtual machine."""
     written: list[int] = []
-    write = os.writev
+    write = os.pwritev
 
-    def writev(descriptor: int, views: list[memoryview]) -> int:
+    def pwritev(descriptor: int, views: list[memoryview], offset: int) -> int:
         written.append(sum(view.nbytes for view in views))
-        return write(descriptor, views)
+        return write(descriptor, views, offset)
 
-    monkeypatch.setattr(os, "writev", writev)
+    monkeypatch.setattr(os, "pwritev", pwritev)
     parts = [b"a" * 100, b"b" * SLICE, b"c" * 10, bytes(size), b"d" * (SLICE - 110), b"e"]
     digest = blobs.write(parts)
-    assert written == [SLICE] * (size // SLICE + 2) + [1]
+    assert sorted(written) == [1] + [SLICE] * (size // SLICE + 2)
     assert Path(blobs.path_of(digest)).read_bytes() == b"".join(parts)
 
 
 def test_a_full_disk_leaves_nothing_behind(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def writev(descriptor: int, views: list[memoryview]) -> int:
+    def pwritev(descriptor: int, views: list[memoryview], offset: int) -> int:
         os.write(descriptor, views[0][:1])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "writev", writev)
+    monkeypatch.setattr(os, "pwritev", pwritev)
     with pytest.raises(OSError, match="No space left"):
         blobs.write([b"abc"])
     digest = blake3(b"abc").hexdigest()
@@ -207,7 +232,7 @@ def test_a_full_disk_leaves_nothing_behind(blobs: FileBlobs, monkeypatch: pytest
 def test_no_room_for_a_big_blob_is_known_before_it_is_written(
     blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "writev", lambda descriptor, views: pytest.fail("it was written"))
+    monkeypatch.setattr(os, "pwritev", lambda descriptor, views, offset: pytest.fail("it was written"))
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))
     try:
@@ -221,13 +246,13 @@ def test_no_room_for_a_big_blob_is_known_before_it_is_written(
 def test_a_blob_being_written_is_not_visible(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = blake3(b"abcdef").hexdigest()
     visible: list[bool] = []
-    write = os.writev
+    write = os.pwritev
 
-    def writev(descriptor: int, views: list[memoryview]) -> int:
+    def pwritev(descriptor: int, views: list[memoryview], offset: int) -> int:
         visible.append(blobs.exists(digest))
-        return write(descriptor, views)
+        return write(descriptor, views, offset)
 
-    monkeypatch.setattr(os, "writev", writev)
+    monkeypatch.setattr(os, "pwritev", pwritev)
     blobs.write([b"abcdef"])
     assert visible == [False]
     assert blobs.exists(digest)
